@@ -1,0 +1,76 @@
+# `make demo` and `make test` need Python 3.11 or newer, make and gcc; they build the rest into .venv themselves.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+STAMP := .venv/.built
+DEMO := results/demo
+REPORT := $(DEMO)/report.html
+REPORT_FROM := Snakefile workflow/report profiles/demo $(DEMO)/tables $(DEMO)/figures
+LOCK := envs/requirements.txt
+
+# Settings a person may give: make demo SEEDS=3, make test TESTS=tests/test_watch.py, make env PYTHON=python3.12
+SEEDS ?=
+TESTS ?=
+TEST_JOBS ?= 2
+SNAKEMAKE_ARGS ?=
+
+CODE := Snakefile $(wildcard workflow/Snakefile workflow/rules/*.smk)
+DEMO_ARGS := --profile profiles/demo $(SNAKEMAKE_ARGS) $(if $(SEEDS),--config "seeds=[$$(seq -s , 0 $$(($(SEEDS) - 1)))]")
+
+# Snakemake and the stages it starts find their programs in .venv, whatever is activated.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help env demo test lint format dry-run lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+env: $(STAMP) ## build the environment .venv (PYTHON=... chooses the interpreter)
+
+# An environment whose interpreter is gone is built anew although its stamp stands.
+ifeq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),)
+.PHONY: $(STAMP)
+endif
+$(STAMP): $(LOCK) pyproject.toml envs/build.sh
+	@envs/build.sh
+
+demo: $(STAMP) ## the study, small, on real images: tables, figures, HTML report (SEEDS=3 for three seeds)
+	@$(BIN)/python -m ssl_ood watch --results $(DEMO) -- $(BIN)/snakemake all $(DEMO_ARGS)
+	@if [ ! -e $(REPORT) ] || [ -n "$$(find $(REPORT_FROM) -newer $(REPORT) 2>/dev/null)" ]; then \
+	    echo 'report: putting every table and figure into one page'; \
+	    $(BIN)/snakemake all --report $(REPORT) $(DEMO_ARGS) >$(DEMO)/report.log 2>&1 || \
+	        { tail -n 40 $(DEMO)/report.log; echo 'report: failed; more in $(DEMO)/report.log'; exit 1; } >&2; \
+	fi
+	@echo
+	@$(BIN)/python -m ssl_ood show $(DEMO)/tables/table_negative_sampling.csv
+	@echo
+	@echo 'The report with all tables and figures: $(CURDIR)/$(REPORT)'
+
+test: $(STAMP) ## all tests (TESTS=tests/test_watch.py for some)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) $(TESTS)
+
+lint: $(STAMP) ## ruff, snakefmt and snakemake's own linter; changes nothing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check $(CODE)
+	$(BIN)/snakemake --lint
+
+format: $(STAMP) ## put the code into its canonical form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/snakefmt $(CODE)
+
+dry-run: $(STAMP) ## count the jobs of the thesis-scale study without running one
+	$(BIN)/snakemake all_tables -n --quiet rules $(SNAKEMAKE_ARGS)
+
+lock: $(STAMP) ## write envs/requirements.txt anew from envs/requirements.in (UPGRADE=--upgrade for newer versions)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE) \
+	    envs/requirements.in --output-file $(LOCK)
+
+clean: ## remove the environment and the caches; keeps results/
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis workflow/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,44 @@
+# Reproduces the experiments of the thesis: `snakemake --profile slurm all_tables`, one table or
+# figure by its name (`snakemake figure_sensitivity`), or everything with the report's parts (`all`).
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+localrules:
+    all,
+    all_tables,
+    all_figures,
+    datasets,
+
+
+rule all:
+    default_target: True
+    input:
+        rules_of("table"),
+        rules_of("figure"),
+
+
+rule all_tables:
+    input:
+        rules_of("table"),
+
+
+rule all_figures:
+    input:
+        rules_of("figure"),
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/negatives.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"

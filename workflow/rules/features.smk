@@ -1,0 +1,28 @@
+# Features of the train, test and OOD sets: one job a run; a set that has not changed is kept.
+
+
+rule extract_features:
+    input:
+        config=f"{R}/runs/{{run}}/config.json",
+        weights=f"{R}/runs/{{run}}/teacher.safetensors",
+        packed=lambda wildcards: packed_meta(
+            (run_of(wildcards).train, run_of(wildcards).test, *run_of(wildcards).ood)
+        ),
+    output:
+        index=f"{R}/features/{{run}}/index.json",
+        soft_classes=f"{R}/features/{{run}}/soft_classes.json",
+        probabilities=f"{R}/features/{{run}}/soft_classes.npy",
+    params:
+        ood=lambda wildcards: [f"{s.dataset}/{s.split}" for s in run_of(wildcards).ood],
+    log:
+        f"{R}/logs/extract_features/{{run}}.log",
+    benchmark:
+        f"{R}/benchmarks/extract_features/{{run}}.jsonl"
+    threads: EXECUTION["threads"]["features"]
+    resources:
+        gpu=min(EXECUTION["devices"], 1),
+        mem_mb=lambda wildcards, attempt: EXECUTION["memory_mb"]["features"] * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    shell:
+        "python -m ssl_ood features --config {input.config} --weights {input.weights}"
+        " --data {DATA:q} --ood {params.ood} --output {output.index} --threads {threads} 2> {log}"

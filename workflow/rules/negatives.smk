@@ -1,0 +1,36 @@
+# Negative sets: what a strategy draws from, with a contact sheet and a check for leaks.
+
+
+def negative_run(wildcards):
+    """Any run of this in-distribution dataset and strategy: the negatives are the same."""
+    return next(
+        run
+        for run in EXPERIMENTS.runs.values()
+        if (run.study, run.in_distribution, run.strategy)
+        == (wildcards.study, wildcards.in_distribution, wildcards.strategy)
+    )
+
+
+rule build_negatives:
+    input:
+        config=lambda wildcards: f"{R}/runs/{negative_run(wildcards).id}/config.json",
+        packed=lambda wildcards: packed_meta(experiments.needed_sets(negative_run(wildcards))),
+    output:
+        manifest=f"{R}/negatives/{{study}}-{{in_distribution}}-{{strategy}}/manifest.json",
+        sheet=report(
+            f"{R}/negatives/{{study}}-{{in_distribution}}-{{strategy}}/contact_sheet.png",
+            category="Negative sets",
+            labels={"in-distribution": "{in_distribution}", "strategy": "{strategy}"},
+            caption="../report/negatives.rst",
+        ),
+    params:
+        against=lambda wildcards: [
+            f"{s.dataset}/{s.split}"
+            for s in (negative_run(wildcards).test, *negative_run(wildcards).ood)
+        ],
+    localrule: True
+    log:
+        f"{R}/logs/build_negatives/{{study}}-{{in_distribution}}-{{strategy}}.log",
+    shell:
+        "python -m ssl_ood negatives --config {input.config} --data {DATA:q}"
+        " --against {params.against} --output $(dirname {output.manifest}) 2> {log}"

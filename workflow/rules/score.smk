@@ -1,0 +1,49 @@
+# Scores of every image, then the metrics of a run: AUROC, sensitivity, k-NN, soft-classes.
+
+
+rule write_evaluation_config:
+    output:
+        f"{R}/evaluation/{{run}}.json",
+    params:
+        config=lambda wildcards: json.dumps(
+            EXPERIMENTS.evaluation_config(run_of(wildcards)), indent=1
+        ),
+    localrule: True
+    log:
+        f"{R}/logs/write_evaluation_config/{{run}}.log",
+    shell:
+        "printf '%s\n' {params.config:q} > {output} 2> {log}"
+
+
+rule score:
+    input:
+        config=f"{R}/evaluation/{{run}}.json",
+        features=f"{R}/features/{{run}}/index.json",
+    output:
+        f"{R}/scores/{{run}}.parquet",
+    log:
+        f"{R}/logs/score/{{run}}.log",
+    benchmark:
+        f"{R}/benchmarks/score/{{run}}.jsonl"
+    threads: EXECUTION["threads"]["features"]
+    resources:
+        mem_mb=lambda wildcards, attempt: EXECUTION["memory_mb"]["score"] * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    shell:
+        "python -m ssl_ood score --config {input.config} --features {input.features}"
+        " --output {output} --threads {threads} 2> {log}"
+
+
+rule metrics:
+    input:
+        config=f"{R}/evaluation/{{run}}.json",
+        soft_classes=f"{R}/features/{{run}}/soft_classes.json",
+        scores=f"{R}/scores/{{run}}.parquet",
+    output:
+        f"{R}/metrics/{{run}}.csv",
+    localrule: True
+    log:
+        f"{R}/logs/metrics/{{run}}.log",
+    shell:
+        "python -m ssl_ood metrics --config {input.config} --scores {input.scores}"
+        " --soft-classes {input.soft_classes} --output {output} 2> {log}"

@@ -1,0 +1,7 @@
+"""`python -m ssl_ood`."""
+
+import sys
+
+from ssl_ood.cli import main
+
+sys.exit(main())

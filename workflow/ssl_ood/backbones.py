@@ -1,0 +1,99 @@
+"""The network: a timm vision transformer and DINO's projection head."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_ood.views import ViewSpec
+
+
+class Head(nn.Module):
+    """MLP, L2-normalised bottleneck and a weight-normalised last layer: features to K logits.
+
+    `layers` linear layers with GELU between, the last one into the bottleneck. The logits are
+    cosines between the bottleneck and the K prototypes (rows of unit norm), so they lie in -1..1.
+    """
+
+    def __init__(self, features: int, layers: int, hidden: int, bottleneck: int, out: int) -> None:
+        super().__init__()
+        widths = [features, *[hidden] * (layers - 1), bottleneck]
+        modules: list[nn.Module] = []
+        for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+            modules += [nn.Linear(n_in, n_out)] + ([nn.GELU()] if i < layers - 1 else [])
+        self.mlp = nn.Sequential(*modules)
+        self.prototypes = nn.Parameter(torch.empty(out, bottleneck))
+        for module in self.mlp:
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        nn.init.kaiming_uniform_(self.prototypes, a=5**0.5)  # as nn.Linear does
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, d) -> (N, K)."""
+        bottleneck = F.normalize(self.mlp(features).float(), dim=-1)
+        return F.linear(bottleneck, F.normalize(self.prototypes, dim=-1))
+
+
+class Network(nn.Module):
+    """Backbone and head; `features` is what the scores use, `forward` what the losses use."""
+
+    def __init__(self, backbone: nn.Module, head: Head) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def features(self, views: Tensor) -> Tensor:
+        """(N, 3, S, S) normalised views -> (N, d) class token after the final norm."""
+        return self.backbone(views)
+
+    def forward(self, views: list[Tensor]) -> list[Tensor]:
+        """Logits of several batches of views: one pass of the backbone a size, one of the head."""
+        features = [self.features(batch) for batch in views]
+        return list(self.head(torch.cat(features)).split([len(f) for f in features]))
+
+
+def build_network(config: dict, *, drop_path: float | None = None) -> Network:
+    """The network of a run config; weights are drawn from torch's global generator.
+
+    `drop_path` replaces the configured stochastic depth (the teacher runs without).
+    """
+    import timm
+
+    options = dict(config["backbone"])
+    name = options.pop("name")
+    if drop_path is not None:
+        options["drop_path_rate"] = drop_path
+    backbone = timm.create_model(
+        name,
+        pretrained=False,
+        num_classes=0,
+        img_size=config["views"]["global_size"],
+        dynamic_img_size=True,
+        **options,
+    )
+    return Network(backbone, Head(backbone.num_features, **config["head"]))
+
+
+def view_specs(views: dict) -> dict[str, ViewSpec]:
+    """The three kinds of views of a run config: global_1, global_2 and local."""
+    shared = {
+        "flip_p": views["flip_p"],
+        "jitter": tuple(views["jitter"]),
+        "jitter_p": views["jitter_p"],
+        "grey_p": views["grey_p"],
+        "mean": tuple(views["mean"]),
+        "std": tuple(views["std"]),
+    }
+    size, scale = views["global_size"], tuple(views["global_scale"])
+    blur_1, blur_2, blur_local = views["blur_p"]
+    return {
+        "global_1": ViewSpec(size, scale, blur_p=blur_1, **shared),
+        "global_2": ViewSpec(
+            size, scale, blur_p=blur_2, solarize_p=views["solarize_p"], **shared
+        ),
+        "local": ViewSpec(
+            views["local_size"], tuple(views["local_scale"]), blur_p=blur_local, **shared
+        ),
+    }

@@ -1,0 +1,172 @@
+"""What a check of a claim may look at (`Case`), what it says (`Finding`), and how it is judged.
+
+Differences are taken within a seed, so that what a seed does to both sides cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ssl_ood.measurements import (
+    AVERAGE,
+    NO_NEGATIVES,
+    Measurement,
+    Results,
+    Summary,
+    summarise,
+)
+
+TOLERANCE = 1.0  # points: a measured number this near to the thesis's agrees with it
+
+
+class Finding(NamedTuple):
+    """Whether a claim holds; the measurement in words (empty: told from the summary); why."""
+
+    holds: bool
+    text: str
+    reason: str
+    summary: Summary | None = None
+
+
+class NotMeasurable(Exception):
+    """Says in a few words what is missing; `summary` and `text` are what was measured anyway."""
+
+    def __init__(self, reason: str, summary: Summary | None = None, text: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.summary, self.text = reason, summary, text
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a check may look at. reported: the thesis's number where it is one and may be shown."""
+
+    results: Results
+    reported: float | None
+
+    @property
+    def home(self) -> str:
+        """The in-distribution dataset of the claims: the one with the most strategies."""
+        return self.homes[0]
+
+    @property
+    def second(self) -> str:
+        """The other in-distribution dataset."""
+        if len(self.homes) < 2:
+            raise NotMeasurable("there is no second in-distribution dataset")
+        return self.homes[1]
+
+    @property
+    def homes(self) -> list[str]:
+        """In-distribution datasets, those with most strategies first."""
+        homes = self.results.in_distributions()
+        return sorted(homes, key=lambda home: -len(self.results.strategies(home)))
+
+    @property
+    def near(self) -> str:
+        return self.results.options["near"]
+
+    @property
+    def far(self) -> str:
+        return self.results.options["far"]
+
+    @property
+    def average(self) -> str:
+        """The average over OOD sets that a claim on the average means: without photographs."""
+        return self.results.averages(self.home)[-1]
+
+    def fill(self, words: str) -> str:
+        """`words` with {near}, {far}, {home}, {average} and strategies replaced by their titles."""
+        sets = {"near": self.near, "far": self.far, "home": self.home}
+        names = {role: self.results.title("datasets", name) for role, name in sets.items()}
+        everything = self.average == AVERAGE
+        names["average"] = "the OOD sets" + ("" if everything else " (photographs left out)")
+        return words.format_map(_Names(names, self.title))
+
+    def title(self, strategy: str) -> str:
+        return self.results.title("strategies", strategy)
+
+    def by_seed(self, strategy: str, *, home: str = "", **what: Any) -> dict[int, Measurement]:
+        """Measurements by seed; NotMeasurable where there are none."""
+        found = self.results.by_seed(home or self.home, strategy, **what)
+        if not found:
+            raise NotMeasurable(f"no run of {self.title(strategy)} has been measured")
+        return found
+
+    def mean(self, strategy: str, **what: Any) -> float:
+        found = self.by_seed(strategy, **what)
+        return sum(m.value for m in found.values()) / len(found)
+
+    def difference(self, one: str, other: str, **what: Any) -> Summary:
+        """Summary in points of `one` minus `other` within each seed."""
+        a, b = self.by_seed(one, **what), self.by_seed(other, **what)
+        pairs = [
+            Measurement(
+                f"{a[seed].run};{b[seed].run}", seed, 100 * (a[seed].value - b[seed].value),
+                float("nan"), float("nan"),
+            )
+            for seed in a
+            if seed in b
+        ]  # fmt: skip
+        if not pairs:
+            raise NotMeasurable(f"{self.title(one)} and {self.title(other)} have no seed in common")
+        return summarise(pairs, self.results.confidence)
+
+    def with_negatives(self) -> list[str]:
+        """The strategies that draw negatives."""
+        return [s for s in self.results.strategies(self.home) if s != NO_NEGATIVES]
+
+
+class _Names(dict):
+    def __init__(self, names: dict[str, str], other: Callable[[str], str]) -> None:
+        super().__init__(names)
+        self.other = other
+
+    def __missing__(self, name: str) -> str:
+        return self.other(name)
+
+
+Check = Callable[[Case], Finding]
+CHECKS: dict[str, tuple[Check, str]] = {}
+
+
+def claim(name: str, words: str) -> Callable[[Check], Check]:
+    """Registers a check under the id of its row; `words` say the claim without numbers."""
+
+    def register(check: Check) -> Check:
+        CHECKS[name] = (check, words)
+        return check
+
+    return register
+
+
+def judged(summary: Summary, reported: float | None, more: str = "") -> Finding:
+    """A difference that should be positive and, where the thesis's number counts, near to it."""
+    reasons = [more] if more else []
+    holds = summary.mean > 0
+    if not holds:
+        reasons.append("the difference has the other sign")
+    if summary.n > 1 and summary.low <= 0 <= summary.high:
+        reasons.append("the interval over seeds includes 0")
+    if reported is not None:
+        agreed, words = agrees(summary, reported)
+        holds = holds and agreed
+        reasons.append(words)
+    return Finding(holds, "", "; ".join(reasons), summary)
+
+
+def agrees(summary: Summary, reported: float) -> tuple[bool, str]:
+    """Whether a measured number is the thesis's, within its interval or `TOLERANCE`; why."""
+    if summary.n > 1 and summary.low <= reported <= summary.high:
+        return True, "the thesis's number lies in the interval"
+    if abs(summary.mean - reported) <= TOLERANCE:
+        return True, "within 1 point of the thesis's number"
+    return False, "more than 1 point from the thesis's number"
+
+
+def seeds_ahead(case: Case, one: str, other: str, **what: Any) -> str:
+    """`ahead in 3 of 3 seeds`."""
+    a, b = case.by_seed(one, **what), case.by_seed(other, **what)
+    both = sorted(set(a) & set(b))
+    return f"ahead in {sum(a[s].value > b[s].value for s in both)} of {len(both)} seeds"

@@ -1,0 +1,149 @@
+"""`ssl_ood STAGE`: one subcommand a stage; a rule's command is a command that a person can type."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ssl_ood import __version__, evaluation_commands, watch
+from ssl_ood.datasets import commands as dataset_commands
+from ssl_ood.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a stage; a mistake of the user is one sentence on stderr and exit code 2."""
+    parser = argparse.ArgumentParser(prog="ssl_ood", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    _add_training(stages)
+    _add_features(stages)
+    _add_pictures(stages)
+    _add_show(stages)
+    dataset_commands.add_parsers(stages)
+    evaluation_commands.add_parsers(stages)
+    watch.add_parser(stages)
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except UserError as error:
+        print(f"ssl_ood {options.stage}: {error}", file=sys.stderr)
+        return 2
+
+
+def _add_training(stages) -> None:
+    parser = stages.add_parser("train", help="train one run, or resume it")
+    parser.add_argument("--config", type=Path, required=True, help="run config (json)")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the teacher")
+    parser.add_argument("--checkpoints", type=Path, required=True)
+    parser.add_argument("--progress", type=Path, help="file to tell the progress in")
+    parser.add_argument("--checkpoint-minutes", type=float, default=10.0)
+    parser.add_argument("--micro-batch", type=int, help="images that the device works on at a time")
+    _add_device(parser)
+    parser.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from ssl_ood.files import read_json
+    from ssl_ood.trainer import train
+
+    train(
+        read_json(options.config),
+        options.data,
+        options.output,
+        options.checkpoints,
+        progress=options.progress,
+        device=_device(options),
+        checkpoint_minutes=options.checkpoint_minutes,
+        micro_batch=options.micro_batch,
+    )
+
+
+def _add_features(stages) -> None:
+    parser = stages.add_parser("features", help="extract the features of a trained run")
+    parser.add_argument("--config", type=Path, required=True, help="run config (json)")
+    parser.add_argument("--weights", type=Path, required=True, help="teacher.safetensors")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
+    parser.add_argument("--ood", nargs="*", default=[], metavar="DATASET/SPLIT")
+    parser.add_argument("--output", type=Path, required=True, help="index.json to write")
+    _add_device(parser)
+    parser.set_defaults(run=_features)
+
+
+def _features(options: argparse.Namespace) -> None:
+    from ssl_ood.features import extract_sets
+    from ssl_ood.files import read_json
+
+    config = read_json(options.config)
+    device = _device(options)
+    extract_sets(config, options.weights, options.data, options.ood, options.output, device)
+
+
+def _add_pictures(stages) -> None:
+    parser = stages.add_parser("negatives", help="manifest and contact sheet of a negative set")
+    parser.add_argument("--config", type=Path, required=True, help="run config (json)")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
+    parser.add_argument("--against", nargs="*", default=[], metavar="DATASET/SPLIT",
+                        help="sets that no negative may be taken from")  # fmt: skip
+    parser.add_argument("--output", type=Path, required=True, help="folder")
+    parser.set_defaults(run=_negatives)
+    parser = stages.add_parser("picture", help="contact sheet of negatives or of views")
+    parser.add_argument("kind", choices=["figure_negatives", "figure_views"])
+    parser.add_argument("--configs", type=Path, nargs="+", required=True, help="run configs (json)")
+    parser.add_argument("--spec", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
+    parser.add_argument("--output", type=Path, required=True, help="path without suffix")
+    parser.set_defaults(run=_picture)
+
+
+def _negatives(options: argparse.Namespace) -> None:
+    from ssl_ood.files import read_json
+    from ssl_ood.pictures import write_negative_set
+
+    write_negative_set(read_json(options.config), options.data, options.against, options.output)
+
+
+def _picture(options: argparse.Namespace) -> None:
+    from ssl_ood import pictures
+    from ssl_ood.files import read_json
+
+    draw = {"figure_negatives": pictures.negatives_figure, "figure_views": pictures.views_figure}
+    configs = [read_json(path) for path in options.configs]
+    draw[options.kind](configs, read_json(options.spec), options.data, options.output)
+
+
+def _add_show(stages) -> None:
+    parser = stages.add_parser("show", help="print a table of the results in the terminal")
+    parser.add_argument("table", type=Path, help="the .md or .csv file of a table")
+    parser.set_defaults(run=_show)
+
+
+def _show(options: argparse.Namespace) -> None:
+    path = options.table.with_suffix(".md")
+    if not path.exists():
+        raise UserError(f"There is no table {path}: make it with `snakemake {path.stem}`.")
+    print(path.read_text(encoding="utf-8"))
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+
+
+def _device(options: argparse.Namespace):
+    import torch
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.device != "auto":
+        return torch.device(options.device)
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    from ssl_ood.distributed import local_rank
+
+    return torch.device("cuda", local_rank())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""The dataset catalogue: what each dataset is, where its archives come from, what its splits hold.
+
+The data are in `resources/datasets.yaml`, checked against `schemas/datasets.schema.yaml`. This
+module is all that the Snakefile needs of the datasets, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ssl_ood.errors import UserError
+
+CODE_VERSION = 1  # of reading and packing: raise it when the same archives give other pixels
+SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "datasets.schema.yaml"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file (or, with `folder`, one folder) that a dataset is read from.
+
+    `also` are further accepted checksums, `{"sha256": ..., "why": ...}`, of the same content in
+    another wrapping. Without any checksum the archive is unverified: its SHA-256 is recorded.
+    """
+
+    file: str
+    bytes: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    also: tuple[dict[str, str], ...] = ()
+    urls: tuple[str, ...] = ()
+    folder: bool = False
+    optional: bool = False
+    package: str | None = None
+
+    @property
+    def verified(self) -> bool:
+        """Whether there is a checksum to compare with."""
+        return self.md5 is not None or self.sha256 is not None
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split: the number of images it must have (None: unknown) and how it is read.
+
+    `verified` is False where the count is what a publication or a forum says, not seen by us:
+    another count is then reported, not refused.
+    """
+
+    count: int | None = None
+    verified: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A catalogue entry. `store` names the folder of its archives: the parent's for a derived set.
+
+    `photographs` marks OOD sets cut from natural photographs, which is what the demo's auxiliary
+    images are cut from too: they are left out of the honest average over OOD sets.
+    """
+
+    name: str
+    title: str
+    kind: str
+    access: str
+    reader: str
+    splits: Mapping[str, Split]
+    archives: tuple[Archive, ...]
+    store: str
+    how_to_get: str | None = None
+    licence: str | None = None
+    citation: str | None = None
+    debian_package: Mapping[str, str] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
+    train_split: str | None = None
+    test_split: str | None = None
+    photographs: bool = False
+    notes: tuple[str, ...] = ()
+    derive: Mapping[str, Any] | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether it can be had without a login, a registration or a request."""
+        return self.access in ("free", "package")
+
+    @property
+    def verified(self) -> bool:
+        """Whether every archive has a checksum to compare with (package files come checked)."""
+        return all(a.verified or a.package for a in self.archives)
+
+    def split(self, name: str) -> Split:
+        """The split of that name; raises UserError that lists the splits there are."""
+        if name not in self.splits:
+            raise UserError(
+                f"Dataset {self.name} has no split {name!r}: its splits are "
+                f"{', '.join(self.splits)}."
+            )
+        return self.splits[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as JSON-able data, equal for equal entries: a rule's parameter."""
+        return _plain(asdict(self))
+
+
+def load_catalogue(path: str | Path, validate: bool = True) -> dict[str, Dataset]:
+    """The catalogue at `path`, derived sets resolved. Raises UserError for a faulty file.
+
+    `validate=False` skips the JSON schema (40 ms) where the file was checked before.
+    """
+    import yaml
+
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"The dataset catalogue {path} cannot be read: {error.strerror}.") from None
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # seven times faster where built
+    try:
+        data = yaml.load(text, loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"The dataset catalogue {path} is not valid YAML: {error}.") from None
+    if validate:
+        check_schema(data, path)
+    catalogue = {n: from_dict(n, e) for n, e in data["datasets"].items() if "derive" not in e}
+    for name, entry in data["datasets"].items():
+        if "derive" in entry:
+            catalogue[name] = _derived(name, entry, catalogue, path)
+    return {name: catalogue[name] for name in data["datasets"]}
+
+
+def get(catalogue: Mapping[str, Dataset], name: str) -> Dataset:
+    """The entry of that name; raises UserError that suggests the nearest name."""
+    if name in catalogue:
+        return catalogue[name]
+    near = difflib.get_close_matches(name, catalogue, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else f" It holds: {', '.join(catalogue)}."
+    raise UserError(f"The catalogue has no dataset {name!r}.{hint}")
+
+
+def from_dict(name: str, entry: Mapping[str, Any]) -> Dataset:
+    """A Dataset from a catalogue entry, or back from `Dataset.to_dict`."""
+    data = {k: v for k, v in entry.items() if k != "name"}
+    data.setdefault("store", name)
+    data["archives"] = tuple(
+        Archive(**{**a, "also": tuple(a.get("also", ())), "urls": tuple(a.get("urls", ()))})
+        for a in data.get("archives", ())
+    )
+    data["splits"] = {s: Split(**(o or {})) for s, o in data["splits"].items()}
+    data["notes"] = tuple(data.get("notes", ()))
+    if data.get("classes") is not None:
+        data["classes"] = tuple(data["classes"])
+    for role in ("train_split", "test_split"):
+        default = role.removesuffix("_split")
+        data.setdefault(role, default if default in data["splits"] else None)
+    return Dataset(name=name, **data)
+
+
+def check_schema(data: Any, path: Path) -> None:
+    """Raises UserError that names the first place where the catalogue breaks its schema."""
+    import jsonschema
+    import yaml
+
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    error = jsonschema.exceptions.best_match(
+        jsonschema.Draft202012Validator(schema).iter_errors(data)
+    )
+    if error is not None:
+        place = ".".join(map(str, error.absolute_path)) or "the top level"
+        raise UserError(f"The dataset catalogue {path} is wrong at {place}: {error.message}.")
+
+
+def _derived(
+    name: str, entry: Mapping[str, Any], catalogue: Mapping[str, Dataset], path: Path
+) -> Dataset:
+    """A subset of another dataset: its archives and reader, its own selection of images."""
+    derive = entry["derive"]
+    if derive["from"] not in catalogue:
+        raise UserError(
+            f"The dataset catalogue {path} derives {name} from {derive['from']!r}, which is no "
+            "entry of its own (a derived set cannot be derived from another)."
+        )
+    parent = catalogue[derive["from"]]
+    splits = {}
+    for split_name, limit in derive["limit"].items():
+        source = parent.split(split_name)
+        select = {"seed": derive.get("seed", 0), "stop": limit}
+        if "classes" in derive:
+            select["classes"] = derive["classes"]
+        splits[split_name] = Split(limit, True, {**source.options, "select": select})
+    options = {**parent.options, **({"mode": derive["mode"]} if "mode" in derive else {})}
+    own = {k: v for k, v in entry.items() if k not in ("derive", "notes")}
+    return replace(
+        parent,
+        name=name,
+        splits=splits,
+        options=options,
+        derive=dict(derive),
+        train_split="train" if "train" in splits else None,
+        test_split=parent.test_split if parent.test_split in splits else None,
+        notes=(*entry.get("notes", ()), *parent.notes),
+        **own,
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value

@@ -1,0 +1,172 @@
+"""Command line of the datasets: `fetch`, `pack` and `datasets`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ssl_ood.datasets.catalogue import Dataset
+
+CATALOGUE = Path("resources/datasets.yaml")
+
+
+def add_parsers(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the subcommands; each sets `run`, a function of the parsed arguments."""
+    fetch = subparsers.add_parser(
+        "fetch", help="find or download the archives of a dataset, verify them, list them"
+    )
+    fetch.add_argument("name", help="a dataset of the catalogue")
+    _add_places(fetch)
+    fetch.add_argument("--manifest", type=Path, required=True, help="the list to write (json)")
+    fetch.add_argument(
+        "--optional", action="store_true", help="also archives that only some splits need"
+    )
+    fetch.set_defaults(run=run_fetch)
+
+    pack = subparsers.add_parser("pack", help="pack a split of a dataset at one image size")
+    pack.add_argument("name", help="a dataset of the catalogue")
+    pack.add_argument("--catalogue", type=Path, default=CATALOGUE)
+    pack.add_argument("--split", required=True)
+    pack.add_argument("--size", type=int, required=True, help="side of the images in pixels")
+    pack.add_argument("--manifest", type=Path, required=True, help="what fetch has written")
+    pack.add_argument("--output", type=Path, required=True, help="the folder to make")
+    pack.add_argument("--workers", type=int, help="processes that decode (default: the cores)")
+    pack.add_argument(
+        "--max-corrupt-share",
+        type=float,
+        default=0.0,
+        help="share of the images that may be undecodable and left out (default 0)",
+    )
+    pack.add_argument(
+        "--wait", action="store_true", help="wait if another process packs the same set"
+    )
+    pack.set_defaults(run=run_pack)
+
+    table = subparsers.add_parser(
+        "datasets", help="print what is in the catalogue, what is there and what is missing"
+    )
+    table.add_argument("names", nargs="*", help="only these datasets")
+    _add_places(table)
+    table.set_defaults(run=run_datasets)
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--catalogue", type=Path, default=CATALOGUE)
+    parser.add_argument(
+        "--downloads", type=Path, default=Path("downloads"), help="where downloads are kept"
+    )
+    parser.add_argument(
+        "--archive-dirs",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="folders where archives may lie already; read only",
+    )
+
+
+def run_fetch(args: argparse.Namespace) -> None:
+    """`ssl_ood fetch NAME --manifest FILE`"""
+    from ssl_ood.datasets.catalogue import get, load_catalogue
+    from ssl_ood.datasets.fetch import fetch
+
+    dataset = get(load_catalogue(args.catalogue), args.name)
+    manifest = fetch(
+        dataset, args.downloads, args.archive_dirs, args.manifest, optional=args.optional
+    )
+    for archive in manifest["archives"]:
+        word = "verified" if archive["verified"] else "unverified"
+        if archive["way"].startswith("package "):
+            word = f"from {archive['way']}"
+        print(f"{dataset.name}: {archive['path']} ({word}, sha256 {archive['sha256'][:12]}...)")
+
+
+def run_pack(args: argparse.Namespace) -> None:
+    """`ssl_ood pack NAME --split train --size 32 --manifest FILE --output FOLDER`"""
+    from ssl_ood.datasets.catalogue import get, load_catalogue
+    from ssl_ood.datasets.pack import pack
+    from ssl_ood.errors import UserError
+
+    if args.size < 1:
+        raise UserError(f"--size is the side of the images in pixels, not {args.size}.")
+    dataset = get(load_catalogue(args.catalogue), args.name)
+    if not args.manifest.is_file():
+        raise UserError(
+            f"There is no manifest {args.manifest}: run `ssl_ood fetch {args.name} --manifest "
+            f"{args.manifest}` first."
+        )
+    meta = pack(
+        dataset,
+        args.split,
+        args.size,
+        args.manifest,
+        args.output,
+        workers=args.workers,
+        max_corrupt_share=args.max_corrupt_share,
+        wait=args.wait,
+    )
+    corrupt = f", {len(meta['corrupt'])} corrupt left out" if meta["corrupt"] else ""
+    print(f"{args.output}: {meta['count']:,} images of {meta['size']} pixels{corrupt}")
+
+
+def run_datasets(args: argparse.Namespace) -> None:
+    """`ssl_ood datasets`: a table of the catalogue, then what to do about what is missing."""
+    from ssl_ood.datasets.catalogue import get, load_catalogue
+    from ssl_ood.datasets.places import missing_restricted
+
+    catalogue = load_catalogue(args.catalogue)
+    chosen = [get(catalogue, n) for n in args.names] or list(catalogue.values())
+    rows = [("dataset", "access", "size", "images", "checksum", "state")]
+    for dataset in chosen:
+        counts = ", ".join(
+            f"{name} {split.count:,}" if split.count else f"{name} ?"
+            for name, split in dataset.splits.items()
+        )
+        sizes = [a.bytes for a in dataset.archives if not a.package]
+        size = f"{sum(sizes) / 2**20:,.0f} MiB" if sizes and None not in sizes else "?"
+        state = _state(dataset, args.downloads, args.archive_dirs)
+        if dataset.access == "package":
+            size = "-"
+        checksum = "known" if dataset.verified else "unverified"
+        rows.append((dataset.name, dataset.access, size, counts, checksum, state))
+    widths = [min(max(len(row[i]) for row in rows), 48) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(_cell(c, w) for c, w in zip(row, widths, strict=True)).rstrip())
+    message = missing_restricted(chosen, args.archive_dirs, args.downloads)
+    if message:
+        print(f"\n{message}")
+    if any(row[-1].startswith("to download") for row in rows[1:]):
+        print("\nWhat is free is fetched when it is needed, or all at once by: snakemake datasets")
+    sys.stdout.flush()
+
+
+def _state(dataset: Dataset, downloads: Path, archive_dirs: list[Path]) -> str:
+    from ssl_ood.datasets.installed import installed_file
+    from ssl_ood.datasets.places import present
+    from ssl_ood.errors import UserError
+
+    missing, places = [], []
+    for archive in dataset.archives:
+        if archive.package:
+            try:
+                installed_file(archive.file, archive.package)
+            except UserError:
+                missing.append(archive.package)
+            continue
+        path = present(dataset, archive, downloads, archive_dirs)
+        if path is not None:
+            places.append(os.path.dirname(path))
+        elif not archive.optional:
+            missing.append(archive.file)
+    if missing and dataset.access == "package":
+        return f"install {', '.join(sorted(set(missing)))}"
+    if missing:
+        return f"to download: {len(missing)} file(s)" if dataset.free else "MISSING, see below"
+    return f"in {', '.join(sorted(set(places)))}" if places else "in installed packages"
+
+
+def _cell(text: str, width: int) -> str:
+    return text.ljust(width) if len(text) <= width else f"{text[: width - 3]}..."

@@ -1,0 +1,281 @@
+"""Archives of a dataset: found where they lie or downloaded, verified, listed in a manifest."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import ssl
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ssl_ood.datasets.catalogue import Archive, Dataset
+from ssl_ood.datasets.debian import fetch_debian_package
+from ssl_ood.datasets.download import Hashes, Unavailable, download, hash_file
+from ssl_ood.datasets.installed import installed_file
+from ssl_ood.datasets.places import candidates, missing_restricted
+from ssl_ood.errors import UserError
+from ssl_ood.files import write_json
+
+# A server that has lost a file likes to send a web page in its place.
+MAGIC = {".gz": b"\x1f\x8b", ".zip": b"PK", ".npy": b"\x93NUMPY", ".mat": b"MATLAB"}
+
+
+def fetch(
+    dataset: Dataset,
+    downloads: Path,
+    archive_dirs: Sequence[Path] = (),
+    manifest: Path | None = None,
+    *,
+    optional: bool = False,
+    context: ssl.SSLContext | None = None,
+) -> dict[str, Any]:
+    """Makes sure that every archive of `dataset` is there and right; returns the manifest.
+
+    Ways in, in this order: `archive_dirs` (used in place, never written to), what was downloaded
+    before, the mirrors, Debian's package. `optional` also downloads archives that only some
+    splits need; those are taken along anyway where they lie already. The manifest,
+    `{dataset, archives: [{file, path, bytes, md5, sha256, verified, way}]}`, is written to
+    `manifest` atomically. Raises UserError that says what was tried and which file to put where.
+    """
+    folder = downloads / dataset.store
+    entries: dict[str, dict[str, Any]] = {}
+    refused: list[str] = []
+    wanted = [a for a in dataset.archives if not a.package]
+    for archive in dataset.archives:
+        if archive.package:
+            path = installed_file(archive.file, archive.package)
+            entries[archive.file] = _entry(
+                archive, path, hash_file(path), f"package {archive.package}"
+            )
+    if wanted:
+        with _locked(folder):
+            for archive in wanted:
+                found = _find(dataset, archive, downloads, archive_dirs, refused)
+                if found:
+                    entries[archive.file] = found
+            missing = [a for a in wanted if a.file not in entries and (optional or not a.optional)]
+            if missing:
+                _get(dataset, missing, folder, archive_dirs, entries, refused, context)
+    result = {
+        "dataset": dataset.name,
+        "archives": [entries[a.file] for a in dataset.archives if a.file in entries],
+    }
+    if manifest is not None:
+        write_json(manifest, result)
+    return result
+
+
+def check(archive: Archive, hashes: Hashes) -> str | None:
+    """None if the digests are those of the catalogue (or it knows none), else what differs."""
+    if not archive.verified:
+        return None
+    if any(hashes.sha256 == other["sha256"] for other in archive.also):
+        return None
+    for kind in ("sha256", "md5"):
+        expected = getattr(archive, kind)
+        found = getattr(hashes, kind)
+        if expected is not None and expected != found:
+            return f"{kind} expected {expected}, found {found} ({hashes.bytes:,} bytes)"
+    return None
+
+
+def _get(
+    dataset: Dataset,
+    missing: Sequence[Archive],
+    folder: Path,
+    archive_dirs: Sequence[Path],
+    entries: dict[str, dict[str, Any]],
+    refused: list[str],
+    context: ssl.SSLContext | None,
+) -> None:
+    """Downloads the missing archives into `folder`; raises UserError if no way works."""
+    if not dataset.free:
+        message = missing_restricted([dataset], archive_dirs, folder.parent)
+        if message is None:  # a file lies there, but it is the wrong one
+            message = f"{dataset.name} needs {', '.join(a.file for a in missing)}."
+        raise UserError("\n".join([message, *refused]))
+    tried, dead = list(refused), set()
+    # With Debian's package as another way in, unreachable mirrors are not waited for.
+    rounds = 1 if dataset.debian_package else 4
+    left = []
+    for archive in missing:
+        target = folder / archive.file
+        try:
+            if not archive.urls:
+                raise Unavailable("it has no address")
+            hashes = download(
+                archive.urls,
+                target,
+                lambda h, a=archive: check(a, h) or _not_that_kind(folder, a),
+                size=archive.bytes,
+                rounds=rounds,
+                dead_hosts=dead,
+                context=context,
+            )
+            _remember(target, hashes)
+            entries[archive.file] = _entry(archive, target, hashes, "download")
+        except Unavailable as error:
+            tried.append(f"{archive.file}: {error}.")
+            left.append(archive)
+    if left and dataset.debian_package:
+        problem = fetch_debian_package(dataset.debian_package, [a.file for a in left], folder)
+        if problem is not None:
+            tried.append(problem)
+        for archive in list(left):
+            found = _verified_file(archive, folder / archive.file, "Debian's package", tried)
+            if found:
+                entries[archive.file] = found
+                left.remove(archive)
+    if left:
+        places = ", ".join([*(str(d) for d in archive_dirs), str(folder)])
+        raise UserError(
+            f"{dataset.title} cannot be fetched: put {', '.join(a.file for a in left)} into one of "
+            f"{places}. Tried: {' '.join(tried)}"
+        )
+
+
+def _find(
+    dataset: Dataset,
+    archive: Archive,
+    downloads: Path,
+    archive_dirs: Sequence[Path],
+    refused: list[str],
+) -> dict[str, Any] | None:
+    """The manifest entry of an archive that lies there already; files that are wrong are said."""
+    for path in candidates(dataset, archive, downloads, archive_dirs):
+        own = path.parent == downloads / dataset.store
+        way = "downloaded before" if own else "archive_dirs"
+        if archive.folder and path.is_dir():
+            return {
+                "file": archive.file,
+                "path": str(path.resolve()),
+                **_folder_digest(path),
+                "md5": None,
+                "verified": False,
+                "way": way,
+            }
+        found = (
+            None
+            if archive.folder
+            else _verified_file(archive, path, way, refused, downloads / dataset.store)
+        )
+        if found:
+            return found
+    return None
+
+
+def _verified_file(
+    archive: Archive, path: Path, way: str, refused: list[str], notes: Path | None = None
+) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    hashes = _recall(path, notes or path.parent)
+    problem = check(archive, hashes)
+    if problem is not None:
+        text = f"{path} is not the archive: {problem}; it was left as it is."
+        refused.append(text)
+        print(text, file=sys.stderr)
+        return None
+    return _entry(archive, path, hashes, way)
+
+
+def _entry(archive: Archive, path: Path, hashes: Hashes, way: str) -> dict[str, Any]:
+    return {
+        "file": archive.file,
+        "path": str(path.resolve()),
+        "bytes": hashes.bytes,
+        "md5": hashes.md5,
+        "sha256": hashes.sha256,
+        "verified": archive.verified,
+        "way": way,
+    }
+
+
+def _folder_digest(folder: Path) -> dict[str, Any]:
+    """Digest of the names and sizes in a folder: not of its content, but better than none."""
+    digest, total = hashlib.sha256(), 0
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            path = Path(root, name)
+            size = path.lstat().st_size
+            total += size
+            digest.update(f"{path.relative_to(folder)}\t{size}\n".encode())
+    return {"bytes": total, "sha256": digest.hexdigest()}
+
+
+def _note(path: Path, notes: Path) -> Path:
+    return notes / f".{path.name}.verified.json"
+
+
+def _remember(path: Path, hashes: Hashes, notes: Path | None = None) -> None:
+    """Keeps the digests, so that 138 GiB are not read again for every manifest."""
+    stat = path.stat()
+    place = _note(path, notes or path.parent)
+    write_json(
+        place,
+        {
+            "path": str(path.resolve()),
+            "mtime_ns": stat.st_mtime_ns,
+            "bytes": hashes.bytes,
+            "md5": hashes.md5,
+            "sha256": hashes.sha256,
+        },
+    )
+
+
+def _recall(path: Path, notes: Path) -> Hashes:
+    """The digests of a file: remembered if it has not changed since, else computed."""
+    stat = path.stat()
+    try:
+        note: Mapping[str, Any] = json.loads(_note(path, notes).read_text())
+        same = (note["path"], note["mtime_ns"], note["bytes"]) == (
+            str(path.resolve()),
+            stat.st_mtime_ns,
+            stat.st_size,
+        )
+        if same:
+            return Hashes(note["md5"], note["sha256"], note["bytes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    hashes = hash_file(path)
+    _remember(path, hashes, notes)
+    return hashes
+
+
+def _not_that_kind(folder: Path, archive: Archive) -> str | None:
+    """For an archive without a checksum: at least it begins like one."""
+    magic = MAGIC.get(Path(archive.file).suffix)
+    part = folder / f"{archive.file}.part"
+    if archive.verified or magic is None:
+        return None
+    with open(part, "rb") as file:
+        begins = file.read(len(magic))
+    return None if begins == magic else f"it begins with {begins!r}, as no such archive does"
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time fetches into `folder`; the others wait and then find its files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UserError(
+            f"The folder for downloads {folder} cannot be written to ({error.strerror}): "
+            "set downloads_dir to one that can."
+        ) from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another process that fetches into {folder}", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

@@ -1,0 +1,262 @@
+"""Packing: from the archives of a dataset to one memory-mappable array at the study's size.
+
+One pass over the source, decoding and resizing in worker processes, written straight to disk:
+memory does not grow with the dataset. A killed packing goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_ood.datasets.archives import Data
+from ssl_ood.datasets.catalogue import CODE_VERSION, Dataset
+from ssl_ood.datasets.decode import Undecodable, to_square
+from ssl_ood.datasets.packed import open_packed
+from ssl_ood.datasets.partial import Partial, disk_errors, exclusive
+from ssl_ood.datasets.progress import Progress
+from ssl_ood.datasets.readers import Item, open_split
+from ssl_ood.errors import UserError
+from ssl_ood.files import read_json, sha256_of
+
+BLOCK = 64  # images that a worker gets at a time
+
+
+def pack(
+    dataset: Dataset,
+    split: str,
+    size: int,
+    manifest: Mapping[str, Any] | Path,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    max_corrupt_share: float = 0.0,
+    wait: bool = False,
+) -> dict[str, Any]:
+    """Packs a split at `size` x `size` pixels into `folder`; returns its metadata.
+
+    The folder appears when it is whole, with images.npy (N, S, S, 3) uint8, labels.npy (N,)
+    int64, files.txt and meta.json (see `packed.open_packed`). A set that is there already, from
+    the same archives and code, is kept. `workers` decode (default: the cores this process may
+    use; 1: no further process). Corrupt images are left out and named in the metadata; above
+    `max_corrupt_share` of the images packing stops. If another process packs the same set,
+    `wait` waits for it.
+
+    Raises UserError for a wrong number of images, too many corrupt ones, a full or read-only
+    disk, a set that is being packed, and whatever is wrong with the archives.
+    """
+    if isinstance(manifest, Path):
+        manifest = read_json(manifest)
+    spec = dataset.split(split)
+    source = [
+        {k: a[k] for k in ("file", "bytes", "sha256", "verified")} for a in manifest["archives"]
+    ]
+    fingerprint = _fingerprint(dataset, split, size, source)
+    with exclusive(folder, wait):
+        done = _finished(folder, fingerprint)
+        if done is not None:
+            return done
+        with disk_errors(folder):
+            partial = Partial(folder, size, fingerprint)
+        try:
+            with disk_errors(folder):
+                classes = _write(partial, dataset, split, manifest, workers, max_corrupt_share)
+                _check_count(partial, dataset, split, max_corrupt_share)
+                return partial.finish(
+                    {
+                        "dataset": dataset.name,
+                        "split": split,
+                        "size": size,
+                        "expected": spec.count,
+                        "mode": dataset.options.get("mode", "RGB"),
+                        "fit": dataset.options.get("fit", "crop"),
+                        "classes": classes,
+                        "source": source,
+                        "code_version": CODE_VERSION,
+                    }
+                )
+        finally:
+            partial.close()
+
+
+def _write(
+    partial: Partial,
+    dataset: Dataset,
+    split: str,
+    manifest: Mapping[str, Any],
+    workers: int | None,
+    max_corrupt_share: float,
+) -> list[str] | None:
+    """Appends all images that are not packed yet; returns the names of the classes."""
+    expected = dataset.split(split).count
+    source = open_split(dataset, split, manifest, partial.scratch)
+    items = islice(source.items, partial.items, None)
+    options = (
+        partial.size,
+        dataset.options.get("mode") == "L",
+        dataset.options.get("fit", "crop"),
+    )
+    title = f"packing {dataset.name} {split}"
+    if partial.items:
+        print(f"{title}: going on after {partial.items:,} images", file=sys.stderr, flush=True)
+    with Progress(title, expected, "images", partial.items) as shown:
+        for block, pixels, bad in _decoded(items, options, workers):
+            good = [i for i in range(len(block)) if i not in bad]
+            partial.append(pixels, [block[i].label for i in good], [block[i].name for i in good])
+            partial.corrupt += [f"{block[i].name}: {reason}" for i, reason in bad.items()]
+            _add_sums(partial.sums, pixels)
+            partial.items += len(block)
+            if bad and (expected or max_corrupt_share == 0):
+                _check_corrupt(partial, dataset, split, max_corrupt_share, expected or 1)
+            partial.commit()
+            shown.add(len(block))
+    partial.commit(force=True)
+    return source.classes
+
+
+Options = tuple[int, bool, str]  # size, grey, fit
+Block = tuple[list[Item], np.ndarray, dict[int, str]]
+
+
+def _decoded(items: Iterator[Item], options: Options, workers: int | None) -> Iterator[Block]:
+    """Blocks of items with the pixels of those that could be decoded, in order."""
+    first = next(items, None)
+    if first is None:
+        return
+    blocks = _blocks(chain([first], items))
+    if workers is None:
+        workers = len(os.sched_getaffinity(0))
+    if workers <= 1 or isinstance(first.data, np.ndarray):  # arrays: nothing to decode
+        for block in blocks:
+            yield block, *decode_block([item.data for item in block], *options)
+        return
+    waiting: deque[tuple[list[Item], Future]] = deque()
+    # spawn: a forked copy of a process that has threads can hang
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context)
+    try:
+        for block in blocks:
+            waiting.append((block, pool.submit(decode_block, [i.data for i in block], *options)))
+            if len(waiting) > 3 * workers:  # bounds the memory, and keeps every worker busy
+                block, future = waiting.popleft()
+                yield block, *future.result()
+        while waiting:
+            block, future = waiting.popleft()
+            yield block, *future.result()
+    except BrokenProcessPool:
+        raise UserError(
+            "A process that decodes images was killed, most likely for want of memory: pack with "
+            "fewer workers or more memory. What was packed so far is kept and continued."
+        ) from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _blocks(items: Iterator[Item]) -> Iterator[list[Item]]:
+    while block := list(islice(items, BLOCK)):
+        yield block
+
+
+def decode_block(
+    data: Sequence[Data | np.ndarray], size: int, grey: bool, fit: str
+) -> tuple[np.ndarray, dict[int, str]]:
+    """(n, S, S, 3) uint8 of the images that can be decoded, and why each other one cannot."""
+    pixels = np.empty((len(data), size, size, 3), np.uint8)
+    bad: dict[int, str] = {}
+    good = 0
+    for i, image in enumerate(data):
+        try:
+            pixels[good] = to_square(image, size, grey=grey, fit=fit)
+            good += 1
+        except Undecodable as error:
+            bad[i] = str(error)
+    return pixels[:good], bad
+
+
+def _add_sums(sums: list[int], pixels: np.ndarray) -> None:
+    """Adds exact integer sums of values and of squares, by channel."""
+    flat = pixels.reshape(-1, 3)
+    for channel in range(3):
+        histogram = np.bincount(flat[:, channel], minlength=256)
+        values = np.arange(256)
+        sums[channel] += int(histogram @ values)
+        sums[3 + channel] += int(histogram @ values**2)
+
+
+def _check_corrupt(
+    partial: Partial, dataset: Dataset, split: str, share: float, count: int
+) -> None:
+    if len(partial.corrupt) <= share * count:
+        return
+    shown = "; ".join(partial.corrupt[:5])
+    more = f" and {len(partial.corrupt) - 5} more" if len(partial.corrupt) > 5 else ""
+    raise UserError(
+        f"{dataset.name} {split}: {len(partial.corrupt)} image(s) cannot be decoded, more than the "
+        f"{share:.2%} of {count:,} that max_corrupt_share allows: {shown}{more}. Fetch the "
+        "archive again, or raise max_corrupt_share to leave them out."
+    )
+
+
+def _check_count(partial: Partial, dataset: Dataset, split: str, share: float) -> None:
+    spec = dataset.split(split)
+    if partial.items != (spec.count or partial.items):
+        text = (
+            f"{dataset.name} {split} must have {spec.count:,} images, its archive holds "
+            f"{partial.items:,}"
+        )
+        if spec.verified:
+            partial.discard()
+            raise UserError(f"{text}: it is incomplete or not the one the catalogue means.")
+        print(f"{text}; that number was never verified, so it is taken.", file=sys.stderr)
+    if partial.items == 0:
+        partial.discard()
+        raise UserError(f"{dataset.name} {split}: its archive holds no image.")
+    _check_corrupt(partial, dataset, split, share, partial.items)
+    if partial.rows == 0:
+        partial.discard()
+        raise UserError(f"{dataset.name} {split}: none of its images can be decoded.")
+
+
+def _fingerprint(dataset: Dataset, split: str, size: int, source: list[dict[str, Any]]) -> str:
+    spec = dataset.split(split)
+    what = {
+        "dataset": dataset.name,
+        "split": split,
+        "size": size,
+        "reader": dataset.reader,
+        "options": dict(dataset.options),
+        "split_options": dict(spec.options),
+        "count": spec.count,
+        "classes": dataset.classes,
+        "source": [(a["file"], a["sha256"]) for a in source],
+        "code_version": CODE_VERSION,
+    }
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The metadata of the set in `folder` if it is whole and from the same source, else None."""
+    try:
+        packed = open_packed(folder)
+    except UserError:
+        return None
+    if packed.meta.get("fingerprint") != fingerprint:
+        return None
+    if sha256_of(folder / "images.npy") != packed.meta["images_sha256"]:
+        print(f"{folder} is damaged: packing it again", file=sys.stderr)
+        return None
+    for file in folder.iterdir():
+        os.utime(file)  # else Snakemake takes it for older than its manifest, for ever
+    return packed.meta

@@ -1,0 +1,214 @@
+"""A packed set while it is being written: hidden, appended to, resumable, renamed when whole.
+
+Beside the folder `train-32px` lie, while it is packed, `.train-32px.lock` and
+`.train-32px.partial/` with the set so far (`set/`) and `journal.json`, which says how much of it
+is on the disk for sure. What lies behind that is cut off when packing is resumed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import io
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_ood.errors import UserError
+from ssl_ood.files import sha256_of, write_json
+
+HEADER = 128  # bytes of every images.npy before its first pixel
+COMMIT_SECONDS = 5.0  # between two entries in the journal: what a kill can cost
+
+
+class Partial:
+    """The set being written to `folder` (its final name); use within `exclusive(folder)`."""
+
+    def __init__(self, folder: Path, size: int, fingerprint: str) -> None:
+        self.folder, self.size, self.fingerprint = folder, size, fingerprint
+        self.work = folder.with_name(f".{folder.name}.partial")
+        self.set = self.work / "set"
+        self.scratch = self.work / "scratch"
+        self.items = 0  # images of the source that are done with, corrupt ones too
+        self.rows = 0  # images written
+        self.names_bytes = 0
+        self.corrupt: list[str] = []
+        self.sums = [0] * 6  # over all pixels: of each channel, then of each channel squared
+        self.committed = time.monotonic()
+        if not self._resume():
+            shutil.rmtree(self.work, ignore_errors=True)
+            self.set.mkdir(parents=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir()
+        self.images_file = self._open("images.npy", HEADER + self.rows * self.row_bytes)
+        self.labels_file = self._open("labels.npy", HEADER + self.rows * 8)
+        self.names_file = self._open("files.txt", self.names_bytes)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of an image."""
+        return self.size * self.size * 3
+
+    def append(self, pixels: np.ndarray, labels: Sequence[int], names: Sequence[str]) -> None:
+        """Adds images (n, S, S, 3) with their labels and names."""
+        self.images_file.write(np.ascontiguousarray(pixels).data)
+        self.labels_file.write(np.array(labels, "<i8").tobytes())
+        lines = "".join(f"{_one_line(n)}\n" for n in names).encode("utf-8", "surrogateescape")
+        self.names_file.write(lines)
+        self.names_bytes += len(lines)
+        self.rows += len(pixels)
+
+    def commit(self, force: bool = False) -> None:
+        """Makes sure that what was added outlives a kill, every few seconds or by `force`."""
+        if not force and time.monotonic() - self.committed < COMMIT_SECONDS:
+            return
+        for file in (self.images_file, self.labels_file, self.names_file):
+            file.flush()
+            os.fsync(file.fileno())
+        write_json(
+            self.work / "journal.json",
+            {
+                "fingerprint": self.fingerprint,
+                "items": self.items,
+                "rows": self.rows,
+                "names_bytes": self.names_bytes,
+                "corrupt": self.corrupt,
+                "sums": self.sums,
+            },
+        )
+        self.committed = time.monotonic()
+
+    def finish(self, meta: dict[str, Any]) -> dict[str, Any]:
+        """Completes headers, statistics and checksum and gives the set its name; returns meta."""
+        shape = (self.rows, self.size, self.size, 3)
+        self._write_header(self.images_file, "|u1", shape)
+        self._write_header(self.labels_file, "<i8", (self.rows,))
+        self.close()
+        pixels = self.rows * self.size * self.size
+        mean = [s / pixels for s in self.sums[:3]]
+        std = [
+            max(q / pixels - m * m, 0.0) ** 0.5 for q, m in zip(self.sums[3:], mean, strict=True)
+        ]
+        meta = {
+            **meta,
+            "count": self.rows,
+            "channel_mean": [m / 255 for m in mean],
+            "channel_std": [s / 255 for s in std],
+            "images_sha256": sha256_of(self.set / "images.npy"),
+            "corrupt": self.corrupt,
+            "fingerprint": self.fingerprint,
+        }
+        write_json(self.set / "meta.json", meta)
+        if self.folder.exists():  # Snakemake makes the folders of its outputs beforehand
+            shutil.rmtree(self.work / "old", ignore_errors=True)
+            os.rename(self.folder, self.work / "old")
+        os.rename(self.set, self.folder)
+        self.discard()
+        return meta
+
+    def discard(self) -> None:
+        """Removes all that is not finished."""
+        self.close()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def close(self) -> None:
+        """Closes the files."""
+        for file in (self.images_file, self.labels_file, self.names_file):
+            file.close()
+
+    def _open(self, name: str, length: int) -> io.BufferedRandom:
+        path = self.set / name
+        path.touch()
+        file = open(path, "rb+")  # noqa: SIM115
+        file.truncate(length)
+        file.seek(length)
+        return file
+
+    def _resume(self) -> bool:
+        try:
+            journal = json.loads((self.work / "journal.json").read_text())
+            if journal["fingerprint"] != self.fingerprint:
+                return False
+            lengths = {
+                "images.npy": HEADER + journal["rows"] * self.row_bytes,
+                "labels.npy": HEADER + journal["rows"] * 8,
+                "files.txt": journal["names_bytes"],
+            }
+            if any((self.set / n).stat().st_size < size for n, size in lengths.items()):
+                return False
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        self.items, self.rows = journal["items"], journal["rows"]
+        self.names_bytes, self.corrupt = journal["names_bytes"], journal["corrupt"]
+        self.sums = journal["sums"]
+        return True
+
+    @staticmethod
+    def _write_header(file: io.BufferedRandom, dtype: str, shape: tuple[int, ...]) -> None:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": dtype, "fortran_order": False, "shape": shape}
+        )
+        content = header.getvalue()
+        assert len(content) == HEADER, len(content)
+        file.flush()
+        file.seek(0)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def exclusive(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Holds the lock of a packed set; the kernel releases it however the process ends.
+
+    Raises UserError if another process holds it (unless `wait`) or the folder cannot be made.
+    """
+    lock_path = folder.with_name(f".{folder.name}.lock")
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise UserError(
+                    f"Another process is packing {folder} already: wait for it or stop it."
+                ) from None
+            print(f"waiting for another process that packs {folder}", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turns a full disk and a folder that cannot be written to into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise UserError(
+                f"The disk of {folder.parent} is full: free some room and start again. What was "
+                "packed so far is kept and continued."
+            ) from None
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+            raise UserError(
+                f"{folder} cannot be written to ({error.strerror}: {error.filename}): set "
+                "results_dir to a folder that can."
+            ) from None
+        raise
+
+
+def _one_line(name: str) -> str:
+    return name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")

@@ -1,0 +1,51 @@
+"""Where the archives of a dataset may lie on this machine. Quick to import: the Snakefile asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ssl_ood.datasets.catalogue import Archive, Dataset
+
+
+def candidates(
+    dataset: Dataset, archive: Archive, downloads: Path, archive_dirs: Sequence[Path]
+) -> list[Path]:
+    """Places where the archive may lie: DIR/{dataset}/FILE and DIR/FILE of each archive folder."""
+    places = [Path(d) / sub for d in archive_dirs for sub in (dataset.store, ".")]
+    return [p / archive.file for p in [*places, downloads / dataset.store]]
+
+
+def present(
+    dataset: Dataset, archive: Archive, downloads: Path, archive_dirs: Sequence[Path]
+) -> Path | None:
+    """Where the archive lies, unverified, or None."""
+    for path in candidates(dataset, archive, downloads, archive_dirs):
+        if path.is_dir() if archive.folder else path.is_file():
+            return path
+    return None
+
+
+def missing_restricted(
+    datasets: Sequence[Dataset], archive_dirs: Sequence[Path], downloads: Path
+) -> str | None:
+    """One message that lists every archive only a person can get and that is not there, or None."""
+    lines = []
+    for dataset in datasets:
+        if dataset.free:
+            continue
+        absent = [
+            a.file
+            for a in dataset.archives
+            if not a.optional and present(dataset, a, downloads, archive_dirs) is None
+        ]
+        if absent:
+            lines.append(f"  {dataset.name}: {', '.join(absent)}. {dataset.how_to_get}.")
+    if not lines:
+        return None
+    where = ", ".join(map(str, archive_dirs)) or "a folder named under archive_dirs"
+    return (
+        "These archives cannot be downloaded without a person and are missing:\n"
+        + "\n".join(lines)
+        + f"\nPut each one, under its name, into {downloads}/DATASET or one of: {where}."
+    )

@@ -1,0 +1,185 @@
+"""Readers of natural-image datasets that are published as encoded images in archives."""
+
+from __future__ import annotations
+
+import posixpath
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ssl_ood.datasets.archives import find, members, tar_of_tars, unpack
+from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
+from ssl_ood.errors import UserError
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def image_folders(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
+    """Images below `root`, in folders named after their class: DTD, ImageNet30, Hyper-Kvasir, LAG.
+
+    `list` is a text file in the archive with one image below `root` a line; `exclude` names
+    folders to pass over; `labels: none` says that the folders are no classes. Without `classes`,
+    the classes are the folders in sorted order; with them, an image in none of them is refused,
+    or passed over with `others: skip`.
+    """
+    path, root = paths.only, options.get("root", "")
+    exclude = set(options.get("exclude", ()))
+    wanted = None
+    if "list" in options:
+        lines = find(path, [options["list"]])[options["list"]].decode().split()
+        wanted = {posixpath.join(root, line) for line in lines}
+
+    def is_image(name: str) -> bool:
+        # The root may lie deeper than the catalogue says: some zip tools add a folder.
+        inside = _below(name, root)
+        return (
+            inside is not None
+            and _is_image(inside)
+            and not exclude.intersection(inside.split("/")[:-1])
+            and (wanted is None or posixpath.join(root, inside) in wanted)
+        )
+
+    if options.get("labels") == "none":
+        return Source(Item(m.name, NO_LABEL, m.data) for m in members(path, is_image))
+    classes = options.get("classes")
+    if classes is None:
+        classes = sorted({_class(m.name) for m in members(path, is_image)})
+    number = {name: i for i, name in enumerate(classes)}
+
+    def items() -> Iterator[Item]:
+        for member in members(path, is_image):
+            label = next((number[f] for f in _folders(member.name) if f in number), None)
+            if label is None:
+                if options.get("others") == "skip":
+                    continue
+                raise UserError(
+                    f"{path}: {member.name} lies in none of the folders {', '.join(classes)}."
+                )
+            yield Item(member.name, label, member.data)
+
+    return Source(items(), list(classes))
+
+
+def imagenet(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
+    """ILSVRC2012: train is a tar of a tar for each synset, val a tar of unlabelled images."""
+    path = paths[options["file"]]
+    if not options.get("nested"):
+        return Source(Item(m.name, NO_LABEL, m.data) for m in members(path, _is_image))
+    synsets = sorted(Path(name).stem for name, _ in tar_of_tars(path))
+    number = {synset: i for i, synset in enumerate(synsets)}
+
+    def items() -> Iterator[Item]:
+        for name, inner in tar_of_tars(path):
+            synset = Path(name).stem
+            for member in inner:
+                if _is_image(member.name):
+                    yield Item(f"{synset}/{member.name}", number[synset], member.data)
+
+    return Source(items(), synsets)
+
+
+def tinyimagenet(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
+    """TinyImageNet's validation images; labels from val_annotations.txt, by the order of wnids."""
+    path = paths.only
+    files = find(path, ["wnids.txt", "val/val_annotations.txt"])
+    wnids = files["wnids.txt"].decode().split()
+    number = {wnid: i for i, wnid in enumerate(wnids)}
+    label: dict[str, int] = {}
+    for line in files["val/val_annotations.txt"].decode().splitlines():
+        columns = line.split("\t")
+        if len(columns) < 2 or columns[1] not in number:
+            raise UserError(
+                f"{path}: val_annotations.txt must have an image and a class of wnids.txt in every "
+                f"line, not {line!r}."
+            )
+        label[columns[0]] = number[columns[1]]
+
+    def items() -> Iterator[Item]:
+        for member in members(path, lambda n: "/val/images/" in n and _is_image(n)):
+            file = posixpath.basename(member.name)
+            yield Item(file, _known(label, file, path, "val_annotations.txt"), member.data)
+
+    return Source(items(), wnids)
+
+
+def places365(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
+    """Places365's validation images; labels from places365_val.txt in the tar of file lists."""
+    path, lists = paths[options["images"]], paths["filelist_places365-standard.tar"]
+    files = find(lists, [options["list"], "categories_places365.txt"])
+    names = [line.split()[0] for line in _lines(files["categories_places365.txt"])]
+    label: dict[str, int] = {}
+    for line in _lines(files[options["list"]]):
+        columns = line.split()
+        if len(columns) != 2 or not columns[1].isdigit() or int(columns[1]) >= len(names):
+            raise UserError(
+                f"{lists}: {options['list']} must have an image and the number of a category in "
+                f"every line, not {line!r}."
+            )
+        label[columns[0]] = int(columns[1])
+
+    def items() -> Iterator[Item]:
+        for member in members(path, _is_image):
+            file = posixpath.basename(member.name)
+            yield Item(file, _known(label, file, path, options["list"]), member.data)
+
+    return Source(items(), names)
+
+
+def lsun_lmdb(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
+    """LSUN as its authors publish it: a zipped lmdb of webp images, keyed by their names."""
+    import lmdb
+
+    path = paths.only
+    folder = path
+    if not path.is_dir():  # lmdb maps its file into memory: it cannot be read inside a zip
+        folder = Path(tempfile.mkdtemp(dir=scratch))
+        unpack(path, folder)
+    database = next((f.parent for f in sorted(folder.rglob("data.mdb"))), None)
+    if database is None:
+        raise UserError(f"{path} holds no data.mdb: it is not LSUN's lmdb.")
+
+    def items() -> Iterator[Item]:
+        try:
+            with (
+                lmdb.open(str(database), readonly=True, lock=False, readahead=False) as store,
+                store.begin() as transaction,
+            ):
+                for key, value in transaction.cursor():
+                    yield Item(key.decode("utf-8", "replace"), NO_LABEL, bytes(value))
+        except lmdb.Error as error:
+            raise UserError(f"{path} is damaged ({error}): remove it and fetch it again.") from None
+
+    return Source(items())
+
+
+def _is_image(name: str) -> bool:
+    # macOS adds a file "._NAME" for each NAME, which is no image whatever its ending says.
+    return name.lower().endswith(IMAGES) and not posixpath.basename(name).startswith("._")
+
+
+def _below(name: str, root: str) -> str | None:
+    """The part of the name after `root`, wherever in the name it lies; None if it does not."""
+    if not root:
+        return name
+    at = f"/{name}".find(f"/{root}/")
+    return None if at < 0 else name[at + len(root) + 1 :]
+
+
+def _folders(name: str) -> list[str]:
+    """The folders of a name, the innermost first."""
+    return name.split("/")[-2::-1]
+
+
+def _class(name: str) -> str:
+    return (_folders(name) or [""])[0]
+
+
+def _known(label: Mapping[str, int], file: str, path: Path, table: str) -> int:
+    if file not in label:
+        raise UserError(f"{path} holds {file}, of which {table} says nothing.")
+    return label[file]
+
+
+def _lines(content: bytes) -> list[str]:
+    return [line for line in content.decode().splitlines() if line.strip()]

@@ -1,0 +1,169 @@
+"""Readers of datasets that are published as arrays: CIFAR, SVHN, STL10, IDX (MNIST), npy (DTI)."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_ood.datasets.archives import find, open_gzip, readable
+from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
+from ssl_ood.errors import UserError
+
+
+def cifar(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
+    """CIFAR-10 and CIFAR-100: pickled batches in a tar.gz; images (N, 3072), channel by channel."""
+    path, folder = paths.only, options["folder"]
+    meta = "batches.meta" if folder.startswith("cifar-10-") else "meta"
+    wanted = [f"{folder}/{name}" for name in (meta, *options["batches"])]
+    pickles = find(path, wanted)
+    names = _unpickle(path, wanted[0], pickles)[options["names"]]
+
+    def items() -> Iterator[Item]:
+        for batch in options["batches"]:
+            content = _unpickle(path, f"{folder}/{batch}", pickles)
+            data = np.asarray(content["data"])
+            labels = content[options["label"]]
+            if data.ndim != 2 or data.shape != (len(labels), 3072) or data.dtype != np.uint8:
+                raise UserError(
+                    f"{path}: {batch} holds {data.dtype} {data.shape} for {len(labels)} labels, "
+                    "not (N, 3072) bytes: it is not CIFAR's archive."
+                )
+            images = data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+            files = content.get("filenames") or [f"{batch}/{i}" for i in range(len(labels))]
+            for name, label, image in zip(files, labels, images, strict=True):
+                yield Item(name, int(label), np.ascontiguousarray(image))
+
+    return Source(items(), list(names))
+
+
+def svhn(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
+    """SVHN: a MATLAB v5 file; X is (32, 32, 3, N), y is (N, 1) with 10 for the digit 0."""
+    from scipy.io import loadmat
+
+    path = paths[options["file"]]
+    try:
+        content = loadmat(path)
+        images, labels = content["X"], content["y"].ravel()
+    except (ValueError, TypeError, KeyError, OSError, NotImplementedError) as error:
+        raise UserError(
+            f"{path} is truncated or no SVHN file ({error}): remove it and fetch it again."
+        ) from None
+    if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)):
+        raise UserError(f"{path} holds X of {images.dtype} {images.shape}: it is no SVHN file.")
+
+    def items() -> Iterator[Item]:
+        for i, label in enumerate(labels):
+            yield Item(f"{path.name}/{i}", int(label) % 10, np.ascontiguousarray(images[..., i]))
+
+    return Source(items(), [str(d) for d in range(10)])
+
+
+def stl10(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
+    """STL10: raw bytes in a tar.gz; (N, 3, 96, 96), columns first; labels 1 to 10."""
+    path, prefix = paths.only, options["prefix"]
+    files = find(path, ["class_names.txt", f"{prefix}_y.bin", f"{prefix}_X.bin"])
+    names = files["class_names.txt"].decode().split()
+    labels = np.frombuffer(files[f"{prefix}_y.bin"], np.uint8)
+    content = files[f"{prefix}_X.bin"]
+    if len(content) != len(labels) * 3 * 96 * 96:
+        raise UserError(
+            f"{path}: {prefix}_X.bin has {len(content):,} bytes for {len(labels):,} labels, not "
+            "27,648 for each: it is not STL10's archive."
+        )
+    images = np.frombuffer(content, np.uint8).reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1)
+
+    def items() -> Iterator[Item]:
+        for i, label in enumerate(labels):
+            yield Item(f"{prefix}/{i}", int(label) - 1, np.ascontiguousarray(images[i]))
+
+    return Source(items(), names)
+
+
+def idx(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
+    """MNIST and FashionMNIST: gzipped IDX files of images (N, 28, 28) and labels (N,)."""
+    prefix = options["prefix"]
+    image_path = paths[f"{prefix}-images-idx3-ubyte.gz"]
+    label_path = paths[f"{prefix}-labels-idx1-ubyte.gz"]
+    images, labels = _read_idx(image_path, 3), _read_idx(label_path, 1)
+    if len(images) != len(labels):
+        raise UserError(
+            f"{image_path} has {len(images):,} images, {label_path} {len(labels):,} labels: they "
+            "do not belong together."
+        )
+
+    def items() -> Iterator[Item]:
+        for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+            yield Item(f"{prefix}/{i}", int(label), image)
+
+    return Source(items(), options.get("classes") or [str(d) for d in range(10)])
+
+
+def npy(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
+    """One .npy of (N, H, W, 3) uint8, memory-mapped; a pickled one is refused."""
+    path = paths[options["file"]]
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(
+            f"{path} is truncated or no array ({error}): remove it and fetch it again."
+        ) from None
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise UserError(f"{path} holds {images.dtype} {images.shape}, not (N, H, W, 3) bytes.")
+
+    def items() -> Iterator[Item]:
+        for i, image in enumerate(images):
+            yield Item(f"{path.name}/{i}", NO_LABEL, np.array(image))
+
+    return Source(items())
+
+
+def _read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """The array of an IDX file of bytes: big-endian magic 0x0000080d, d sizes, the values."""
+    with readable(path), open_gzip(path) as file:
+        content = file.read()
+    start = 4 + 4 * dimensions
+    if len(content) < start or content[:4] != bytes((0, 0, 8, dimensions)):
+        raise UserError(f"{path} is no IDX file of {dimensions}-dimensional bytes.")
+    shape = struct.unpack(f">{dimensions}I", content[4:start])
+    if len(content) - start != int(np.prod(shape)):
+        raise UserError(
+            f"{path} is truncated: {len(content) - start:,} bytes for the shape {shape}: remove it "
+            "and fetch it again."
+        )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads pickles of dictionaries, lists, text, numbers and arrays, and refuses all else.
+
+    A pickle may name any function to be called; CIFAR's name these three of NumPy's.
+    """
+
+    ALLOWED = frozenset({"_reconstruct", "ndarray", "dtype", "scalar"})
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.split(".")[0] == "numpy" and name in self.ALLOWED:
+            # numpy.core.multiarray of 2009 has moved since.
+            home = np if name in ("ndarray", "dtype") else np._core.multiarray
+            return getattr(home, name)
+        if (module, name) == ("_codecs", "encode"):  # bytes in pickles that Python 3 wrote for 2
+            import codecs
+
+            return codecs.encode
+        raise pickle.UnpicklingError(f"it wants to call {module}.{name}")
+
+
+def _unpickle(path: Path, member: str, pickles: Mapping[str, bytes]) -> dict[str, Any]:
+    try:
+        value = _Unpickler(io.BytesIO(pickles[member]), encoding="latin1").load()
+    except Exception as error:  # a damaged pickle trips over whatever comes first
+        raise UserError(f"{path}: {member} is no batch of CIFAR's ({error}).") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: {member} is no batch of CIFAR's (a {type(value).__name__}).")
+    return value

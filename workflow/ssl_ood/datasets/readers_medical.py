@@ -1,0 +1,100 @@
+"""Readers of RSNA and CheXpert (Hyper-Kvasir and LAG are plain image folders)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ssl_ood.datasets.archives import find, members
+from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
+from ssl_ood.errors import UserError
+
+RSNA_CLASSES = "stage_2_detailed_class_info.csv"
+RSNA_LABELS = "stage_2_train_labels.csv"
+
+
+def rsna(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
+    """RSNA pneumonia: a DICOM a patient; the class from the detailed table, checked by the labels.
+
+    Both tables repeat the row of a patient for every box; Target of the labels is 1 for
+    "Lung Opacity" and for nothing else.
+    """
+    path, classes = paths.only, options["classes"]
+    number = {name: i for i, name in enumerate(classes)}
+    tables = find(path, [RSNA_CLASSES, RSNA_LABELS])
+    label: dict[str, int] = {}
+    for row in _rows(path, RSNA_CLASSES, tables, ("patientId", "class")):
+        if row["class"] not in number:
+            raise UserError(
+                f"{path}: {RSNA_CLASSES} knows a class {row['class']!r}, the catalogue only "
+                f"{', '.join(classes)}."
+            )
+        if label.setdefault(row["patientId"], number[row["class"]]) != number[row["class"]]:
+            raise UserError(f"{path}: {RSNA_CLASSES} gives patient {row['patientId']} two classes.")
+    for row in _rows(path, RSNA_LABELS, tables, ("patientId", "Target")):
+        patient, opacity = row["patientId"], number["Lung Opacity"]
+        if (row["Target"] == "1") != (label.get(patient) == opacity):
+            raise UserError(
+                f"{path}: {RSNA_CLASSES} and {RSNA_LABELS} do not agree about patient {patient}."
+            )
+
+    def items() -> Iterator[Item]:
+        for member in members(path, lambda n: "stage_2_train_images/" in n and n.endswith(".dcm")):
+            patient = posixpath.basename(member.name).removesuffix(".dcm")
+            if patient not in label:
+                raise UserError(f"{path} holds {member.name}, of which {RSNA_CLASSES} is silent.")
+            yield Item(patient, label[patient], member.data)
+
+    return Source(items(), list(classes))
+
+
+def chexpert(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
+    """CheXpert (small): the images that a csv lists, without labels; `frontal_only` is an option.
+
+    The csv gives each image its Path, from CheXpert-v1.0-small/ on, and Frontal/Lateral.
+    """
+    path, table = paths.only, options["csv"]
+    rows = _rows(path, table, find(path, [table]), ("Path", "Frontal/Lateral"))
+    wanted = {
+        _from_split(row["Path"])
+        for row in rows
+        if row["Frontal/Lateral"] == "Frontal" or not options.get("frontal_only")
+    }
+
+    def items() -> Iterator[Item]:
+        left = set(wanted)
+        for member in members(path, lambda n: _from_split(n) in wanted):
+            left.discard(_from_split(member.name))
+            yield Item(_from_split(member.name), NO_LABEL, member.data)
+        if left:
+            raise UserError(
+                f"{path} lacks {len(left):,} of the images that {table} lists, "
+                f"{min(left)} for one: it is incomplete."
+            )
+
+    return Source(items())
+
+
+def _rows(
+    path: Path, name: str, files: Mapping[str, bytes], columns: tuple[str, ...]
+) -> list[dict[str, str]]:
+    """The rows of a csv in an archive; raises UserError for a column that is not there."""
+    reader = csv.DictReader(io.StringIO(files[name].decode("utf-8-sig")))
+    for column in columns:
+        if column not in (reader.fieldnames or ()):
+            raise UserError(
+                f"{path}: {name} has no column {column!r}, only "
+                f"{', '.join(reader.fieldnames or ['nothing'])}: it is not the table that the "
+                "catalogue means."
+            )
+    return list(reader)
+
+
+def _from_split(name: str) -> str:
+    """train/patient1/study1/view1_frontal.jpg of any longer name: zips differ in the top folder."""
+    parts = name.split("/")
+    return "/".join(parts[-4:])

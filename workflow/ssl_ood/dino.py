@@ -1,0 +1,83 @@
+"""Self-distillation with negatives: the two objectives, the centre and the teacher (chapter 6).
+
+The student sees every view, the teacher the positive global views. Positive views of one image are
+pulled to the same soft-class (equation 3); negative views are pushed to the uniform distribution
+over the K soft-classes (equation 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def teacher_probabilities(logits: Tensor, centre: Tensor, temperature: float) -> Tensor:
+    """softmax((logits - centre) / temperature) in float32; logits (..., K), centre (K,)."""
+    return F.softmax((logits.float() - centre) / temperature, dim=-1)
+
+
+def positive_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """L_pos, equation 3: cross-entropy between the views of one image.
+
+    student: logits (V, B, K), the global views first; teacher: probabilities (G, B, K) of the first
+    G of these views. Mean over the G * (V - 1) pairs with different views, then over the batch.
+    Returns a scalar >= 0.
+    """
+    log_p = F.log_softmax(student.float() / temperature, dim=-1)
+    views, batch, _ = log_p.shape
+    n_global = len(teacher)
+    # Sum over all pairs at once, then take back the pairs of a view with itself.
+    all_pairs = (teacher.sum(0) * log_p.sum(0)).sum()
+    same_view = (teacher * log_p[:n_global]).sum()
+    return (same_view - all_pairs) / (n_global * (views - 1) * batch)
+
+
+def negative_loss(student: Tensor, temperature: float) -> Tensor:
+    """L_neg, equation 4: cross-entropy with the uniform distribution, >= log K.
+
+    student: logits (V, B, K) of the negative views. Mean of -(1/K) sum_k log p_k over views, batch.
+    """
+    logits = student.float() / temperature
+    return (torch.logsumexp(logits, dim=-1) - logits.mean(dim=-1)).mean()
+
+
+@torch.no_grad()
+def update_centre(centre: Tensor, batch_mean: Tensor, momentum: float) -> None:
+    """centre <- momentum * centre + (1 - momentum) * mean teacher logits (K,) of the positives."""
+    centre.lerp_(batch_mean, 1 - momentum)
+
+
+@torch.no_grad()
+def update_teacher(teacher: Iterable[Tensor], student: Iterable[Tensor], momentum: float) -> None:
+    """teacher <- momentum * teacher + (1 - momentum) * student, parameter by parameter."""
+    torch._foreach_lerp_(list(teacher), list(student), 1 - momentum)
+
+
+@torch.no_grad()
+def clip_gradients(parameters: Iterable[Tensor], limit: float) -> None:
+    """Scales down each parameter's gradient whose norm is above `limit` (DINO clips one by one).
+
+    Without a synchronisation with the host.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if limit <= 0 or not gradients:
+        return
+    norms = torch.stack(torch._foreach_norm(gradients))
+    factors = (limit / (norms + 1e-6)).clamp_(max=1)
+    torch._foreach_mul_(gradients, list(factors.unbind()))
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Shannon entropy in nats along the last axis; 0 log 0 = 0."""
+    return torch.special.entr(probabilities).sum(-1)
+
+
+def parameter_groups(module: nn.Module) -> list[dict]:
+    """Parameters with weight decay first, then biases and norms (all of one axis) without."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    decayed = [p for p in parameters if p.ndim > 1]
+    plain = [p for p in parameters if p.ndim <= 1]
+    return [{"params": decayed, "decay": True}, {"params": plain, "weight_decay": 0.0}]

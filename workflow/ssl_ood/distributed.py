@@ -1,0 +1,59 @@
+"""One training on several devices: what `torchrun` starts, reduced to three calls.
+
+Every process draws the views of the whole batch's images and works on its own rows; gradients and
+the centre are averaged. So the result is that of one process with the same effective batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world() -> tuple[int, int]:
+    """(rank, number of processes) as torchrun tells; (0, 1) without it."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Joins the processes of torchrun, if there are several, for the length of the block."""
+    if world()[1] == 1:
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def average(tensors: list[Tensor]) -> None:
+    """Replaces every tensor by its mean over the processes, in one exchange."""
+    _, processes = world()
+    if processes == 1 or not tensors:
+        return
+    flat = torch.cat([t.reshape(-1).float() for t in tensors])
+    dist.all_reduce(flat)
+    flat /= processes
+    for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(part.view_as(tensor))
+
+
+def any_process(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set in any of the processes: all leave together or none."""
+    if world()[1] == 1:
+        return flag
+    value = torch.tensor(float(flag), device=device)
+    dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    return bool(value.item())
+
+
+def local_rank() -> int:
+    """Number of this process on its node: the number of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", 0))

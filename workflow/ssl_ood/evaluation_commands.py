@@ -1,0 +1,98 @@
+"""The command line's evaluation stages: score, metrics, table, figure.
+
+Nothing heavy is imported before a stage runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parsers(stages) -> None:
+    """Adds the subcommands to the parser of `ssl_ood`."""
+    _add_score(stages)
+    _add_metrics(stages)
+    _add_table(stages)
+    _add_figure(stages)
+
+
+def _add_score(stages) -> None:
+    parser = stages.add_parser("score", help="anomaly scores of a run's test and OOD images")
+    parser.add_argument("--config", type=Path, required=True, help="evaluation config of the run")
+    parser.add_argument("--features", type=Path, required=True, help="index.json of the features")
+    parser.add_argument("--output", type=Path, required=True, help="parquet file to write")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.set_defaults(run=_score)
+
+
+def _score(options: argparse.Namespace) -> None:
+    import torch
+
+    from ssl_ood.evaluate import score_run
+    from ssl_ood.files import read_json
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    score_run(options.features, read_json(options.config), options.output, device)
+
+
+def _add_metrics(stages) -> None:
+    parser = stages.add_parser("metrics", help="AUROC and other metrics of a run from its scores")
+    parser.add_argument("--config", type=Path, required=True, help="evaluation config of the run")
+    parser.add_argument("--scores", type=Path, required=True, help="parquet file of the scores")
+    parser.add_argument("--soft-classes", type=Path, required=True, help="soft_classes.json")
+    parser.add_argument("--output", type=Path, required=True, help="csv file to write")
+    parser.set_defaults(run=_metrics)
+
+
+def _metrics(options: argparse.Namespace) -> None:
+    from ssl_ood.evaluate import measure_run
+    from ssl_ood.files import read_json
+
+    measure_run(options.scores, options.soft_classes, read_json(options.config), options.output)
+
+
+def _add_table(stages) -> None:
+    parser = stages.add_parser("table", help="one table as csv, markdown and LaTeX")
+    parser.add_argument("name", help="for instance table_negative_sampling")
+    _add_target(parser)
+    parser.add_argument("--reported", type=Path, required=True, help="folder of reported values")
+    parser.set_defaults(run=_table)
+
+
+def _table(options: argparse.Namespace) -> None:
+    from ssl_ood.files import read_json
+    from ssl_ood.tables import make_table
+
+    spec = read_json(options.spec) | {"name": options.name}
+    make_table(spec, options.metrics, options.reported, options.output)
+
+
+def _add_figure(stages) -> None:
+    parser = stages.add_parser("figure", help="one figure as pdf, png and csv of its data")
+    parser.add_argument("name", help="for instance figure_sensitivity")
+    _add_target(parser)
+    parser.add_argument(
+        "--images", type=Path, nargs="*", default=[], metavar="FOLDER",
+        help="packed sets, for figures that are made from images",
+    )  # fmt: skip
+    parser.set_defaults(run=_figure)
+
+
+def _figure(options: argparse.Namespace) -> None:
+    from ssl_ood.figures import make_figure
+    from ssl_ood.files import read_json
+
+    spec = read_json(options.spec) | {"name": options.name}
+    make_figure(spec, options.metrics, options.images, options.output)
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--spec", type=Path, required=True, help="what to show (json)")
+    parser.add_argument("--metrics", type=Path, nargs="*", default=[], help="csv files of the runs")
+    parser.add_argument("--output", type=Path, required=True, help="path without suffix")

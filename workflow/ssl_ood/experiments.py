@@ -1,0 +1,256 @@
+"""From config.yaml to runs and targets: which models are trained, and what is made of them.
+
+Pure Python without heavy imports: the Snakefile and every dry-run pay for this module. A run is
+(study, in-distribution dataset, method, negative strategy, variant, seed) and is trained once,
+whatever tables share it. A target is a table or figure that can be asked for by name.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from ssl_ood.errors import UserError
+
+SHIFTS = ("rot90", "rot360", "perm4", "perm16", "pixel_shuffle")
+SCORES = ("cosine_tau", "cosine_max", "mahalanobis")
+IN_DISTRIBUTION = "in_distribution"  # the source of a strategy that means the run's own dataset
+BASE, UNTRAINED, NO_NEGATIVES = "base", "untrained", "none"
+
+
+@dataclass(frozen=True)
+class PackedSet:
+    """Images of a dataset's split at a size; `name` is its label in features and scores."""
+
+    dataset: str
+    split: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset}-{self.split}"
+
+    @property
+    def path(self) -> str:
+        """Folder below results_dir/data."""
+        return packed_path(self.dataset, self.split, self.size)
+
+
+def packed_path(dataset: str, split: str, size: int) -> str:
+    """Folder of a packed set below results_dir/data."""
+    return f"{dataset}/{split}-{size}px"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model to train, and the sets that it is scored against."""
+
+    study: str
+    in_distribution: str
+    method: str
+    strategy: str
+    variant: str
+    seed: int
+    settings: dict[str, Any]  # everything that the training depends on
+    train: PackedSet
+    test: PackedSet
+    ood: tuple[PackedSet, ...]
+    sources: tuple[PackedSet, ...]  # of the negatives
+
+    @property
+    def id(self) -> str:
+        return "-".join(
+            [self.study, self.in_distribution, self.strategy, self.variant, f"seed{self.seed}"]
+        )
+
+    @property
+    def training_config(self) -> dict[str, Any]:
+        """The content of runs/{run}/config.json: an edit of anything else trains nothing again."""
+        return {"run": self.id, **self._identity(), "seed": self.seed, **self.settings}
+
+    def summary(self) -> dict[str, Any]:
+        """What tables and figures need to know of the run."""
+        return {
+            "run": self.id,
+            **self._identity(),
+            "seed": self.seed,
+            "ood": [s.dataset for s in self.ood],
+            "training": self.settings["training"],
+        }
+
+    def _identity(self) -> dict[str, Any]:
+        names = ("study", "in_distribution", "method", "strategy", "variant")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table or figure: the runs it is made from, or the packed sets where it needs no model."""
+
+    name: str
+    kind: str  # table or figure
+    options: dict[str, Any]
+    runs: tuple[Run, ...]
+    in_distribution: tuple[PackedSet, ...]  # the training sets that its options name
+
+
+@dataclass(frozen=True)
+class Experiments:
+    """All runs by id and all targets by name."""
+
+    config: dict[str, Any]
+    datasets: dict[str, Any]  # the catalogue
+    runs: dict[str, Run]
+    targets: dict[str, Target]
+
+    def spec(self, name: str) -> dict[str, Any]:
+        """What the table or figure stage is told: plain data, the rule's only parameter."""
+        target, config = self.targets[name], self.config
+        titles = copy.deepcopy(config.get("titles", {}))
+        used = {s.dataset for run in target.runs for s in needed_sets(run)}
+        used |= {s.dataset for s in target.in_distribution}
+        titles["datasets"] = {n: self.datasets[n].title for n in sorted(used)}
+        return {
+            "name": name,
+            "kind": target.kind,
+            "options": target.options,
+            "runs": [run.summary() for run in target.runs],
+            "titles": titles,
+            "evaluation": config["evaluation"],
+            "show_reported": config["show_reported"],
+            "photographs": sorted(n for n in used if self.datasets[n].photographs),
+        }
+
+    def evaluation_config(self, run: Run) -> dict[str, Any]:
+        """The content of evaluation/{run}.json: the run, its OOD sets and how it is scored."""
+        ood = [
+            {
+                "dataset": s.dataset,
+                "split": s.split,
+                "photographs": self.datasets[s.dataset].photographs,
+            }
+            for s in run.ood
+        ]
+        return {**run.training_config, "ood": ood, "evaluation": self.config["evaluation"]}
+
+    def count(self, packed: PackedSet) -> int:
+        """Images that the catalogue expects in a packed set; 0 where it does not say."""
+        return self.datasets[packed.dataset].splits[packed.split].count or 0
+
+    def packed_sets(self) -> dict[str, PackedSet]:
+        """Every packed set that some run needs, by path."""
+        sets = (s for run in self.runs.values() for s in needed_sets(run))
+        return {s.path: s for s in sets}
+
+
+def needed_sets(run: Run) -> tuple[PackedSet, ...]:
+    """The packed sets that a run is trained on and scored against."""
+    return (run.train, run.test, *run.ood, *run.sources)
+
+
+def load(config: dict[str, Any], datasets: dict[str, Any]) -> Experiments:
+    """Expands a checked config (see `config_check`) and the catalogue into runs and targets.
+
+    Raises UserError for a run that would be trained twice under two names.
+    """
+    runs: dict[str, Run] = {}
+    targets: dict[str, Target] = {}
+    entries = {**config["tables"], **config["figures"]}
+    for name, options in entries.items():
+        chosen = [_make_run(config, datasets, *key) for key in _run_keys(entries, name, config)]
+        for run in chosen:
+            runs.setdefault(run.id, run)
+        kind = "table" if name in config["tables"] else "figure"
+        unique = {run.id: runs[run.id] for run in chosen}
+        size = config["studies"][options["study"]]["size"]
+        train = [
+            PackedSet(d, datasets[d].train_split, size) for d in options.get("in_distribution", [])
+        ]
+        targets[name] = Target(name, kind, options, tuple(unique.values()), tuple(train))
+    _refuse_equal_runs(runs)
+    return Experiments(config, datasets, runs, targets)
+
+
+def _run_keys(entries: dict[str, Any], name: str, config: dict[str, Any]) -> Iterator[tuple]:
+    """(study, in-distribution, strategy, variant, seed) of the runs of a table or figure."""
+    options = entries[name]
+    for other in options.get("runs_of", []):
+        yield from _run_keys(entries, other, config)
+    study = options["study"]
+    seeds = options.get("seeds", config["seeds"])
+    datasets, strategies = options.get("in_distribution", []), options.get("strategies", [])
+    for dataset, strategy in product(datasets, strategies):
+        variants = options.get("variants", {}).get(strategy, [BASE])
+        for variant, seed in product(variants, seeds):
+            yield study, dataset, strategy, variant, seed
+    if options.get("untrained"):
+        for dataset, seed in product(datasets, seeds):
+            yield study, dataset, NO_NEGATIVES, UNTRAINED, seed
+
+
+def _make_run(config, datasets, study_name, in_distribution, strategy, variant, seed) -> Run:
+    study = config["studies"][study_name]
+    dataset = study["in_distribution"][in_distribution]
+    size = study["size"]
+
+    def packed(name: str, role: str) -> PackedSet:
+        return PackedSet(name, getattr(datasets[name], f"{role}_split"), size)
+
+    train, test = packed(in_distribution, "train"), packed(in_distribution, "test")
+    pairs, sources = [], []
+    for pair in config["strategies"][strategy]:
+        own = pair["source"] == IN_DISTRIBUTION
+        source = train if own else packed(pair["source"], "train")
+        sources.append(source)
+        shift = pair.get("shift")
+        pairs.append({"source": source.dataset, "split": source.split, "shift": shift})
+    settings = merge(
+        config["methods"][study["method"]],
+        study.get("override", {}),
+        dataset.get("override", {}),
+        config["variants"][variant],
+    )
+    if not pairs:
+        settings["training"]["lambda"] = 0.0  # nothing to weigh: `none` is lambda = 0
+    settings |= {"size": size, "train_split": train.split, "test_split": test.split}
+    settings["negatives"] = pairs
+    ood = tuple(packed(name, "test") for name in dataset["ood"])
+    return Run(
+        study_name, in_distribution, study["method"], strategy, variant, seed,
+        settings, train, test, ood, tuple(dict.fromkeys(sources)),
+    )  # fmt: skip
+
+
+def _refuse_equal_runs(runs: dict[str, Run]) -> None:
+    seen: dict[str, str] = {}
+    for run in runs.values():
+        what = repr((run.study, run.in_distribution, run.method, run.seed, run.settings))
+        if what in seen:
+            raise UserError(
+                f"The runs {seen[what]} and {run.id} have the same settings and would be trained "
+                "twice: take one of them out of config.yaml."
+            )
+        seen[what] = run.id
+
+
+def merge(*layers: dict[str, Any]) -> dict[str, Any]:
+    """A new dictionary, each layer laid over those before it, key by key at every depth."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, dict):
+                below = merged.get(key)
+                merged[key] = merge(below if isinstance(below, dict) else {}, value)
+            else:
+                merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def without_nulls(value: Any) -> Any:
+    """The config without the keys that are null: how a second file takes something away."""
+    if isinstance(value, dict):
+        return {k: without_nulls(v) for k, v in value.items() if v is not None}
+    return value

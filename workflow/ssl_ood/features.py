@@ -1,0 +1,145 @@
+"""Features of a trained run: the teacher's class token for the train, test and OOD sets.
+
+    ssl_ood features --config results/runs/RUN/config.json --weights results/runs/RUN/teacher.safetensors \\
+        --data results/data --ood svhn/test lsun/test --output results/features/RUN/index.json
+
+One job a run, one file a set. A set whose weights and images are those of the last time is not
+extracted again, so a new OOD set costs its own images only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_ood.backbones import Network, build_network
+from ssl_ood.datasets.packed import Packed, open_packed
+from ssl_ood.dino import entropy, teacher_probabilities
+from ssl_ood.files import atomic_path, read_json, sha256_of, write_json
+from ssl_ood.views import resize_plain
+
+CODE_VERSION = 1  # raise it when features of the same weights and images change
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained teacher: network, centre (K,) and final temperature."""
+
+    network: Network
+    centre: Tensor
+    temperature: float
+    config: dict
+    sha256: str
+
+
+def load_teacher(config: dict, weights: Path, device: torch.device) -> Teacher:
+    """The teacher of a run config from its safetensors file, in evaluation mode."""
+    from safetensors.torch import load_file
+
+    state = load_file(weights)
+    centre = state.pop("centre").to(device)
+    network = build_network(config, drop_path=0.0)
+    network.load_state_dict(state)
+    network.to(device).eval()
+    temperature = config["training"]["teacher_temperature"][1]
+    return Teacher(network, centre, temperature, config, sha256_of(weights))
+
+
+@torch.inference_mode()
+def extract(teacher: Teacher, images: np.ndarray, device: torch.device, batch: int = 256):
+    """(features (N, d), logits (N, K)), both float32 host arrays, of (N, S, S, 3) uint8 images."""
+    views = teacher.config["views"]
+    features, logits = [], []
+    for low in range(0, len(images), batch):
+        block = torch.from_numpy(np.array(images[low : low + batch])).to(device)
+        pixels = resize_plain(block, views["global_size"], views["mean"], views["std"])
+        found = teacher.network.features(pixels).float()
+        features.append(found.cpu())
+        logits.append(teacher.network.head(found).cpu())
+    return torch.cat(features).numpy(), torch.cat(logits).numpy()
+
+
+def soft_classes(logits: np.ndarray, centre: Tensor, temperature: float) -> tuple[np.ndarray, dict]:
+    """Mean teacher probability (K,) of every soft-class over images, and its summary.
+
+    A soft-class is occupied where this is above the average over the K soft-classes, 1 / K
+    (figure 2 of the paper of chapter 6). Entropies in nats.
+    """
+    probabilities = teacher_probabilities(torch.from_numpy(logits), centre.cpu(), temperature)
+    mean = probabilities.double().mean(0)
+    classes = len(mean)
+    return mean.numpy(), {
+        "occupied": int((mean > 1 / classes).sum()),
+        "entropy_of_mean": entropy(mean).item(),
+        "mean_entropy": entropy(probabilities).double().mean().item(),
+        "log_k": float(np.log(classes)),
+        "soft_classes": classes,
+    }
+
+
+def extract_sets(
+    config: dict, weights: Path, data: Path, ood: list[str], output: Path, device: torch.device
+) -> None:
+    """Writes the features of all sets beside `output`, an index of them.
+
+    ood: "dataset/split" of every OOD set; train and test sets are those of the config.
+    """
+    teacher = load_teacher(config, weights, device)
+    own = config["in_distribution"]
+    wanted = [("train", f"{own}/{config['train_split']}"), ("test", f"{own}/{config['test_split']}")]
+    wanted += [("ood", name) for name in ood]
+    index = {}
+    for role, name in wanted:
+        dataset, split = name.split("/")
+        folder = data / f"{name}-{config['size']}px"
+        packed = open_packed(folder)
+        path = output.parent / f"{dataset}-{split}.npy"
+        fresh = _extract_set(teacher, packed, path, role == "test", device)
+        print(
+            f"{dataset}-{split}: {len(packed.images)} images" + ("" if fresh else ", as before"),
+            file=sys.stderr,
+            flush=True,
+        )
+        index[f"{dataset}-{split}"] = {
+            "dataset": dataset,
+            "split": split,
+            "role": role,
+            "features": path.name,
+            "labels": os.path.relpath(folder / "labels.npy", output.parent),
+            "count": len(packed.images),
+        }
+    write_json(output, index)
+
+
+def _extract_set(teacher: Teacher, packed: Packed, path: Path, with_classes: bool, device) -> bool:
+    """Extracts one set unless that has been done; whether it did."""
+    stamp = {
+        "weights": teacher.sha256,
+        "images": packed.meta["images_sha256"],
+        "code_version": CODE_VERSION,
+    }
+    stamp_path = path.with_suffix(".json")
+    classes_path = path.with_name("soft_classes.json")
+    complete = path.exists() and (classes_path.exists() or not with_classes)
+    if complete and stamp_path.exists() and read_json(stamp_path) == stamp:
+        return False
+    stamp_path.unlink(missing_ok=True)
+    features, logits = extract(teacher, packed.images, device)
+    _save(path, features)
+    if with_classes:
+        mean, summary = soft_classes(logits, teacher.centre, teacher.temperature)
+        _save(path.with_name("soft_classes.npy"), mean)
+        write_json(classes_path, summary)
+    write_json(stamp_path, stamp)
+    return True
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with atomic_path(path) as partial, open(partial, "wb") as file:
+        np.save(file, array)

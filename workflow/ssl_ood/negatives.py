@@ -1,0 +1,38 @@
+"""Negative batches: (source, shifting transformation) pairs, drawn anew for every image and epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_ood.images import Images, epoch_order
+from ssl_ood.shifts import SHIFTS
+from ssl_ood.streams import stream
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """The negatives of a run: every (images, shift) pair gives an equal part of each batch."""
+
+    pairs: list[tuple[Images, str | None]]
+    seed: int
+
+    def batch(self, step: int, steps_per_epoch: int, size: int) -> Tensor:
+        """The negatives of a step: (size, S, S, 3) uint8, shifted, not yet augmented.
+
+        An image comes at most once an epoch, as long as its source has images enough.
+        """
+        epoch, position = divmod(step, steps_per_epoch)
+        bounds = np.linspace(0, size, len(self.pairs) + 1).round().astype(int)
+        batches = []
+        for i, (images, shift) in enumerate(self.pairs):
+            share = int(bounds[i + 1] - bounds[i])
+            order = epoch_order(
+                self.seed, f"negatives/{i}", epoch, steps_per_epoch * share, len(images)
+            )
+            chosen = images.take(order[position * share : (position + 1) * share])
+            batches.append(SHIFTS[shift](chosen, stream(self.seed, "shift", i, step)))
+        return torch.cat(batches)

@@ -1,0 +1,130 @@
+"""Pictures of what a training sees: the negatives of the strategies and the augmented views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ssl_ood.backbones import view_specs
+from ssl_ood.datasets.packed import open_packed
+from ssl_ood.experiments import packed_path
+from ssl_ood.files import write_json
+from ssl_ood.images import Images
+from ssl_ood.shifts import SHIFTS
+from ssl_ood.streams import stream
+from ssl_ood.views import ViewSpec, draw, render
+
+COLUMNS = 10
+SHEET = 8  # rows and columns of a contact sheet
+CPU = torch.device("cpu")
+
+
+def write_negative_set(config: dict, data: Path, against: list[str], output: Path) -> None:
+    """Writes manifest.json and contact_sheet.png of the negatives of a run config.
+
+    against: "dataset/split" of the in-distribution test and OOD sets. The manifest says how many
+    auxiliary images are the same, byte by byte, as an image of these sets (an error: such images
+    would teach the model what it is tested on) and how many look nearly the same.
+    """
+    from ssl_ood.datasets.duplicates import find_duplicates
+    from ssl_ood.errors import UserError
+    from ssl_ood.figures_images import contact_sheet
+
+    size = config["size"]
+    tested = {name: open_packed(data / f"{name}-{size}px") for name in against}
+    pairs, problems = [], []
+    for pair in config["negatives"]:
+        packed = open_packed(data / packed_path(pair["source"], pair["split"], size))
+        leaks = {}
+        if pair["source"] != config["in_distribution"]:
+            leaks = {name: find_duplicates(packed, test) for name, test in tested.items()}
+        problems += [
+            f"{found['identical']} of {pair['source']} in {name}"
+            for name, found in leaks.items()
+            if found["identical"]
+        ]
+        pairs.append(
+            pair
+            | {
+                "images": len(packed.images),
+                "images_sha256": packed.meta["images_sha256"],
+                "also_in_test_sets": leaks,
+            }
+        )
+    if problems:
+        raise UserError(
+            f"The negatives {config['strategy']} hold images that models are tested on "
+            f"({'; '.join(problems)}): take them out of the auxiliary dataset."
+        )
+    write_json(
+        output / "manifest.json",
+        {
+            "in_distribution": config["in_distribution"],
+            "strategy": config["strategy"],
+            "size": size,
+            "negatives": pairs,
+        },
+    )
+    count = SHEET * SHEET
+    tiles = negatives_of(config, data, count)
+    contact_sheet(tiles, output / "contact_sheet.png")
+
+
+def negatives_of(config: dict, data: Path, count: int) -> np.ndarray:
+    """(count, S, S, 3) uint8 negatives of a run config, an equal part of each pair; the run's own
+    images where it has no negatives."""
+    pairs = config["negatives"] or [
+        {"source": config["in_distribution"], "split": config["train_split"], "shift": None}
+    ]
+    parts = []
+    for i, pair in enumerate(pairs):
+        packed = open_packed(data / packed_path(pair["source"], pair["split"], config["size"]))
+        share = count // len(pairs) + (i < count % len(pairs))
+        rng = stream(0, "picture", pair["source"])  # the same images for every shift
+        rows = rng.choice(len(packed.images), share, replace=share > len(packed.images))
+        batch = torch.from_numpy(np.array(packed.images[np.sort(rows)]))
+        parts.append(SHIFTS[pair["shift"]](batch, stream(0, "picture", i)).numpy())
+    return np.concatenate(parts)
+
+
+def negatives_figure(configs: list[dict], spec: dict, data: Path, output: Path) -> None:
+    """figure_negatives (thesis figure 6.2): a row a strategy, the same source images throughout."""
+    from ssl_ood.figures_images import plot_image_grid
+
+    own = configs[0] | {"negatives": []}
+    rows = [("In-distribution", negatives_of(own, data, COLUMNS))]
+    titles = spec["titles"]["strategies"]
+    for config in configs:
+        if config["negatives"]:
+            name = config["strategy"]
+            rows.append((titles.get(name, name), negatives_of(config, data, COLUMNS)))
+    plot_image_grid(rows, output)
+
+
+def views_figure(configs: list[dict], spec: dict, data: Path, output: Path) -> None:
+    """figure_views (thesis figure 5.1): images, their positive views, negatives and theirs."""
+    from ssl_ood.figures_images import plot_image_grid
+
+    config = configs[0]
+    own = config | {"negatives": []}
+    images, negatives = negatives_of(own, data, COLUMNS), negatives_of(config, data, COLUMNS)
+    specs = view_specs(config["views"])
+    rows = [("Image", images)]
+    for label, name in (("Global view 1", "global_1"), ("Global view 2", "global_2")):
+        rows.append((label, _rendered(images, specs[name], name)))
+    rows += [(f"Local view {i}", _rendered(images, specs["local"], f"local{i}")) for i in (1, 2)]
+    rows.append(("Negative", negatives))
+    rows.append(("Negative, global view", _rendered(negatives, specs["global_1"], "negative")))
+    rows.append(("Negative, local view", _rendered(negatives, specs["local"], "negative local")))
+    plot_image_grid(rows, output)
+
+
+def _rendered(images: np.ndarray, spec: ViewSpec, name: str) -> np.ndarray:
+    """Views of the images, brought back to uint8."""
+    count, height, width, _ = images.shape
+    batch = Images(images, CPU).take(np.arange(count))
+    views = render(batch, draw(spec, count, height, width, stream(0, "picture", name)), spec)
+    pixels = views * torch.tensor(spec.std).view(1, 3, 1, 1) + torch.tensor(spec.mean).view(1, 3, 1, 1)
+    return pixels.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
