@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.11 or newer, make and gcc; they build the rest into .venv themselves.
+# `make demo` and `make test` need Python 3.11 or newer, make and gcc; the rest they build into .venv.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory
@@ -11,14 +11,17 @@ REPORT := $(DEMO)/report.html
 REPORT_FROM := Snakefile workflow/report profiles/demo $(DEMO)/tables $(DEMO)/figures
 LOCK := envs/requirements.txt
 
-# Settings a person may give: make demo SEEDS=3, make test TESTS=tests/test_watch.py, make env PYTHON=python3.12
+# What a person may set: make demo SEEDS=3, make test TESTS=tests/test_watch.py, make env PYTHON=...
 SEEDS ?=
 TESTS ?=
 TEST_JOBS ?= 2
+UPGRADE ?=
+PYTHON ?=
 SNAKEMAKE_ARGS ?=
 
 CODE := Snakefile $(wildcard workflow/Snakefile workflow/rules/*.smk)
-DEMO_ARGS := --profile profiles/demo $(SNAKEMAKE_ARGS) $(if $(SEEDS),--config "seeds=[$$(seq -s , 0 $$(($(SEEDS) - 1)))]")
+SEED_LIST = [$$(seq -s , 0 $$(($(SEEDS) - 1)))]
+DEMO_ARGS = --profile profiles/demo $(SNAKEMAKE_ARGS) $(if $(SEEDS),--config "seeds=$(SEED_LIST)")
 
 # Snakemake and the stages it starts find their programs in .venv, whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -30,14 +33,15 @@ help: ## show this list
 
 env: $(STAMP) ## build the environment .venv (PYTHON=... chooses the interpreter)
 
-# An environment whose interpreter is gone is built anew although its stamp stands.
-ifeq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),)
+# In spite of its stamp, an environment whose interpreter is gone is built anew, and one for which
+# another interpreter is asked is looked at.
+ifneq ($(PYTHON)$(if $(shell $(BIN)/python -c 'print(1)' 2>/dev/null),,gone),)
 .PHONY: $(STAMP)
 endif
 $(STAMP): $(LOCK) pyproject.toml envs/build.sh
 	@envs/build.sh
 
-demo: $(STAMP) ## the study, small, on real images: tables, figures, HTML report (SEEDS=3 for three seeds)
+demo: $(STAMP) ## the study, small: tables, figures, HTML report (SEEDS=3 for three seeds)
 	@$(BIN)/python -m ssl_ood watch --results $(DEMO) -- $(BIN)/snakemake all $(DEMO_ARGS)
 	@if [ ! -e $(REPORT) ] || [ -n "$$(find $(REPORT_FROM) -newer $(REPORT) 2>/dev/null)" ]; then \
 	    echo 'report: putting every table and figure into one page'; \
@@ -66,7 +70,7 @@ format: $(STAMP) ## put the code into its canonical form
 dry-run: $(STAMP) ## count the jobs of the thesis-scale study without running one
 	$(BIN)/snakemake all_tables -n --quiet rules $(SNAKEMAKE_ARGS)
 
-lock: $(STAMP) ## write envs/requirements.txt anew from envs/requirements.in (UPGRADE=--upgrade for newer versions)
+lock: $(STAMP) ## write envs/requirements.txt from requirements.in (UPGRADE=--upgrade: newest)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE) \
 	    envs/requirements.in --output-file $(LOCK)

@@ -21,18 +21,20 @@ localrules:
 rule all:
     default_target: True
     input:
-        rules_of("table"),
-        rules_of("figure"),
+        files_of("table"),
+        files_of("figure"),
+        checked_negatives(),
 
 
 rule all_tables:
     input:
-        rules_of("table"),
+        files_of("table"),
+        checked_negatives(),
 
 
 rule all_figures:
     input:
-        rules_of("figure"),
+        files_of("figure"),
 
 
 include: "workflow/rules/data.smk"

@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 venv=.venv
+lock=envs/requirements.txt
 
 fail() {
     printf 'make env: %s\n' "$*" >&2
@@ -14,40 +15,47 @@ recent() { # is $1 a Python that this project supports?
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }
 
-version() { "$1" -c 'import platform; print(platform.python_version())' 2>/dev/null || echo 'not runnable'; }
+version() {
+    "$1" -c 'import platform; print(platform.python_version())' 2>/dev/null || echo 'not runnable'
+}
 
 find_python() {
     local name
     if [ -n "${PYTHON:-}" ]; then
-        command -v "$PYTHON" >/dev/null || fail "PYTHON=$PYTHON is no program; give the path of a Python 3.11 or newer"
+        command -v "$PYTHON" >/dev/null ||
+            fail "PYTHON=$PYTHON is no program; give the path of a Python 3.11 or newer"
         recent "$PYTHON" || fail "PYTHON=$PYTHON is Python $(version "$PYTHON"), but 3.11 or newer is needed"
         echo "$PYTHON"
         return
     fi
-    for name in python3 python3.14 python3.13 python3.12 python3.11; do
+    for name in python3 python3.13 python3.12 python3.11 python3.14; do
         if command -v "$name" >/dev/null && recent "$name"; then
             echo "$name"
             return
         fi
     done
     command -v python3 >/dev/null || fail 'no python3 on the PATH; install Python 3.11 or newer'
-    fail "python3 is Python $(version python3), but 3.11 or newer is needed; install one, or name it: make env PYTHON=/path/to/python3.12"
+    fail "python3 is Python $(version python3), but 3.11 or newer is needed;" \
+        "install one, or name it: make env PYTHON=/path/to/python3.12"
 }
 
-# The pinned, hashed entry of one package, cut out of the lock: the lock stays the only list of versions.
-locked() { awk -v name="$1==" 'index($0, name) == 1 { on = 1 } on { print } on && !/\\$/ { exit }' envs/requirements.txt; }
+# The pinned, hashed entry of one package: cut out of the lock, which stays the only list of versions.
+locked() {
+    awk -v name="$1==" 'index($0, name) == 1 { on = 1 } on { print } on && !/\\$/ { exit }' "$lock"
+}
 
 # Pip is here for one thing: to install uv, which then installs the rest in a tenth of the time.
 install_uv() {
-    local want=$venv/uv.txt options=(--quiet --disable-pip-version-check --require-hashes --only-binary :all:)
+    local want=$venv/uv.txt
+    local options=(--quiet --disable-pip-version-check --require-hashes --only-binary :all:)
     locked uv >"$want"
     if "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         "$venv/bin/python" -m pip install "${options[@]}" -r "$want"
     elif "$python" -m pip --python "$venv/bin/python" --version >/dev/null 2>&1; then
         "$python" -m pip --python "$venv/bin/python" install "${options[@]}" -r "$want"
     else
-        fail "$python can make no environment with pip (the module ensurepip is missing) and has no pip itself;" \
-            "on Debian and Ubuntu: sudo apt install python3-venv"
+        fail "$python can make no environment with pip (the module ensurepip is missing)" \
+            "and has no pip itself; on Debian and Ubuntu: sudo apt install python3-venv"
     fi
 }
 
@@ -57,7 +65,10 @@ done_since() { printf '%4d s\n' $(($(now) - $1)); }
 
 python=$(find_python)
 begin=$(now)
-if ! recent "$venv/bin/python"; then
+wanted=${PYTHON:+$(version "$python")}
+there=$(version "$venv/bin/python")
+if ! recent "$venv/bin/python" || [ "$there" != "${wanted:-$there}" ]; then
+    echo 'environment: made once, in minutes at most; takes 7 GB of disk'
     say "environment: $venv with Python $(version "$python")"
     rm -rf "$venv"
     if "$python" -c 'import venv, ensurepip' 2>/dev/null; then
@@ -78,13 +89,16 @@ if [ "$("$uv" --version 2>/dev/null | cut -d ' ' -f 2)" != "$pinned" ]; then
     done_since "$begin"
 fi
 
-# Compiled here and now: torch takes three times as long to import from source, and every job imports it again.
+# Compiled here and now: torch takes three times as long to import from source, and every job imports
+# it again. What comes as source is built with pinned, hashed tools too: that is the build constraint.
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300}
 begin=$(now)
-say "environment: $(grep -c '==' envs/requirements.txt) pinned packages at most"
-"$uv" pip sync --quiet --python "$venv/bin/python" --require-hashes --compile-bytecode envs/requirements.txt ||
+say "environment: up to $(grep -c '==' "$lock") pinned packages"
+"$uv" pip sync --quiet --python "$venv/bin/python" --require-hashes --build-constraints "$lock" \
+    --compile-bytecode "$lock" ||
     fail 'the packages could not be installed; the message stands above.' \
-        'Run it again after a lost connection. Behind a mirror set UV_DEFAULT_INDEX: uv does not read the configuration of pip'
+        'After a lost connection run it again, it goes on where it was.' \
+        'Behind a mirror set UV_DEFAULT_INDEX: uv does not read the configuration of pip'
 "$uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable .
 done_since "$begin"
 touch "$venv/.built"

@@ -140,6 +140,15 @@ def test_newer_python_is_found_beside_one_that_is_too_old(clone):
     assert "made by 3.12" in build(clone).stderr
 
 
+def test_environment_of_another_python_than_asked_for_is_replaced(clone):
+    fake_python(clone, "*python_version*) echo 3.11.9;;", "old")
+    fake_python(clone, "*python_version*) echo 3.12.1;;\n*'venv .venv'*) exit 9;;")
+    (clone / ".venv/bin").mkdir(parents=True)
+    (clone / ".venv/bin/python").symlink_to(clone / "bin/old")
+    assert build(clone, PYTHON="python3").returncode == 9
+    assert not (clone / ".venv").exists()
+
+
 def test_python_without_venv_and_pip_is_told_which_package_to_install(clone):
     fake_python(clone, "*'import venv'*|*pip*) exit 1;;\n*python_version*) echo 3.11.2;;")
     result = build(clone)

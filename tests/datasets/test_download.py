@@ -83,7 +83,7 @@ def test_an_overloaded_server_is_asked_again(served, tmp_path):
 def test_the_next_mirror_is_tried_and_a_lost_file_not_asked_for_twice(served, tmp_path):
     get(served, tmp_path / "a.bin", [f"{served.url}/lost.bin", f"{served.url}/a.bin"])
     assert [path for path, _ in served.requests] == ["/lost.bin", "/a.bin"]
-    with pytest.raises(Unavailable, match="lost.bin answers 404"):
+    with pytest.raises(Unavailable, match=r"lost.bin answers 404"):
         get(served, tmp_path / "b.bin", [f"{served.url}/lost.bin"])
 
 
@@ -101,15 +101,15 @@ def expect_hex() -> str:
 
 
 def test_only_https_is_spoken(served, tmp_path):
-    with pytest.raises(Unavailable, match="http://127.0.0.1/a.bin is not HTTPS"):
+    with pytest.raises(Unavailable, match=r"http://127.0.0.1/a.bin is not HTTPS"):
         get(served, tmp_path / "a.bin", ["http://127.0.0.1/a.bin"])
     served.redirect = "http://127.0.0.1/a.bin"
-    with pytest.raises(Unavailable, match="sends on to http://.*which is not HTTPS"):
+    with pytest.raises(Unavailable, match=r"sends on to http://.*which is not HTTPS"):
         get(served, tmp_path / "a.bin")
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(served, tmp_path):
-    with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED|certificate"):
+    with pytest.raises(Unavailable, match=r"CERTIFICATE_VERIFY_FAILED|certificate"):
         download([f"{served.url}/a.bin"], tmp_path / "a", expect(CONTENT), rounds=1)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from ssl_ood.evaluate import COLUMNS
 
 REPORTED = Path(__file__).parents[2] / "resources" / "reported"

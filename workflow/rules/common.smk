@@ -1,4 +1,4 @@
-# What every rule needs: the experiments of the config, paths, and the command of the package.
+# What the other files share: the experiments of the config, paths, and all functions.
 import json
 import os
 import sys
@@ -10,10 +10,10 @@ PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
 # Jobs run this package with the Python that runs Snakemake, also where its environment is not
 # activated. A conda environment or container that a job activates comes before it.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [PACKAGE, os.environ.get("PYTHONPATH")])
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(filter(None, [PACKAGE, os.environ.get("PYTHONPATH")])),
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
 )
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 from ssl_ood import config_check, experiments
 from ssl_ood.datasets import catalogue
@@ -25,7 +25,7 @@ def read_experiments():
     try:
         settings = experiments.without_nulls(config)
         config_check.check_shape(settings)
-        datasets = catalogue.load_catalogue(workflow.source_path("../../" + settings["catalogue"]))
+        datasets = catalogue.load_catalogue(Path(workflow.basedir) / settings["catalogue"])
         config_check.check_config(settings, datasets)
         return experiments.load(settings, datasets)
     except UserError as error:
@@ -37,7 +37,14 @@ CONFIG = EXPERIMENTS.config
 EXECUTION = CONFIG["execution"]
 R = CONFIG["results_dir"]
 DATA = f"{R}/data"
-CATALOGUE = str(Path(workflow.basedir) / CONFIG["catalogue"])
+# How and where jobs run reaches them through the environment: it is no parameter of theirs, so an
+# edit of it computes nothing again.
+os.environ.update(
+    SSL_OOD_CATALOGUE=str(Path(workflow.basedir) / CONFIG["catalogue"]),
+    SSL_OOD_ARCHIVE_DIRS=os.pathsep.join(CONFIG["archive_dirs"]),
+    SSL_OOD_CHECKPOINT_MINUTES=str(EXECUTION["checkpoint_minutes"]),
+    SSL_OOD_MICRO_BATCH=str(EXECUTION["micro_batch"]),
+)
 
 
 def run_of(wildcards):
@@ -46,15 +53,80 @@ def run_of(wildcards):
 
 def packed_meta(sets):
     """The last written file of packed sets: what depends on a packed set depends on it."""
-    return [f"{DATA}/{s.path}/meta.json" for s in sets]
+    return list(dict.fromkeys(f"{DATA}/{s.path}/meta.json" for s in sets))
 
 
-def rules_of(kind):
-    """The csv of every table, or the png of every figure."""
-    suffix = {"table": "csv", "figure": "png"}[kind]
-    return [
-        f"{R}/{t.kind}s/{t.name}.{suffix}" for t in EXPERIMENTS.targets.values() if t.kind == kind
-    ]
+def file_of(target):
+    """The file that stands for a table or a figure: its csv, or its png."""
+    return f"{R}/{target.kind}s/{target.name}." + {"table": "csv", "figure": "png"}[target.kind]
+
+
+def files_of(kind):
+    """The files of all tables or all figures."""
+    return [file_of(target) for target in EXPERIMENTS.targets.values() if target.kind == kind]
+
+
+def checked_negatives():
+    """The manifests of all negative sets: made after the check that nothing tested is in them."""
+    names = {
+        f"{run.study}-{run.in_distribution}-{run.strategy}"
+        for run in EXPERIMENTS.runs.values()
+        if run.sources
+    }
+    return [f"{R}/negatives/{name}/manifest.json" for name in sorted(names)]
+
+
+def time_limit(minutes):
+    """The time limit to ask for: never more than the cluster grants."""
+    return min(int(minutes), EXECUTION["max_minutes"])
+
+
+def grown(megabytes, attempt):
+    """Memory for an attempt: half as much again each time, twice at most."""
+    return megabytes * min(attempt + 1, 4) // 2
+
+
+def negative_run(wildcards):
+    """Any run of this in-distribution dataset and strategy: the negatives are the same."""
+    return next(
+        run
+        for run in EXPERIMENTS.runs.values()
+        if (run.study, run.in_distribution, run.strategy)
+        == (wildcards.study, wildcards.in_distribution, wildcards.strategy)
+    )
+
+
+def metrics_of(target):
+    """The metrics of every run that a table or figure is made from."""
+    return [f"{R}/metrics/{run.id}.csv" for run in EXPERIMENTS.targets[target].runs]
+
+
+def first_seed_runs(wildcards):
+    """One run a (dataset, strategy) of a picture: the seeds have the same negatives."""
+    runs = EXPERIMENTS.targets[wildcards.figure].runs
+    return [run for run in runs if run.seed == runs[0].seed]
+
+
+STOP_SECONDS = 120  # ahead of its time limit, a training is told to write a checkpoint and leave
+
+
+def minutes_of_training(run):
+    """What a training is expected to take on its devices, with half as much again to spare."""
+    images = EXPERIMENTS.count(run.train) * run.settings["training"]["epochs"]
+    speed = EXECUTION["images_per_second"] * max(EXECUTION["devices"], 1)
+    return 30 + 1.5 * images / speed / 60
+
+
+def minutes_to_train(wildcards, attempt):
+    """Time limit of a training: twice as long at every new attempt, as far as the cluster goes."""
+    return time_limit(minutes_of_training(run_of(wildcards)) * 2 ** (attempt - 1))
+
+
+# A training that is longer than the cluster's longest job goes on in the next one.
+JOBS_A_TRAINING = 1 + max(
+    (int(minutes_of_training(run) / EXECUTION["max_minutes"]) for run in EXPERIMENTS.runs.values()),
+    default=0,
+)
 
 
 def alternatives(names):
@@ -63,6 +135,8 @@ def alternatives(names):
 
 wildcard_constraints:
     run=alternatives(EXPERIMENTS.runs),
+    study=alternatives(CONFIG["studies"]),
+    strategy=alternatives(CONFIG["strategies"]),
     dataset=alternatives(EXPERIMENTS.datasets),
     split="[a-z0-9_]+",
     size="[0-9]+",

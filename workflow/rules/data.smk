@@ -4,17 +4,19 @@
 rule fetch_dataset:
     output:
         f"{R}/archives/{{dataset}}.json",
+    log:
+        f"{R}/logs/fetch_dataset/{{dataset}}.log",
+    localrule: True
+    conda:
+        "../../envs/ssl_ood.yaml"
     params:
         # The archives and where they come from: an edit of the entry fetches again.
         entry=lambda wildcards: json.dumps(
             EXPERIMENTS.datasets[wildcards.dataset].to_dict()["archives"], sort_keys=True
         ),
-    localrule: True
-    log:
-        f"{R}/logs/fetch_dataset/{{dataset}}.log",
+        downloads=CONFIG["downloads_dir"],
     shell:
-        "python -m ssl_ood fetch {wildcards.dataset} --catalogue {CATALOGUE:q}"
-        " --downloads {CONFIG[downloads_dir]:q} --archive-dirs {CONFIG[archive_dirs]:q}"
+        "python -m ssl_ood fetch {wildcards.dataset} --downloads {params.downloads:q}"
         " --manifest {output} 2> {log}"
 
 
@@ -28,20 +30,22 @@ rule pack_dataset:
         labels=f"{DATA}/{{dataset}}/{{split}}-{{size}}px/labels.npy",
         files=f"{DATA}/{{dataset}}/{{split}}-{{size}}px/files.txt",
         meta=f"{DATA}/{{dataset}}/{{split}}-{{size}}px/meta.json",
-    params:
-        entry=lambda wildcards: json.dumps(
-            EXPERIMENTS.datasets[wildcards.dataset].to_dict(), sort_keys=True
-        ),
     log:
         f"{R}/logs/pack_dataset/{{dataset}}-{{split}}-{{size}}px.log",
     benchmark:
         f"{R}/benchmarks/pack_dataset/{{dataset}}-{{split}}-{{size}}px.jsonl"
+    conda:
+        "../../envs/ssl_ood.yaml"
     threads: EXECUTION["threads"]["pack"]
     resources:
-        mem_mb=lambda wildcards, attempt: EXECUTION["memory_mb"]["pack"] * attempt,
-        runtime=lambda wildcards, attempt: 600 * attempt,
+        mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["pack"], attempt),
+        runtime=lambda wildcards, attempt: time_limit(600 * attempt),
+    params:
+        entry=lambda wildcards: json.dumps(
+            EXPERIMENTS.datasets[wildcards.dataset].to_dict(), sort_keys=True
+        ),
     shell:
-        "python -m ssl_ood pack {wildcards.dataset} --catalogue {CATALOGUE:q}"
+        "python -m ssl_ood pack {wildcards.dataset}"
         " --split {wildcards.split} --size {wildcards.size} --manifest {input.manifest}"
         " --output $(dirname {output.meta}) --workers {threads} 2> {log}"
 

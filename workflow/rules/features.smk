@@ -12,17 +12,20 @@ rule extract_features:
         index=f"{R}/features/{{run}}/index.json",
         soft_classes=f"{R}/features/{{run}}/soft_classes.json",
         probabilities=f"{R}/features/{{run}}/soft_classes.npy",
-    params:
-        ood=lambda wildcards: [f"{s.dataset}/{s.split}" for s in run_of(wildcards).ood],
     log:
         f"{R}/logs/extract_features/{{run}}.log",
     benchmark:
         f"{R}/benchmarks/extract_features/{{run}}.jsonl"
+    conda:
+        "../../envs/ssl_ood.yaml"
     threads: EXECUTION["threads"]["features"]
     resources:
         gpu=min(EXECUTION["devices"], 1),
-        mem_mb=lambda wildcards, attempt: EXECUTION["memory_mb"]["features"] * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["features"], attempt),
+        runtime=lambda wildcards, attempt: time_limit(60 * attempt),
+    params:
+        data=DATA,
+        ood=lambda wildcards: [f"{s.dataset}/{s.split}" for s in run_of(wildcards).ood],
     shell:
         "python -m ssl_ood features --config {input.config} --weights {input.weights}"
-        " --data {DATA:q} --ood {params.ood} --output {output.index} --threads {threads} 2> {log}"
+        " --data {params.data:q} --ood {params.ood} --output {output.index} --threads {threads} 2> {log}"

@@ -1,18 +1,10 @@
 # Figures: pdf and png, with their data as csv.
 
 
-def first_seed_runs(wildcards):
-    """One run a (dataset, strategy) of a picture: the seeds have the same negatives."""
-    runs = EXPERIMENTS.targets[wildcards.figure].runs
-    return [run for run in runs if run.seed == runs[0].seed]
-
-
 rule figure:
     input:
         spec=f"{R}/specs/{{figure}}.json",
-        metrics=lambda wildcards: [
-            f"{R}/metrics/{run.id}.csv" for run in EXPERIMENTS.targets[wildcards.figure].runs
-        ],
+        metrics=lambda wildcards: metrics_of(wildcards.figure),
     output:
         png=report(
             f"{R}/figures/{{figure}}.png",
@@ -22,13 +14,15 @@ rule figure:
         ),
         pdf=f"{R}/figures/{{figure}}.pdf",
         csv=f"{R}/figures/{{figure}}.csv",
-    params:
-        prefix=f"{R}/figures/{{figure}}",
+    log:
+        f"{R}/logs/figure/{{figure}}.log",
     wildcard_constraints:
         figure="figure_(sensitivity|occupied_soft_classes)",
     localrule: True
-    log:
-        f"{R}/logs/figure/{{figure}}.log",
+    conda:
+        "../../envs/ssl_ood.yaml"
+    params:
+        prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
     shell:
         "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --metrics {input.metrics}"
         " --output {params.prefix} 2> {log}"
@@ -53,24 +47,25 @@ rule picture:
         ),
         pdf=f"{R}/figures/{{figure}}.pdf",
         csv=f"{R}/figures/{{figure}}.csv",
-    params:
-        prefix=f"{R}/figures/{{figure}}",
+    log:
+        f"{R}/logs/picture/{{figure}}.log",
     wildcard_constraints:
         figure="figure_(negatives|views)",
     localrule: True
-    log:
-        f"{R}/logs/picture/{{figure}}.log",
+    conda:
+        "../../envs/ssl_ood.yaml"
+    params:
+        data=DATA,
+        prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
     shell:
         "python -m ssl_ood picture {wildcards.figure} --configs {input.configs}"
-        " --spec {input.spec} --data {DATA:q} --output {params.prefix} 2> {log}"
+        " --spec {input.spec} --data {params.data:q} --output {params.prefix} 2> {log}"
 
 
 rule color_histograms:
     input:
         spec=f"{R}/specs/{{figure}}.json",
-        packed=lambda wildcards: packed_meta(
-            EXPERIMENTS.targets[wildcards.figure].in_distribution
-        ),
+        packed=lambda wildcards: packed_meta(EXPERIMENTS.targets[wildcards.figure].in_distribution),
     output:
         png=report(
             f"{R}/figures/{{figure}}.png",
@@ -80,16 +75,18 @@ rule color_histograms:
         ),
         pdf=f"{R}/figures/{{figure}}.pdf",
         csv=f"{R}/figures/{{figure}}.csv",
-    params:
-        prefix=f"{R}/figures/{{figure}}",
-        folders=lambda wildcards: [
-            f"{DATA}/{s.path}" for s in EXPERIMENTS.targets[wildcards.figure].in_distribution
-        ],
+    log:
+        f"{R}/logs/color_histograms/{{figure}}.log",
     wildcard_constraints:
         figure="figure_color_histograms",
     localrule: True
-    log:
-        f"{R}/logs/color_histograms/{{figure}}.log",
+    conda:
+        "../../envs/ssl_ood.yaml"
+    params:
+        prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
+        folders=lambda wildcards: [
+            f"{DATA}/{s.path}" for s in EXPERIMENTS.targets[wildcards.figure].in_distribution
+        ],
     shell:
         "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --images {params.folders}"
         " --output {params.prefix} 2> {log}"

@@ -1,16 +1,6 @@
 # Negative sets: what a strategy draws from, with a contact sheet and a check for leaks.
 
 
-def negative_run(wildcards):
-    """Any run of this in-distribution dataset and strategy: the negatives are the same."""
-    return next(
-        run
-        for run in EXPERIMENTS.runs.values()
-        if (run.study, run.in_distribution, run.strategy)
-        == (wildcards.study, wildcards.in_distribution, wildcards.strategy)
-    )
-
-
 rule build_negatives:
     input:
         config=lambda wildcards: f"{R}/runs/{negative_run(wildcards).id}/config.json",
@@ -23,14 +13,17 @@ rule build_negatives:
             labels={"in-distribution": "{in_distribution}", "strategy": "{strategy}"},
             caption="../report/negatives.rst",
         ),
+    log:
+        f"{R}/logs/build_negatives/{{study}}-{{in_distribution}}-{{strategy}}.log",
+    localrule: True
+    conda:
+        "../../envs/ssl_ood.yaml"
     params:
+        data=DATA,
         against=lambda wildcards: [
             f"{s.dataset}/{s.split}"
             for s in (negative_run(wildcards).test, *negative_run(wildcards).ood)
         ],
-    localrule: True
-    log:
-        f"{R}/logs/build_negatives/{{study}}-{{in_distribution}}-{{strategy}}.log",
     shell:
-        "python -m ssl_ood negatives --config {input.config} --data {DATA:q}"
+        "python -m ssl_ood negatives --config {input.config} --data {params.data:q}"
         " --against {params.against} --output $(dirname {output.manifest}) 2> {log}"

@@ -4,13 +4,15 @@
 rule write_evaluation_config:
     output:
         f"{R}/evaluation/{{run}}.json",
+    log:
+        f"{R}/logs/write_evaluation_config/{{run}}.log",
+    localrule: True
+    conda:
+        "../../envs/ssl_ood.yaml"
     params:
         config=lambda wildcards: json.dumps(
             EXPERIMENTS.evaluation_config(run_of(wildcards)), indent=1
         ),
-    localrule: True
-    log:
-        f"{R}/logs/write_evaluation_config/{{run}}.log",
     shell:
         "printf '%s\n' {params.config:q} > {output} 2> {log}"
 
@@ -25,10 +27,12 @@ rule score:
         f"{R}/logs/score/{{run}}.log",
     benchmark:
         f"{R}/benchmarks/score/{{run}}.jsonl"
+    conda:
+        "../../envs/ssl_ood.yaml"
     threads: EXECUTION["threads"]["features"]
     resources:
-        mem_mb=lambda wildcards, attempt: EXECUTION["memory_mb"]["score"] * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["score"], attempt),
+        runtime=lambda wildcards, attempt: time_limit(60 * attempt),
     shell:
         "python -m ssl_ood score --config {input.config} --features {input.features}"
         " --output {output} --threads {threads} 2> {log}"
@@ -41,9 +45,11 @@ rule metrics:
         scores=f"{R}/scores/{{run}}.parquet",
     output:
         f"{R}/metrics/{{run}}.csv",
-    localrule: True
     log:
         f"{R}/logs/metrics/{{run}}.log",
+    localrule: True
+    conda:
+        "../../envs/ssl_ood.yaml"
     shell:
         "python -m ssl_ood metrics --config {input.config} --scores {input.scores}"
         " --soft-classes {input.soft_classes} --output {output} 2> {log}"

@@ -1,18 +1,16 @@
 # Tables: measured beside reported, as csv, markdown and LaTeX.
 
 
-def metrics_of(wildcards):
-    return [f"{R}/metrics/{run.id}.csv" for run in EXPERIMENTS.targets[wildcards.table].runs]
-
-
 rule write_spec:
     output:
         f"{R}/specs/{{target}}.json",
-    params:
-        spec=lambda wildcards: json.dumps(EXPERIMENTS.spec(wildcards.target), indent=1),
-    localrule: True
     log:
         f"{R}/logs/write_spec/{{target}}.log",
+    localrule: True
+    conda:
+        "../../envs/ssl_ood.yaml"
+    params:
+        spec=lambda wildcards: json.dumps(EXPERIMENTS.spec(wildcards.target), indent=1),
     shell:
         "printf '%s\n' {params.spec:q} > {output} 2> {log}"
 
@@ -20,7 +18,7 @@ rule write_spec:
 rule table:
     input:
         spec=f"{R}/specs/{{table}}.json",
-        metrics=metrics_of,
+        metrics=lambda wildcards: metrics_of(wildcards.table),
     output:
         csv=report(
             f"{R}/tables/{{table}}.csv",
@@ -30,22 +28,25 @@ rule table:
         ),
         markdown=f"{R}/tables/{{table}}.md",
         latex=f"{R}/tables/{{table}}.tex",
-    params:
-        prefix=f"{R}/tables/{{table}}",
-    localrule: True
     log:
         f"{R}/logs/table/{{table}}.log",
+    localrule: True
+    conda:
+        "../../envs/ssl_ood.yaml"
+    params:
+        prefix=lambda wildcards, output: Path(output.csv).with_suffix(""),
+        reported=CONFIG["reported_dir"],
     shell:
         "python -m ssl_ood table {wildcards.table} --spec {input.spec} --metrics {input.metrics}"
-        " --reported {CONFIG[reported_dir]:q} --output {params.prefix} 2> {log}"
+        " --reported {params.reported:q} --output {params.prefix} 2> {log}"
 
 
-for name in [t.name for t in EXPERIMENTS.targets.values()]:
+for target in EXPERIMENTS.targets.values():
 
+    # `snakemake figure_sensitivity`: a target of its own for every table and figure.
     rule:
         name:
-            name
+            target.name
         input:
-            f"{R}/{EXPERIMENTS.targets[name].kind}s/{name}."
-            + {"table": "csv", "figure": "png"}[EXPERIMENTS.targets[name].kind],
+            file_of(target),
         localrule: True

@@ -4,56 +4,45 @@
 rule write_run_config:
     output:
         f"{R}/runs/{{run}}/config.json",
-    params:
-        config=lambda wildcards: json.dumps(run_of(wildcards).training_config, indent=1),
-    localrule: True
     log:
         f"{R}/logs/write_run_config/{{run}}.log",
+    localrule: True
+    conda:
+        "../../envs/ssl_ood.yaml"
+    params:
+        config=lambda wildcards: json.dumps(run_of(wildcards).training_config, indent=1),
     shell:
         "printf '%s\n' {params.config:q} > {output} 2> {log}"
-
-
-LAUNCHER = "python"
-if EXECUTION["devices"] > 1:
-    LAUNCHER = f"torchrun --standalone --nproc-per-node {EXECUTION['devices']}"
-
-
-def minutes_to_train(wildcards, attempt):
-    """Time limit of a training: from the measured speed, twice as long at every new attempt."""
-    run = run_of(wildcards)
-    training = run.settings["training"]
-    images = EXPERIMENTS.count(run.train) * training["epochs"]
-    speed = EXECUTION["images_per_second"] * max(EXECUTION["devices"], 1)
-    return int(30 + 1.5 * images / speed / 60) * 2 ** (attempt - 1)
 
 
 rule train:
     input:
         config=f"{R}/runs/{{run}}/config.json",
-        packed=lambda wildcards: packed_meta(
-            (run_of(wildcards).train, *run_of(wildcards).sources)
-        ),
+        packed=lambda wildcards: packed_meta((run_of(wildcards).train, *run_of(wildcards).sources)),
     output:
         weights=f"{R}/runs/{{run}}/teacher.safetensors",
         history=f"{R}/runs/{{run}}/log.jsonl",
         summary=f"{R}/runs/{{run}}/train.json",
-    params:
-        checkpoints=f"{R}/checkpoints/{{run}}",
-        progress=f"{R}/progress/{{run}}.json",
     log:
         f"{R}/logs/train/{{run}}.log",
     benchmark:
         f"{R}/benchmarks/train/{{run}}.jsonl"
-    retries: 2
+    retries: JOBS_A_TRAINING + 2
+    # The trap keeps the shell alive while a training that was told to stop writes its checkpoint;
+    # the log of an interrupted attempt is kept.
+    conda:
+        "../../envs/ssl_ood.yaml"
     threads: EXECUTION["threads"]["train"]
     resources:
         gpu=EXECUTION["devices"],
-        mem_mb=lambda wildcards, attempt: EXECUTION["memory_mb"]["train"] * attempt,
+        mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["train"], attempt),
         runtime=minutes_to_train,
-    # What is in capitals stands in no parameter: another interval or micro-batch trains nothing
-    # again.
+        slurm_extra=f"--signal=TERM@{STOP_SECONDS} --open-mode=append",
+    params:
+        data=DATA,
+        checkpoints=f"{R}/checkpoints/{{run}}",
+        progress=f"{R}/progress/{{run}}.json",
     shell:
-        "{LAUNCHER} -m ssl_ood train --config {input.config} --data {DATA:q}"
+        "trap : TERM; python -m ssl_ood train --config {input.config} --data {params.data:q}"
         " --output $(dirname {output.weights}) --checkpoints {params.checkpoints}"
-        " --progress {params.progress} --checkpoint-minutes {EXECUTION[checkpoint_minutes]}"
-        " --micro-batch {EXECUTION[micro_batch]} --threads {threads} 2> {log}"
+        " --progress {params.progress} --devices {resources.gpu} --threads {threads} 2>> {log}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_ood.errors import UserError
 from ssl_ood.views import ViewSpec
 
 
@@ -20,7 +23,7 @@ class Head(nn.Module):
         super().__init__()
         widths = [features, *[hidden] * (layers - 1), bottleneck]
         modules: list[nn.Module] = []
-        for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (n_in, n_out) in enumerate(pairwise(widths)):
             modules += [nn.Linear(n_in, n_out)] + ([nn.GELU()] if i < layers - 1 else [])
         self.mlp = nn.Sequential(*modules)
         self.prototypes = nn.Parameter(torch.empty(out, bottleneck))
@@ -33,7 +36,9 @@ class Head(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(N, d) -> (N, K)."""
         bottleneck = F.normalize(self.mlp(features).float(), dim=-1)
-        return F.linear(bottleneck, F.normalize(self.prototypes, dim=-1))
+        # In float32 also under autocast: the losses divide the logits by temperatures down to 0.01.
+        with torch.autocast(features.device.type, enabled=False):
+            return F.linear(bottleneck, F.normalize(self.prototypes, dim=-1))
 
 
 class Network(nn.Module):
@@ -57,7 +62,8 @@ class Network(nn.Module):
 def build_network(config: dict, *, drop_path: float | None = None) -> Network:
     """The network of a run config; weights are drawn from torch's global generator.
 
-    `drop_path` replaces the configured stochastic depth (the teacher runs without).
+    `drop_path` replaces the configured stochastic depth (the teacher runs without). Raises
+    UserError for a backbone that timm cannot make, or views that its patches do not fill.
     """
     import timm
 
@@ -65,14 +71,25 @@ def build_network(config: dict, *, drop_path: float | None = None) -> Network:
     name = options.pop("name")
     if drop_path is not None:
         options["drop_path_rate"] = drop_path
-    backbone = timm.create_model(
-        name,
-        pretrained=False,
-        num_classes=0,
-        img_size=config["views"]["global_size"],
-        dynamic_img_size=True,
-        **options,
-    )
+    sizes = {key: config["views"][key] for key in ("global_size", "local_size")}
+    try:
+        backbone = timm.create_model(
+            name,
+            pretrained=False,
+            num_classes=0,
+            img_size=sizes["global_size"],
+            dynamic_img_size=True,
+            **options,
+        )
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"timm cannot make the backbone {name} with {options}: {error}.") from None
+    (patch, _) = backbone.patch_embed.patch_size
+    for key, size in sizes.items():
+        if size % patch:
+            raise UserError(
+                f"views.{key} {size} is no multiple of the backbone's patches of {patch} pixels: "
+                "change one of the two."
+            )
     return Network(backbone, Head(backbone.num_features, **config["head"]))
 
 
@@ -90,9 +107,7 @@ def view_specs(views: dict) -> dict[str, ViewSpec]:
     blur_1, blur_2, blur_local = views["blur_p"]
     return {
         "global_1": ViewSpec(size, scale, blur_p=blur_1, **shared),
-        "global_2": ViewSpec(
-            size, scale, blur_p=blur_2, solarize_p=views["solarize_p"], **shared
-        ),
+        "global_2": ViewSpec(size, scale, blur_p=blur_2, solarize_p=views["solarize_p"], **shared),
         "local": ViewSpec(
             views["local_size"], tuple(views["local_scale"]), blur_p=blur_local, **shared
         ),

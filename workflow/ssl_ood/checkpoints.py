@@ -7,13 +7,16 @@ the run config; the json is written last, so a checkpoint without one is not fin
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
+import socket
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +33,29 @@ def fingerprint(config: dict) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def save(folder: Path, step: int, state: dict[str, Any], config: dict) -> None:
-    """Writes the state after `step` steps and removes all but the newest two checkpoints."""
+def save(folder: Path, step: int, state: dict[str, Any], config: dict, keep: int = KEEP) -> None:
+    """Writes the state after `step` steps and removes all but the newest `keep` of this config.
+
+    What lies beyond `step` was passed over by `load` (damaged, or of another config): it goes too,
+    and so does what a killed process left half written. Raises OSError where it cannot be written,
+    the older ones untouched.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step_{step:08d}.pt"
+    content = io.BytesIO()  # a full disk is then an OSError of ours, not one of torch's writer
+    torch.save(state, content)
+    digest = hashlib.sha256(content.getbuffer()).hexdigest()
     with atomic_path(path) as partial:
-        torch.save(state, partial)
+        partial.write_bytes(content.getbuffer())
     write_json(
         path.with_suffix(".json"),
-        {"step": step, "sha256": sha256_of(path), "config": fingerprint(config)},
+        {"step": step, "sha256": digest, "config": fingerprint(config)},
     )
-    for old in _steps(folder)[KEEP:]:
-        old.with_suffix(".json").unlink(missing_ok=True)
-        old.unlink(missing_ok=True)
+    steps, of_config = _steps(folder), fingerprint(config)
+    usable = [p for p in steps if p <= path and _note(p).get("config") == of_config]
+    for old in set(steps) - set(usable[:keep]):
+        _remove(old)
+    _remove_partial(folder)
 
 
 def load(folder: Path, config: dict, device: torch.device) -> dict[str, Any] | None:
@@ -55,11 +68,14 @@ def load(folder: Path, config: dict, device: torch.device) -> dict[str, Any] | N
     return None
 
 
-def clear(folder: Path) -> None:
-    """Removes the checkpoints of a finished run."""
-    for path in _steps(folder):
-        path.with_suffix(".json").unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+def _remove(path: Path) -> None:
+    path.with_suffix(".json").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _remove_partial(folder: Path) -> None:
+    for path in folder.glob(".step_*.partial"):
+        path.unlink()
 
 
 def _steps(folder: Path) -> list[Path]:
@@ -67,35 +83,66 @@ def _steps(folder: Path) -> list[Path]:
     return sorted(folder.glob("step_*.pt"), reverse=True)
 
 
-def _problem(path: Path, config: dict) -> str | None:
+def _note(path: Path) -> dict[str, Any]:
+    """The json of a checkpoint; empty where there is none that can be read."""
     try:
-        note = json.loads(path.with_suffix(".json").read_text())
-        expected, of_config = note["sha256"], note["config"]
-    except (OSError, ValueError, KeyError, TypeError):
+        note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _problem(path: Path, config: dict) -> str | None:
+    note = _note(path)
+    if not {"sha256", "config"} <= note.keys():
         return "it was not finished"
-    if of_config != fingerprint(config):
+    if note["config"] != fingerprint(config):
         return "it belongs to another configuration of the run"
-    if sha256_of(path) != expected:
+    if sha256_of(path) != note["sha256"]:
         return "its content is damaged (checksum differs)"
     return None
 
 
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+@contextlib.contextmanager
+def exclusive(folder: Path, wait_minutes: float = 0.0) -> Iterator[None]:
     """Holds the run's lock: two jobs never train the same run into the same folder.
 
-    The kernel releases the lock when the process ends, however it ends.
+    The kernel releases the lock when the process ends, however it ends. Raises UserError where
+    another process holds it for longer than `wait_minutes`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    path = folder / "lock"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"Another process is training this run already (it holds {folder / 'lock'}): "
-                "wait for it or stop it."
-            ) from None
+        _take(lock, path, wait_minutes)
+        with contextlib.suppress(OSError):  # it only serves the message
+            os.ftruncate(lock, 0)
+            os.write(lock, _who().encode())
         yield
     finally:
         os.close(lock)
+
+
+def _take(lock: int, path: Path, wait_minutes: float) -> None:
+    until, told = time.monotonic() + 60 * wait_minutes, False
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        if time.monotonic() >= until:
+            raise UserError(
+                f"Another process is training this run already (it holds {path}): "
+                "wait for it or stop it."
+            )
+        if not told:
+            holder = path.read_text(encoding="utf-8")
+            print(f"waiting for the {holder}, which trains this run", file=sys.stderr, flush=True)
+            told = True
+        time.sleep(1)
+
+
+def _who() -> str:
+    job = os.environ.get("SLURM_JOB_ID")
+    here = f"process {os.getpid()} on {socket.gethostname()}"
+    return f"{here}, SLURM job {job}" if job else here

@@ -276,9 +276,9 @@ def _correlates(metric: str) -> Check:
 
 
 claim("auroc_follows_knn", "AUROC is positively correlated with the 10-NN accuracy over the "
-      "strategies, for {near} and {far}")(_correlates("knn_accuracy"))  # fmt: skip
-claim("auroc_follows_sensitivity", "AUROC rises with the sensitivity over the strategies, for "
-      "{near} and {far}")(_correlates("sensitivity"))  # fmt: skip
+      "strategies, near ({near}) and far ({far})")(_correlates("knn_accuracy"))  # fmt: skip
+claim("auroc_follows_sensitivity", "AUROC rises with the sensitivity over the strategies, "
+      "near ({near}) and far ({far})")(_correlates("sensitivity"))  # fmt: skip
 
 
 @claim(

@@ -109,7 +109,7 @@ def claims_table(results: Results, reported_dir: Path) -> Table:
     if shows:
         notes.append(
             "A number of the thesis holds where the interval over seeds contains it or the "
-            "measurement is within 1 point of it, and the direction is the same."
+            "measurement is within 1 point of it; a gain also where it is larger."
         )
     text = len(header)
     wide = {1: "5.5cm", 2: "2.5cm", text - 2: "4cm", text - 1: "2cm", text: "5cm"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -39,6 +40,10 @@ def _add_training(stages) -> None:
     parser.add_argument("--checkpoints", type=Path, required=True)
     parser.add_argument("--progress", type=Path, help="file to tell the progress in")
     parser.add_argument("--checkpoint-minutes", type=float, default=10.0)
+    parser.add_argument(
+        "--wait-minutes", type=float, default=0.0,
+        help="how long to wait for another process that trains this run (default: not at all)",
+    )  # fmt: skip
     parser.add_argument("--micro-batch", type=int, help="images that the device works on at a time")
     _add_device(parser)
     parser.set_defaults(run=_train)
@@ -46,6 +51,12 @@ def _add_training(stages) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from ssl_ood.files import read_json
+
+    if options.devices > 1 and "RANK" not in os.environ:
+        # This process becomes torchrun, so that signals reach it, and starts one of us a device.
+        torchrun = ["-m", "torch.distributed.run", "--standalone"]
+        torchrun += [f"--nproc-per-node={options.devices}", "-m", "ssl_ood", *sys.argv[1:]]
+        os.execv(sys.executable, [sys.executable, *torchrun])
     from ssl_ood.trainer import train
 
     train(
@@ -56,6 +67,7 @@ def _train(options: argparse.Namespace) -> None:
         progress=options.progress,
         device=_device(options),
         checkpoint_minutes=options.checkpoint_minutes,
+        wait_minutes=options.wait_minutes,
         micro_batch=options.micro_batch,
     )
 
@@ -136,10 +148,11 @@ def _device(options: argparse.Namespace):
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    if options.device != "auto":
-        return torch.device(options.device)
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
+    name = options.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name != "cuda":
+        return torch.device(name)
     from ssl_ood.distributed import local_rank
 
     return torch.device("cuda", local_rank())

@@ -25,6 +25,7 @@ def check_config(config: dict[str, Any], datasets: Collection[str]) -> None:
     check_shape(config)
     _check_strategies(config, datasets)
     _check_studies(config, datasets)
+    _check_views(config)
     _check_evaluation(config["evaluation"])
     seeds = config["seeds"]
     if len(set(seeds)) != len(seeds):
@@ -49,7 +50,8 @@ def check_shape(config: dict[str, Any]) -> None:
         allowed = error.schema.get("properties", {})
         for key in error.instance:
             if key not in allowed:
-                raise UserError(f"config: {place} has an unknown key {key!r}{_nearest(key, allowed)}.")
+                hint = _nearest(key, allowed)
+                raise UserError(f"config: {place} has an unknown key {key!r}{hint}.")
     raise UserError(f"config: {place}: {error.message}.")
 
 
@@ -73,19 +75,35 @@ def _check_studies(config: dict[str, Any], datasets: Collection[str]) -> None:
                 _known(ood, datasets, "dataset", here)
                 if ood == name:
                     raise UserError(
-                        f"config: {here} names {name}, which is the in-distribution dataset itself: "
-                        "take it out of the list."
+                        f"config: {here} names {name}, which is the in-distribution dataset "
+                        "itself: take it out of the list."
                     )
             if len(set(entry["ood"])) != len(entry["ood"]):
                 raise UserError(f"config: {here} names a dataset twice: name it once.")
 
 
+def _check_views(config: dict[str, Any]) -> None:
+    """L_pos compares a teacher's global view with another view: both must be there."""
+    for name, method in config["methods"].items():
+        n_global, n_local = method["views"]["positive"]
+        if n_global < 1 or n_global + n_local < 2:
+            raise UserError(
+                f"config: methods.{name}.views.positive: {n_global} global and {n_local} local "
+                "views cannot be compared: take at least one global view and one more view."
+            )
+        if not any(method["views"]["negative"]):
+            raise UserError(
+                f"config: methods.{name}.views.negative: negatives need at least one view."
+            )
+
+
 def _check_evaluation(evaluation: dict[str, Any]) -> None:
     for score in evaluation["scores"]:
         _known(score, SCORES, "score", "evaluation.scores")
-    for tau in [evaluation["tau"], *evaluation["taus"]]:
-        if tau <= 0:
-            raise UserError(f"config: evaluation.taus: the temperature {tau} must be above 0.")
+    for key, taus in (("tau", [evaluation["tau"]]), ("taus", evaluation["taus"])):
+        for tau in taus:
+            if tau <= 0:
+                raise UserError(f"config: evaluation.{key}: the temperature {tau} must be above 0.")
     if evaluation["tau"] not in evaluation["taus"]:
         raise UserError(
             f"config: evaluation.tau {evaluation['tau']} is not one of evaluation.taus: add it."
@@ -105,8 +123,9 @@ def _check_target(config: dict[str, Any], place: str, options: dict[str, Any]) -
         for variant in variants:
             _known(variant, config["variants"], "variant", f"{place}.variants")
     for other in options.get("runs_of", []):
-        _known(other, {**config["tables"], **config["figures"]}, "table or figure", place)
-        if config["tables"].get(other, {}).get("runs_of"):
+        targets = {**config["tables"], **config["figures"]}
+        _known(other, targets, "table or figure", place)
+        if targets[other].get("runs_of"):
             raise UserError(
                 f"config: {place}.runs_of names {other}, which itself has runs_of: name the tables "
                 "behind it instead."

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+PATIENCE = 30.0  # minutes that a process waits for the others
 
 
 def world() -> tuple[int, int]:
@@ -21,12 +24,20 @@ def world() -> tuple[int, int]:
 
 
 @contextmanager
-def process_group(device: torch.device) -> Iterator[None]:
-    """Joins the processes of torchrun, if there are several, for the length of the block."""
+def process_group(device: torch.device, wait_minutes: float = 0.0) -> Iterator[None]:
+    """Joins the processes of torchrun, if there are several, for the length of the block.
+
+    The first of them may take `wait_minutes` before it joins.
+    """
     if world()[1] == 1:
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        timeout=timedelta(minutes=wait_minutes + PATIENCE),
+    )
     try:
         yield
     finally:

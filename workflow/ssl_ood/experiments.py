@@ -119,6 +119,7 @@ class Experiments:
             "options": target.options,
             "runs": [run.summary() for run in target.runs],
             "titles": titles,
+            "strategies": config["strategies"],
             "evaluation": config["evaluation"],
             "show_reported": config["show_reported"],
             "photographs": sorted(n for n in used if self.datasets[n].photographs),
@@ -197,7 +198,13 @@ def _make_run(config, datasets, study_name, in_distribution, strategy, variant, 
     size = study["size"]
 
     def packed(name: str, role: str) -> PackedSet:
-        return PackedSet(name, getattr(datasets[name], f"{role}_split"), size)
+        split = getattr(datasets[name], f"{role}_split")
+        if split is None:
+            raise UserError(
+                f"config: {name} has no {role} split in the catalogue, but study {study_name} with "
+                f"strategy {strategy} needs one: take another dataset."
+            )
+        return PackedSet(name, split, size)
 
     train, test = packed(in_distribution, "train"), packed(in_distribution, "test")
     pairs, sources = [], []

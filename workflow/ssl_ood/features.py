@@ -1,7 +1,8 @@
 """Features of a trained run: the teacher's class token for the train, test and OOD sets.
 
-    ssl_ood features --config results/runs/RUN/config.json --weights results/runs/RUN/teacher.safetensors \\
-        --data results/data --ood svhn/test lsun/test --output results/features/RUN/index.json
+    ssl_ood features --config results/runs/RUN/config.json \\
+        --weights results/runs/RUN/teacher.safetensors --data results/data \\
+        --ood svhn/test lsun/test --output results/features/RUN/index.json
 
 One job a run, one file a set. A set whose weights and images are those of the last time is not
 extracted again, so a new OOD set costs its own images only.
@@ -92,7 +93,7 @@ def extract_sets(
     """
     teacher = load_teacher(config, weights, device)
     own = config["in_distribution"]
-    wanted = [("train", f"{own}/{config['train_split']}"), ("test", f"{own}/{config['test_split']}")]
+    wanted = [(role, f"{own}/{config[f'{role}_split']}") for role in ("train", "test")]
     wanted += [("ood", name) for name in ood]
     index = {}
     for role, name in wanted:

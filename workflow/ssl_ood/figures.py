@@ -74,10 +74,11 @@ def scatter(axes: Axes, found: list[Point], styles: dict[str, Style]) -> None:
 
 
 def correlation_words(found: list[Point]) -> str:
-    """`Spearman ρ = 0.81`; of fewer than 3 points there is none."""
+    """`Spearman ρ = 0.81 over 11 strategies`; of fewer than 3 points there is none."""
     if len(found) < 3:
         return "too few strategies to rank"
-    return f"Spearman ρ = {number(spearman([p.x.mean for p in found], [p.y.mean for p in found]))}"
+    rho = spearman([p.x.mean for p in found], [p.y.mean for p in found])
+    return f"Spearman ρ = {number(rho)} over {len(found)} strategies"
 
 
 def point_records(found: list[Point], **more: Any) -> list[dict[str, Any]]:
@@ -100,7 +101,7 @@ def styles_of(results: Results, home: str) -> dict[str, Style]:
 def seeds_words(found: list[Point]) -> str:
     """What the error bars are."""
     seeds = max(p.y.n for p in found)
-    return f"mean and standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+    return f"mean ± SD over {seeds} seeds" if seeds > 1 else "one seed"
 
 
 def sensitivity_figure(results: Results, _: Sequence[Path], prefix: Path) -> None:
@@ -117,9 +118,9 @@ def sensitivity_figure(results: Results, _: Sequence[Path], prefix: Path) -> Non
             axes, title = grid[i, j], results.title("datasets", ood)
             found = points(results, home, {"metric": metric}, ood)
             scatter(axes, found, styles)
-            axes.set_title(f"{role} OOD: {title}   ({correlation_words(found)})", loc="left")
+            axes.set_title(f"{role} OOD: {title}\n{correlation_words(found)}", loc="left")
             axes.set_xlabel(label)
-            axes.set_ylabel(f"AUROC against {title} (%)")
+            axes.set_ylabel("AUROC (%)")
             records += point_records(found, panel=f"{metric}, {ood}", metric=metric, ood=ood)
     _legend_below(figure, grid[0, 0], results, styles, seeds_words(found))
     save_figure(figure, prefix, records)
@@ -150,7 +151,7 @@ def occupied_soft_classes_figure(results: Results, _: Sequence[Path], prefix: Pa
     untrained = results.summary(home, NO_NEGATIVES, variant=UNTRAINED, **metric)
     if untrained is not None:
         bars.append(("Untrained network", untrained, Style(GREY, "o")))
-    height = 0.9 + 0.22 * len(bars)
+    height = 1.0 + 0.22 * len(bars)
     figure, grid = new_figure(PAGE, max(height, 2.8), 1, 2, width_ratios=[1.15, 1])
     left, right = grid[0]
     for i, (_name, summary, style) in enumerate(bars):
@@ -169,13 +170,13 @@ def occupied_soft_classes_figure(results: Results, _: Sequence[Path], prefix: Pa
     none = next((p.x.mean for p in found if p.strategy == NO_NEGATIVES), None)
     if none is not None:
         left.axvline(none, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    left.set_title(f"In-distribution: {results.title('datasets', home)} ({seeds_words(found)})",
+    left.set_title(f"Test images of {results.title('datasets', home)}\n{seeds_words(found)}",
                    loc="left")  # fmt: skip
     scatter(right, found, styles)
     title = results.title("datasets", near)
     right.set_xlabel(f"Occupied soft-classes{of_all}")
-    right.set_ylabel(f"AUROC against {title} (%)")
-    right.set_title(f"near OOD: {title}   ({correlation_words(found)})", loc="left")
+    right.set_ylabel("AUROC (%)")
+    right.set_title(f"near OOD: {title}\n{correlation_words(found)}", loc="left")
     save_figure(figure, prefix, point_records(found, panel=f"occupied, {near}", ood=near))
 
 

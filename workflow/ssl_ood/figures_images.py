@@ -122,7 +122,7 @@ def color_histograms_figure(results: Results, folders: Sequence[Path], prefix: P
             words += f" (overlap {number(overlap(one, other))})"
         axes.set_title(words, loc="left")
         axes.set_xlabel("Pixel value")
-        axes.set_xlim(0, 255)
+        axes.set_xlim(-3, 258)  # peaks at the ends stay visible
         axes.set_xticks([0, 64, 128, 192, 255])
     grid[0, 0].set_ylabel("Share of pixels (%)" + (", log scale" if peaked else ""))
     if peaked:

@@ -1,4 +1,4 @@
-"""Packed images as the training sees them: uint8, on the device where they fit, in a drawn order."""
+"""Packed images as the training sees them: uint8, on the device if they fit, in a drawn order."""
 
 from __future__ import annotations
 

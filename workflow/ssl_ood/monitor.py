@@ -33,9 +33,9 @@ def check_learning(history: list[dict], config: dict) -> None:
             f"{last['epoch']}). Raise training.teacher_temperature or lower training.lr_base."
         )
     started = last["epoch"] > UNIFORM_ALLOWED * config["training"]["epochs"]
-    if started and all(l["teacher_entropy"] > STILL_UNIFORM * l["log_k"] for l in recent):
+    if started and all(e["teacher_entropy"] > STILL_UNIFORM * e["log_k"] for e in recent):
         raise UserError(
             f"{run}: the teacher's outputs are still uniform in epoch {last['epoch']} (entropy "
-            f"{last['teacher_entropy']:.3f}, log K = {last['log_k']:.3f} nats): nothing is learned. "
-            "Lower training.teacher_temperature, or train with more steps or a higher lr_base."
+            f"{last['teacher_entropy']:.3f}, log K = {last['log_k']:.3f} nats): nothing is "
+            "learned. Lower training.teacher_temperature, or train longer or with a higher lr_base."
         )

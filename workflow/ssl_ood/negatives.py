@@ -1,4 +1,4 @@
-"""Negative batches: (source, shifting transformation) pairs, drawn anew for every image and epoch."""
+"""Negative batches from (source, shifting transformation) pairs, drawn anew in every epoch."""
 
 from __future__ import annotations
 

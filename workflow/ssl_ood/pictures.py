@@ -126,5 +126,6 @@ def _rendered(images: np.ndarray, spec: ViewSpec, name: str) -> np.ndarray:
     count, height, width, _ = images.shape
     batch = Images(images, CPU).take(np.arange(count))
     views = render(batch, draw(spec, count, height, width, stream(0, "picture", name)), spec)
-    pixels = views * torch.tensor(spec.std).view(1, 3, 1, 1) + torch.tensor(spec.mean).view(1, 3, 1, 1)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    pixels = views * std + mean
     return pixels.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()

@@ -33,6 +33,7 @@ def save_run(run, schedule, sources: dict[str, dict], output: Path, device: torc
             "seconds": run.seconds,
             "images_per_second": images / run.seconds if run.seconds else None,
             "resumed_at_steps": run.resumed_at,
+            "repeated_steps": run.repeated,
             "last_epoch": run.history[-1] if run.history else None,
             "weights_sha256": sha256_of(path),
             "datasets": {name: meta["images_sha256"] for name, meta in sources.items()},

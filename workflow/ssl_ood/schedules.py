@@ -11,7 +11,7 @@ def cosine(start: float, end: float, steps: int) -> np.ndarray:
 
 
 def warmup_cosine(peak: float, end: float, warmup: int, steps: int) -> np.ndarray:
-    """(steps,) linear from 0 to `peak` over `warmup` steps, then a cosine to `end`: learning rate."""
+    """(steps,) linear from 0 to `peak` over `warmup` steps, then cosine to `end`: learning rate."""
     warmup = min(warmup, steps)
     return np.concatenate([np.linspace(0, peak, warmup), cosine(peak, end, steps - warmup)])
 

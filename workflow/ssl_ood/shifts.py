@@ -27,7 +27,7 @@ def rotate_quarters(images: Tensor, quarters: np.ndarray) -> Tensor:
     """Rotates image i counter-clockwise by quarters[i] * 90 degrees; images (N, S, S, 3)."""
     rotated = images.clone()
     for turn in (1, 2, 3):
-        rows = torch.from_numpy(np.flatnonzero(quarters % 4 == turn)).to(images.device)
+        rows = _to(images.device, np.flatnonzero(quarters % 4 == turn))
         rotated[rows] = torch.rot90(images[rows], turn, dims=(1, 2))
     return rotated
 
@@ -37,12 +37,12 @@ def rot360(images: Tensor, rng: np.random.Generator) -> Tensor:
 
     Bilinear; the corners that come from outside the image are black, as torchvision leaves them.
     """
-    angle = torch.from_numpy(rng.uniform(0, 2 * np.pi, len(images)).astype(np.float32))
+    angle = _to(images.device, rng.uniform(0, 2 * np.pi, len(images)).astype(np.float32))
     cos, sin = angle.cos(), angle.sin()
     zero = torch.zeros_like(cos)
     theta = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
     pixels = images.permute(0, 3, 1, 2).to(torch.float32)
-    grid = F.affine_grid(theta.to(images.device), list(pixels.shape), align_corners=False)
+    grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
     pixels = F.grid_sample(pixels, grid, mode="bilinear", align_corners=False)
     return pixels.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
@@ -60,7 +60,7 @@ def permute_patches(images: Tensor, rng: np.random.Generator, parts: int) -> Ten
     patches = patches.reshape(count, parts * parts, side, side, 3)
     order = _permutations(count, parts * parts, rng)
     rows = torch.arange(count, device=images.device)[:, None]
-    patches = patches[rows, torch.from_numpy(order).to(images.device)]
+    patches = patches[rows, _to(images.device, order)]
     patches = patches.view(count, parts, parts, side, side, 3).transpose(2, 3)
     return patches.reshape(images.shape)
 
@@ -78,10 +78,15 @@ def perm16(images: Tensor, rng: np.random.Generator) -> Tensor:
 def pixel_shuffle(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Permutes all pixels of every image, the three channels of a pixel together."""
     count, size = images.shape[:2]
-    order = torch.from_numpy(rng.random((count, size * size), dtype=np.float32))
-    order = order.to(images.device).argsort(dim=1)
+    keys = _to(images.device, rng.random((count, size * size), dtype=np.float32))
+    order = keys.argsort(dim=1)
     flat = images.view(count, size * size, 3)
     return flat.gather(1, order[:, :, None].expand_as(flat)).view(images.shape)
+
+
+def _to(device: torch.device, drawn: np.ndarray) -> Tensor:
+    """Host draws on the device, without waiting for what the device still has to do."""
+    return torch.from_numpy(drawn).to(device, non_blocking=True)
 
 
 def _permutations(count: int, length: int, rng: np.random.Generator) -> np.ndarray:

@@ -9,9 +9,7 @@ a function of the seed and the step (`streams`), so a checkpoint is weights, opt
 
 from __future__ import annotations
 
-import signal
-import sys
-import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_ood import checkpoints, dino, schedules
+from ssl_ood import attempts, checkpoints, dino, schedules
 from ssl_ood.backbones import Network, build_network, view_specs
-from ssl_ood.distributed import any_process, average, process_group, world
+from ssl_ood.distributed import average, process_group, world
+from ssl_ood.errors import UserError
 from ssl_ood.experiments import packed_path
 from ssl_ood.images import Images, epoch_order, load_images
 from ssl_ood.monitor import check_learning
@@ -29,10 +28,8 @@ from ssl_ood.negatives import Negatives
 from ssl_ood.provenance import save_run
 from ssl_ood.streams import stream, torch_seed
 from ssl_ood.views import draw, render
-from ssl_ood.watch import write_progress
 
-PROGRESS_SECONDS = 1.0
-INTERRUPTED = 143  # exit code after SIGTERM: the job may run again and resumes
+CODE_VERSION = 1  # of the training: raise it when the same config gives other weights
 
 
 @dataclass
@@ -48,31 +45,40 @@ class Training:
     mean_probability: Tensor  # (K,) sum of the teacher's batch means since the epoch began
     step: int = 0
     seconds: float = 0.0
+    repeated: int = 0  # steps that were done again after an attempt was killed
     resumed_at: list[int] = field(default_factory=list)
     history: list[dict] = field(default_factory=list)
 
     def state(self) -> dict:
         """What a checkpoint holds."""
         return {
+            **self.result(),
             "student": self.student.state_dict(),
-            "teacher": self.teacher.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "centre": self.centre,
             "sums": self.sums,
             "mean_probability": self.mean_probability,
+        }
+
+    def result(self) -> dict:
+        """What is left of it after the last step."""
+        return {
+            "teacher": self.teacher.state_dict(),
+            "centre": self.centre,
             "step": self.step,
             "seconds": self.seconds,
+            "repeated": self.repeated,
             "resumed_at": self.resumed_at,
             "history": self.history,
         }
 
     def restore(self, state: dict) -> None:
-        """Continues from what `state` gave."""
-        for module in ("student", "teacher", "optimizer"):
+        """Continues from what `state` gave, or stands again at the end from what `result` gave."""
+        for module in {"student", "teacher", "optimizer"} & state.keys():
             getattr(self, module).load_state_dict(state[module])
-        for tensor in ("centre", "sums", "mean_probability"):
+        for tensor in {"centre", "sums", "mean_probability"} & state.keys():
             getattr(self, tensor).copy_(state[tensor])
-        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+        for number in ("step", "seconds", "repeated", "history"):
+            setattr(self, number, state[number])
         self.resumed_at = [*state["resumed_at"], self.step]
 
 
@@ -159,20 +165,19 @@ def loss_of(
     config, training = run.config, run.config["training"]
     device_type = run.centre.device.type
     n_rows = rows.stop - rows.start
+    # All views before the autocast: in bfloat16 they would lose three of their eight bits.
     big, small = make_views(positives, config, "positive", run.step, rows)
     n_big, n_small = len(big), len(small)
+    if negatives is not None:
+        negative_big, negative_small = make_views(negatives, config, "negative", run.step, rows)
+        big, small = big + negative_big, small + negative_small
     with torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda"):
         with torch.no_grad():
-            (logits,) = run.teacher([torch.cat(big)])
-        if negatives is not None:
-            negative_big, negative_small = make_views(negatives, config, "negative", run.step, rows)
-            big, small = big + negative_big, small + negative_small
+            (logits,) = run.teacher([torch.cat(big[:n_big])])
         outputs = run.student([torch.cat(views) for views in (big, small) if views])
     by_view = [out.view(-1, n_rows, out.shape[-1]) for out in outputs]
     student = torch.cat([by_view[0][:n_big], *[out[:n_small] for out in by_view[1:]]])
-    teacher = dino.teacher_probabilities(logits, run.centre, temperature).view(
-        n_big, n_rows, -1
-    )
+    teacher = dino.teacher_probabilities(logits, run.centre, temperature).view(n_big, n_rows, -1)
     positive = dino.positive_loss(student, teacher, training["student_temperature"])
     negative = torch.zeros_like(positive)
     if negatives is not None:
@@ -252,38 +257,35 @@ def train(
     progress: Path | None = None,
     device: torch.device,
     checkpoint_minutes: float = 10.0,
+    wait_minutes: float = 0.0,
     micro_batch: int | None = None,
 ) -> None:
     """Trains the run of `config` on the packed sets below `data`; writes the teacher to `output`.
 
-    Raises UserError where the data do not fit or the training fails to learn; leaves with code 143
-    after SIGTERM, a checkpoint written.
+    Raises UserError where the data do not fit, the training fails to learn, or another process
+    still trains this run after `wait_minutes`; leaves with code 143 after SIGTERM, a checkpoint
+    written.
     """
+    # The lock comes first: joining is where the other processes wait until the leader has it.
     leader = world()[0] == 0
-    with process_group(device):
-        if not leader:
-            _run(config, data, output, checkpoint_folder, None, device, 1e9, micro_batch)
-            return
-        with checkpoints.exclusive(checkpoint_folder):
-            _run(
-                config, data, output, checkpoint_folder, progress, device,
-                checkpoint_minutes, micro_batch,
-            )  # fmt: skip
-            checkpoints.clear(checkpoint_folder)
+    with (
+        checkpoints.exclusive(checkpoint_folder, wait_minutes) if leader else nullcontext(),
+        process_group(device, wait_minutes),
+    ):
+        _run(
+            config, data, output, checkpoint_folder, progress, device,
+            checkpoint_minutes, micro_batch,
+        )  # fmt: skip
 
 
 def _run(config, data, output, folder, progress, device, checkpoint_minutes, micro_batch) -> None:
-    leader = world()[0] == 0
-    images, sources = _open_sources(config, data, device)
-    positives, negative_source = images
+    (positives, negatives), sources = _open_sources(config, data, device)
     batch, size = config["training"]["batch_size"], len(positives)
+    _check_batch(config, size)
     schedule = make_schedule(config["training"], size)
     run = make_training(config, device)
-    _resume(run, folder, schedule, leader, device)
-    stop = _stop_on_sigterm()
-    saved = told = time.monotonic()
-    began, first = saved, run.step
-    seconds_before = run.seconds
+    identity = {"config": config, "data": _checksums(sources), "code": CODE_VERSION}
+    attempt = attempts.Attempt(run, schedule, folder, identity, progress, checkpoint_minutes)
     while run.step < schedule.steps:
         epoch, position = divmod(run.step, schedule.steps_per_epoch)
         order = epoch_order(
@@ -291,32 +293,28 @@ def _run(config, data, output, folder, progress, device, checkpoint_minutes, mic
         )
         chosen = positives.take(order[position * batch : (position + 1) * batch])
         pushed = None
-        if negative_source is not None:
-            pushed = negative_source.batch(run.step, schedule.steps_per_epoch, batch)
+        if negatives is not None:
+            pushed = negatives.batch(run.step, schedule.steps_per_epoch, batch)
         train_step(run, schedule, chosen, pushed, micro_batch or batch)
-        now = time.monotonic()
-        run.seconds = seconds_before + now - began
+        stop = attempt.after_step()
         if run.step % schedule.steps_per_epoch == 0:
             run.history.append(finish_epoch(run, schedule))
             check_learning(run.history, config)
-            if leader:
-                _say(run, schedule, batch, first, began)
-        if leader and progress and now - told > PROGRESS_SECONDS:
-            _tell(progress, run, schedule, batch, first, began)
-            told = now
-        interrupted = any_process(stop["signal"], device)
-        if leader and (interrupted or now - saved > 60 * checkpoint_minutes):
-            if not bool(torch.isfinite(run.sums).all()):
-                check_learning([*run.history, {"loss": float("nan"), "epoch": epoch + 1}], config)
-            checkpoints.save(folder, run.step, run.state(), config)
-            saved = now
-        if interrupted:
-            print(f"stopped by a signal at step {run.step}; it resumes there", file=sys.stderr)
-            raise SystemExit(INTERRUPTED)
-    if leader:
+            attempt.say_epoch()
+        if stop or attempt.checkpoint_due():
+            _check_finite(run, epoch + 1)
+            attempt.save(attempts.TOLD if stop else attempts.CLOCK)
+        if stop:
+            attempt.leave()
+    if attempt.leader:
+        _check_finite(run, config["training"]["epochs"])
+        attempt.save(attempts.RESULT)
         save_run(run, schedule, sources, output, device)
-        if progress:
-            progress.unlink(missing_ok=True)
+        attempt.end()
+
+
+def _checksums(sources: dict[str, dict]) -> dict[str, str]:
+    return {name: meta["images_sha256"] for name, meta in sources.items()}
 
 
 def _open_sources(config: dict, data: Path, device: torch.device):
@@ -338,57 +336,32 @@ def _open_sources(config: dict, data: Path, device: torch.device):
     return (positives, negatives), sources
 
 
-def _resume(run: Training, folder: Path, schedule: Schedule, leader: bool, device) -> None:
-    state = checkpoints.load(folder, run.config, device)
-    if state is not None:
-        run.restore(state)
-    if leader:
-        epoch = run.step / max(schedule.steps_per_epoch, 1)
-        why = "from scratch: there is no checkpoint" if state is None else f"at epoch {epoch:.2f}"
-        print(f"{run.config['run']}: {schedule.steps} steps, starts {why}", file=sys.stderr)
+def _check_batch(config: dict, images: int) -> None:
+    """Raises UserError for a batch that cannot be filled or shared out equally."""
+    name, training, pairs = config["run"], config["training"], config["negatives"]
+    batch, (_, processes) = training["batch_size"], world()
+    if training["epochs"] and batch > images:
+        raise UserError(
+            f"{name}: training.batch_size {batch} is larger than the {images} images of "
+            f"{config['in_distribution']}: lower it."
+        )
+    if batch % processes:
+        raise UserError(
+            f"{name}: training.batch_size {batch} cannot be shared out equally to {processes} "
+            "devices: change one of the two."
+        )
+    if batch < len(pairs):
+        raise UserError(
+            f"{name}: training.batch_size {batch} is smaller than the number of (source, shift) "
+            f"pairs of strategy {config['strategy']}, {len(pairs)}: raise it."
+        )
 
 
-def _stop_on_sigterm() -> dict[str, bool]:
-    stop = {"signal": False}
+def _check_finite(run: Training, epoch: int) -> None:
+    """Raises UserError where a loss or a weight is not finite: such a state is never kept.
 
-    def remember(*_: object) -> None:
-        stop["signal"] = True
-
-    signal.signal(signal.SIGTERM, remember)
-    return stop
-
-
-def _rates(run: Training, schedule: Schedule, batch: int, first: int, began: float):
-    rate = (run.step - first) / max(time.monotonic() - began, 1e-9)
-    return batch * rate, (schedule.steps - run.step) / max(rate, 1e-9)
-
-
-def _tell(path: Path, run: Training, schedule: Schedule, batch: int, first: int, began: float):
-    speed, left = _rates(run, schedule, batch, first, began)
-    loss, *_, steps = run.sums.tolist()
-    write_progress(
-        path,
-        run=run.config["run"],
-        stage="train",
-        step=run.step,
-        steps=schedule.steps,
-        epoch=run.step // schedule.steps_per_epoch,
-        epochs=len(schedule.temperature),
-        loss=loss / steps if steps else run.history[-1]["loss"],
-        images_per_second=speed,
-        eta_seconds=left,
-    )
-
-
-def _say(run: Training, schedule: Schedule, batch: int, first: int, began: float) -> None:
-    line = run.history[-1]
-    speed, left = _rates(run, schedule, batch, first, began)
-    print(
-        f"epoch {line['epoch']}/{len(schedule.temperature)}  loss {line['loss']:.4f} "
-        f"(positive {line['positive']:.4f}, negative {line['negative']:.4f})  "
-        f"entropy of an output {line['teacher_entropy']:.2f}, of the mean output "
-        f"{line['entropy_of_mean']:.2f}, log K {line['log_k']:.2f}  "
-        f"{speed:.0f} images/s  {left / 60:.1f} min left",
-        file=sys.stderr,
-        flush=True,
-    )
+    A gradient can overflow while the loss is still finite, so the loss alone does not tell.
+    """
+    norms = torch._foreach_norm([p.detach() for p in run.student.parameters()])
+    if not bool(torch.isfinite(torch.stack([run.sums.sum(), *norms])).all()):
+        check_learning([*run.history, {"loss": float("nan"), "epoch": epoch}], run.config)

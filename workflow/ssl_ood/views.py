@@ -11,6 +11,7 @@ antialiased bicubic filter would use, so that a view equals Pillow's up to its 8
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +71,9 @@ class ViewParameters:
         return ViewParameters(**{name: values[part] for name, values in vars(self).items()})
 
 
-def draw(spec: ViewSpec, count: int, height: int, width: int, rng: np.random.Generator):
+def draw(
+    spec: ViewSpec, count: int, height: int, width: int, rng: np.random.Generator
+) -> ViewParameters:
     """Draws the parameters of `count` views of images of (height, width) pixels."""
     strengths = np.asarray(spec.jitter)
     low = np.array([*np.maximum(0, 1 - strengths[:3]), -strengths[HUE]])
@@ -89,7 +92,7 @@ def draw(spec: ViewSpec, count: int, height: int, width: int, rng: np.random.Gen
 
 
 def _draw_boxes(scale, count: int, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Boxes of torchvision's RandomResizedCrop: the first of ten tries that fits, else the middle."""
+    """Boxes of torchvision's RandomResizedCrop: the first of ten tries that fits, or the middle."""
     area = height * width * rng.uniform(*scale, (count, CROP_TRIES))
     ratio = np.exp(rng.uniform(*np.log(ASPECT_RATIO), (count, CROP_TRIES)))
     box_w, box_h = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
@@ -132,11 +135,15 @@ def render(images: Tensor, parameters: ViewParameters, spec: ViewSpec) -> Tensor
     return normalize(views, spec.mean, spec.std)
 
 
-def normalize(pixels: Tensor, mean, std) -> Tensor:
+def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """(pixels - mean) / std by channel, in place; pixels (N, 3, H, W) in 0..1."""
-    mean = torch.tensor(mean, device=pixels.device).view(1, 3, 1, 1)
-    std = torch.tensor(std, device=pixels.device).view(1, 3, 1, 1)
-    return pixels.sub_(mean).div_(std)
+    return pixels.sub_(_by_channel(mean, pixels)).div_(_by_channel(std, pixels))
+
+
+def _by_channel(values: Sequence[float], like: Tensor) -> Tensor:
+    """(1, 3, 1, 1) of three numbers, filled on the device: a copy from the host would wait."""
+    channels = [torch.full((1, 1, 1, 1), float(v), device=like.device) for v in values]
+    return torch.cat(channels, dim=1)
 
 
 def resize_plain(images: Tensor, size: int, mean, std) -> Tensor:
@@ -223,8 +230,7 @@ def _blend(views: Tensor, other: Tensor, factor: Tensor) -> Tensor:
 
 
 def _grey(views: Tensor) -> Tensor:
-    weights = torch.tensor(GREY_WEIGHTS, device=views.device).view(1, 3, 1, 1)
-    return (views * weights).sum(dim=1, keepdim=True)
+    return (views * _by_channel(GREY_WEIGHTS, views)).sum(dim=1, keepdim=True)
 
 
 def _grey_image(views: Tensor) -> Tensor:
@@ -259,8 +265,7 @@ def hue(views: Tensor, shift: Tensor) -> Tensor:
     )
     sextant = sextant + 6 * shift.view(-1, 1, 1)
     # Channel n of HSV's inverse: value - chroma * max(0, min(k, 4 - k, 1)), k = (n + sextant) mod 6
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=views.device).view(1, 3, 1, 1)
-    k = (offsets + sextant.unsqueeze(1)) % 6
+    k = (_by_channel((5, 3, 1), views) + sextant.unsqueeze(1)) % 6
     ramp = torch.minimum(k, 4 - k).clamp_(0, 1)
     return value.unsqueeze(1) - chroma.unsqueeze(1) * ramp
 

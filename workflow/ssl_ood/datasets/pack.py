@@ -11,6 +11,8 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -113,11 +115,7 @@ def _write(
         print(f"{title}: going on after {partial.items:,} images", file=sys.stderr, flush=True)
     with Progress(title, expected, "images", partial.items) as shown:
         for block, pixels, bad in _decoded(items, options, workers):
-            good = [i for i in range(len(block)) if i not in bad]
-            partial.append(pixels, [block[i].label for i in good], [block[i].name for i in good])
-            partial.corrupt += [f"{block[i].name}: {reason}" for i, reason in bad.items()]
-            _add_sums(partial.sums, pixels)
-            partial.items += len(block)
+            partial.append(block, pixels, bad)
             if bad and (expected or max_corrupt_share == 0):
                 _check_corrupt(partial, dataset, split, max_corrupt_share, expected or 1)
             partial.commit()
@@ -145,7 +143,10 @@ def _decoded(items: Iterator[Item], options: Options, workers: int | None) -> It
     waiting: deque[tuple[list[Item], Future]] = deque()
     # spawn: a forked copy of a process that has threads can hang
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context)
+    others = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)
+    )
     try:
         for block in blocks:
             waiting.append((block, pool.submit(decode_block, [i.data for i in block], *options)))
@@ -155,13 +156,29 @@ def _decoded(items: Iterator[Item], options: Options, workers: int | None) -> It
         while waiting:
             block, future = waiting.popleft()
             yield block, *future.result()
+        pool.shutdown()
     except BrokenProcessPool:
+        # The pool forgets a worker that was starting when it broke, and Python's exit waits for it.
+        for child in multiprocessing.active_children():
+            if child not in others:
+                child.kill()
         raise UserError(
             "A process that decodes images was killed, most likely for want of memory: pack with "
             "fewer workers or more memory. What was packed so far is kept and continued."
         ) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with(parent: int) -> None:
+    """Ends this worker soon after its parent, which a SIGKILL would else leave it waiting for."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _blocks(items: Iterator[Item]) -> Iterator[list[Item]]:
@@ -183,16 +200,6 @@ def decode_block(
         except Undecodable as error:
             bad[i] = str(error)
     return pixels[:good], bad
-
-
-def _add_sums(sums: list[int], pixels: np.ndarray) -> None:
-    """Adds exact integer sums of values and of squares, by channel."""
-    flat = pixels.reshape(-1, 3)
-    for channel in range(3):
-        histogram = np.bincount(flat[:, channel], minlength=256)
-        values = np.arange(256)
-        sums[channel] += int(histogram @ values)
-        sums[3 + channel] += int(histogram @ values**2)
 
 
 def _check_corrupt(

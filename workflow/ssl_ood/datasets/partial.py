@@ -15,13 +15,14 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ssl_ood.datasets.readers import Item
 from ssl_ood.errors import UserError
 from ssl_ood.files import sha256_of, write_json
 
@@ -57,14 +58,26 @@ class Partial:
         """Bytes of an image."""
         return self.size * self.size * 3
 
-    def append(self, pixels: np.ndarray, labels: Sequence[int], names: Sequence[str]) -> None:
-        """Adds images (n, S, S, 3) with their labels and names."""
+    def append(self, items: Sequence[Item], pixels: np.ndarray, bad: Mapping[int, str]) -> None:
+        """Adds the next items of the source: pixels (n, S, S, 3) of those that are not `bad`.
+
+        bad: why each of the others, by its place among the items, cannot be decoded.
+        """
+        good = [item for i, item in enumerate(items) if i not in bad]
         self.images_file.write(np.ascontiguousarray(pixels).data)
-        self.labels_file.write(np.array(labels, "<i8").tobytes())
-        lines = "".join(f"{_one_line(n)}\n" for n in names).encode("utf-8", "surrogateescape")
-        self.names_file.write(lines)
-        self.names_bytes += len(lines)
-        self.rows += len(pixels)
+        self.labels_file.write(np.array([item.label for item in good], "<i8").tobytes())
+        lines = "".join(f"{_one_line(item.name)}\n" for item in good)
+        names = lines.encode("utf-8", "surrogateescape")
+        self.names_file.write(names)
+        self.names_bytes += len(names)
+        self.rows += len(good)
+        self.items += len(items)
+        self.corrupt += [f"{_one_line(items[i].name)}: {reason}" for i, reason in bad.items()]
+        values = np.arange(256)
+        for channel in range(3):  # whole numbers: exact, whatever the order of the blocks
+            histogram = np.bincount(pixels[..., channel].ravel(), minlength=256)
+            self.sums[channel] += int(histogram @ values)
+            self.sums[3 + channel] += int(histogram @ values**2)
 
     def commit(self, force: bool = False) -> None:
         """Makes sure that what was added outlives a kill, every few seconds or by `force`."""
@@ -120,9 +133,10 @@ class Partial:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def close(self) -> None:
-        """Closes the files."""
+        """Closes the files. What is not committed by then does not count, on a full disk either."""
         for file in (self.images_file, self.labels_file, self.names_file):
-            file.close()
+            with suppress(OSError):
+                file.close()
 
     def _open(self, name: str, length: int) -> io.BufferedRandom:
         path = self.set / name

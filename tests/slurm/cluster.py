@@ -1,0 +1,353 @@
+"""A real SLURM on this one machine, for tests: started in a scratch folder, stopped without trace.
+
+    python tests/slurm/cluster.py install          # Debian's packages, as root; the only step that
+                                                   # changes the machine for good
+    python tests/slurm/cluster.py run -- sinfo     # starts, runs a command, stops
+    python tests/slurm/cluster.py start            # ... and stop
+
+munge, slurmctld and slurmd run without systemd; GPUs are pretended (SLURM counts them and tells a
+job which are its own, no driver is asked). A job's own `srun` finds the cluster only through
+/etc/slurm, so two links are made there and removed at the end; a configuration that is already
+there is never touched. There is no accounting database: `jobs.log` in the scratch folder has a line
+for every job that ended, `started.log` one for every start, with its GPUs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "sinfo")
+PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client")
+CONFIG_FOLDER = Path("/etc/slurm")
+POLICY = Path("/usr/sbin/policy-rc.d")
+LINKS = ("slurm.conf", "gres.conf")
+DAEMONS = ("slurmd", "slurmctld", "munged")  # in the order in which they are stopped
+CPUS, MEMORY_MB = 8, 16000  # what SLURM believes: tests wait more than they compute
+GPU_FILES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")
+
+SLURM_CONF = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller_port}
+SlurmdPort={node_port}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+Prolog={folder}/prolog
+JobCompType=jobcomp/filetxt
+JobCompLoc={folder}/jobs.log
+MinJobAge=300
+KillWait=10
+ReturnToService=2
+GresTypes=gpu
+MpiDefault=none
+SchedulerParameters=sched_interval=1,batch_sched_delay=0
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+# Runs before every job: the completion log alone does not tell the GPUs.
+PROLOG = """\
+#!/bin/sh
+exec >> {folder}/started.log
+echo "$SLURM_JOB_ID|$SLURM_JOB_RESTART_COUNT|$SLURM_JOB_GPUS|$SLURM_JOB_COMMENT"
+"""
+
+
+class ClusterError(RuntimeError):
+    """The cluster cannot be started here, or did not start; one sentence says why."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that ended: what it was, what it got, how it ended."""
+
+    id: str
+    comment: str  # rule and wildcards, as the plugin writes them
+    gpus: int
+    restarts: int  # times that SLURM itself queued it again
+    state: str  # the last one
+
+
+def obstacle() -> str | None:
+    """Why no cluster can be started on this machine, or None."""
+    if os.geteuid() != 0:
+        return "SLURM was not started: its daemons need root here"
+    missing = [name for name in PROGRAMS if _program(name) is None]
+    if missing:
+        return (
+            f"SLURM is not installed ({', '.join(missing)} missing): "
+            "`python tests/slurm/cluster.py install`, or apt-get install " + " ".join(PACKAGES)
+        )
+    for name in LINKS:
+        path = CONFIG_FOLDER / name
+        if path.is_symlink() and not path.exists():
+            continue  # left by a cluster that was killed; its folder is gone
+        if path.exists() and not (path.is_symlink() and _is_ours(path.resolve())):
+            return f"this machine has a SLURM of its own ({path}), which is left alone"
+    return None
+
+
+def install() -> None:
+    """Installs Debian's packages; no service is started by it. Raises ClusterError."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise ClusterError("Installing SLURM needs root and apt-get.")
+    made_policy = not POLICY.exists()
+    if made_policy:
+        POLICY.write_text("#!/bin/sh\nexit 101\n")
+        POLICY.chmod(0o755)
+    quiet = {"env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, "check": True}
+    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *PACKAGES]
+    try:
+        if subprocess.run(command, env=quiet["env"]).returncode:
+            subprocess.run(["apt-get", "update", "-q"], **quiet)  # the lists may be old or absent
+            subprocess.run(command, **quiet)
+    except subprocess.CalledProcessError as error:
+        raise ClusterError(f"apt-get failed with status {error.returncode}.") from None
+    finally:
+        if made_policy:
+            POLICY.unlink(missing_ok=True)
+
+
+class Cluster:
+    """A running SLURM; `jobs()` are those that ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.host = socket.gethostname().split(".")[0]
+
+    def start(self, gpus: int = len(GPU_FILES)) -> None:
+        """Starts the three daemons and waits until the node takes jobs. Raises ClusterError."""
+        if problem := obstacle():
+            raise ClusterError(problem)
+        for name in LINKS:
+            target = CONFIG_FOLDER / name
+            if target.is_symlink() and _alive(_pid(target.resolve().parent / "slurmctld.pid")):
+                raise ClusterError(f"A test cluster runs already, in {target.resolve().parent}.")
+        self._write_files(gpus)
+        try:
+            self._link()
+            self._start_daemons()
+            self._wait_until_idle()
+        except BaseException:
+            self.stop(keep_logs=True)
+            raise
+
+    def stop(self, keep_logs: bool = False) -> None:
+        """Cancels what runs, stops the daemons, removes the links and the folder."""
+        if _alive(_pid(self.folder / "slurmctld.pid")):
+            subprocess.run(["scancel", "--full", "--user=root"], capture_output=True)
+            _wait(lambda: not self._out("squeue", "-h", "-t", "R,CG"), 20)
+        for name in DAEMONS:
+            _end(_pid(self.folder / f"{name}.pid"))
+        for name in LINKS:
+            link = CONFIG_FOLDER / name
+            if link.is_symlink() and link.readlink().parent == self.folder:
+                link.unlink()
+        if (self.folder / "made_config_folder").exists():
+            with contextlib.suppress(OSError):
+                CONFIG_FOLDER.rmdir()
+        if not keep_logs:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def jobs(self) -> list[Job]:
+        """The jobs that ended so far, by number."""
+        ended = dict(re.findall(r"^JobId=(\d+) .* JobState=(\S+)", self._log("jobs.log"), re.M))
+        jobs = {}
+        for line in self._log("started.log").splitlines():
+            number, restarts, gpus, comment = line.split("|", 3)
+            if number in ended:
+                count = len(gpus.split(",")) if gpus else 0
+                jobs[number] = Job(number, comment, count, int(restarts), ended[number])
+        return list(jobs.values())
+
+    def set_node(self, state: str) -> None:
+        """Sets the node `down` (its jobs are killed or requeued) or lets it `resume`."""
+        command = ["scontrol", "update", f"NodeName={self.host}", f"State={state}"]
+        subprocess.run([*command, "Reason=test"], check=True)
+
+    def running(self) -> list[str]:
+        """Ids of the jobs that run now."""
+        return self._out("squeue", "-h", "-t", "R", "-o", "%i").split()
+
+    def _log(self, name: str) -> str:
+        path = self.folder / name
+        return path.read_text() if path.exists() else ""
+
+    def _write_files(self, gpus: int) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name in ("state", "spool"):
+            (self.folder / name).mkdir(parents=True)
+        (self.folder / "mark").write_text("ssl_ood test cluster\n")
+        key = self.folder / "munge.key"
+        key.write_bytes(os.urandom(1024))
+        key.chmod(0o400)
+        controller_port, node_port = _free_ports(2)
+        text = SLURM_CONF.format(
+            folder=self.folder, host=self.host, gpus=gpus, cpus=CPUS, memory=MEMORY_MB,
+            controller_port=controller_port, node_port=node_port,
+        )  # fmt: skip
+        (self.folder / "slurm.conf").write_text(text)
+        lines = [f"Name=gpu File={path}\n" for path in GPU_FILES[:gpus]]
+        (self.folder / "gres.conf").write_text("".join(lines))
+        prolog = self.folder / "prolog"
+        prolog.write_text(PROLOG.format(folder=self.folder))
+        prolog.chmod(0o755)
+
+    def _link(self) -> None:
+        if not CONFIG_FOLDER.exists():
+            CONFIG_FOLDER.mkdir()
+            (self.folder / "made_config_folder").touch()
+        for name in LINKS:
+            link = CONFIG_FOLDER / name
+            if link.is_symlink():
+                link.unlink()  # of a cluster that was killed
+            link.symlink_to(self.folder / name)
+
+    def _start_daemons(self) -> None:
+        folder, conf = self.folder, self.folder / "slurm.conf"
+        munge = [
+            f"--{name.replace('_', '-')}={folder}/{file}"
+            for name, file in (
+                ("key_file", "munge.key"), ("socket", "munge.socket"),
+                ("pid_file", "munged.pid"), ("log_file", "munged.log"),
+                ("seed_file", "munged.seed"),
+            )
+        ]  # fmt: skip
+        # Absolute paths: a daemon changes its folder before it reads its configuration.
+        for command in (
+            ["munged", "--force", *munge],
+            ["slurmctld", "-c", "-f", str(conf)],
+            ["slurmd", "-f", str(conf)],
+        ):
+            command[0] = _program(command[0])
+            # The daemons keep the pipe open: their words go to a file.
+            with open(folder / "start.log", "ab") as log:
+                done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            if done.returncode:
+                words = (folder / "start.log").read_text()[-500:]
+                raise ClusterError(f"{command[0]} did not start: {words}")
+
+    def _wait_until_idle(self) -> None:
+        if not _wait(lambda: self._out("sinfo", "-h", "-o", "%T").strip() == "idle", 30):
+            raise ClusterError(f"The node did not come up in 30 s: see {self.folder}/slurmd.log.")
+
+    def _out(self, *command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+@contextlib.contextmanager
+def cluster(folder: Path | None = None) -> Iterator[Cluster]:
+    """A cluster for the length of the block, in a scratch folder of its own if none is given."""
+    made = Cluster(folder or Path(tempfile.mkdtemp(prefix="ssl-ood-slurm-")))
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+
+
+def _is_ours(path: Path) -> bool:
+    return (path.parent / "mark").exists()
+
+
+def _pid(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return pid > 0 and os.kill(pid, 0) is None
+    except ProcessLookupError:
+        return False
+
+
+def _end(pid: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if _alive(pid):
+            os.kill(pid, number)
+            _wait(lambda: not _alive(pid), 10)
+
+
+def _wait(done, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def main() -> int:
+    """The command line; a sentence on stderr and status 2 where it cannot be done."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("action", choices=["check", "install", "start", "stop", "run"])
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "ssl-ood-slurm",
+        help="scratch folder of the cluster (default: %(default)s)",
+    )  # fmt: skip
+    options = parser.parse_args()
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    try:
+        if options.action == "install":
+            install()
+        elif options.action == "start":
+            Cluster(options.folder).start()
+        elif options.action == "stop":
+            Cluster(options.folder).stop()
+        elif options.action == "run":
+            with cluster(options.folder):
+                return subprocess.run(command).returncode
+        elif problem := obstacle():
+            raise ClusterError(problem)
+    except ClusterError as error:
+        print(f"cluster.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
