@@ -140,7 +140,7 @@ def test_sigterm_leaves_a_checkpoint_and_143_and_nobody_else_trains_the_run(
     assert said.endswith(f"stopped by a signal at step {step}; it resumes there\n")
     assert main(command) == 0
     assert result_of(folder) == expected
-    assert f"starts at epoch {step / 3:.2f}" in capsys.readouterr().err
+    assert f"starts at epoch {step / 3:.2f} (step {step})" in capsys.readouterr().err
 
 
 def interrupt_at(step, monkeypatch):
@@ -186,8 +186,34 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
     assert undisturbed(tiny(), data, folder) == expected
     said = capsys.readouterr().err
     assert "step_00000007.pt is not used: its content is damaged (checksum differs)" in said
-    assert "9 steps, starts at epoch 1.33" in said
+    assert "9 steps, starts at epoch 1.33 (step 4)" in said
     assert json.loads((folder / "train.json").read_text())["resumed_at_steps"] == [4, 4]
+
+
+def test_lost_outputs_are_written_again_without_training(tiny, data, tmp_path, monkeypatch):
+    """Snakemake deletes the outputs of a job that it did not see end."""
+    expected = undisturbed(tiny(), data, tmp_path / "run")
+    for name in ("teacher.safetensors", "log.jsonl", "train.json"):
+        (tmp_path / "run" / name).unlink()
+
+    def never(*_):
+        raise AssertionError("a step of training")
+
+    monkeypatch.setattr(trainer, "train_step", never)
+    assert undisturbed(tiny(), data, tmp_path / "run") == expected
+
+
+def test_other_images_are_trained_on_anew(tiny, data, pack, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt_at(4, patch)
+        with pytest.raises(SystemExit):
+            train(tiny(), data, folder, folder / "checkpoints", device=CPU)
+    pack("photos", "train", 40, seed=1)
+    capsys.readouterr()
+    found = undisturbed(tiny(), data, folder)
+    assert "9 steps, starts from scratch" in capsys.readouterr().err
+    assert found == undisturbed(tiny(), data, tmp_path / "fresh")
 
 
 def test_two_processes_give_the_losses_and_weights_of_one(tiny, data, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from ssl_ood import checkpoints, dino, trainer
+from ssl_ood import dino, trainer
 from ssl_ood.errors import UserError
 from ssl_ood.monitor import check_learning
 from ssl_ood.trainer import loss_of, make_schedule, make_training, make_views, train, train_step
@@ -188,19 +188,19 @@ def test_a_step_moves_centre_and_teacher_as_worked_out(tiny):
     assert run.step == 1
 
 
-def test_a_step_lowers_both_losses(tiny):
-    config = tiny(training={"warmup_epochs": 0, "lr_base": 0.02, "teacher_momentum": [1.0, 1.0]})
+@pytest.mark.parametrize("weight", [0.0, 1.0, 5.0])
+def test_a_small_step_lowers_the_loss(tiny, weight):
+    config = tiny(training={"warmup_epochs": 0, "lr_base": 1e-4, "teacher_momentum": [1.0, 1.0],
+                            "lambda": weight})  # fmt: skip
     run = make_training(config, CPU)
     schedule = make_schedule(config["training"], 24)
     losses = []
     for _ in range(4):
         run.step = 0  # the same views and draws
         run.centre.zero_()
-        losses.append(loss_of(run, batch(), batch(seed=1), ALL, schedule.temperature[0])[1])
+        losses.append(loss_of(run, batch(), batch(seed=1), ALL, schedule.temperature[0])[0].item())
         train_step(run, schedule, batch(), batch(seed=1), 8)
-    positive, negative = torch.stack(losses).T
-    assert (positive.diff() < 0).all()
-    assert (negative.diff() < 0).all()
+    assert (np.diff(losses) < 0).all()
 
 
 def test_the_rates_of_every_step_reach_the_optimiser(tiny):
@@ -242,7 +242,10 @@ def test_a_run_leaves_its_provenance(tiny, trained, data):
     assert summary["versions"]["torch"] == torch.__version__
     assert summary["images_per_second"] == pytest.approx(72 / summary["seconds"])
     assert weights["centre"].shape == (12,)
-    assert not list((folder / "checkpoints").glob("step_*"))
+    (kept,) = (folder / "checkpoints").glob("step_*.pt")  # the result, without the student
+    state = torch.load(kept, weights_only=True)
+    assert torch.equal(state["teacher"]["head.prototypes"], weights["head.prototypes"])
+    assert "student" not in state
 
 
 def test_the_log_holds_the_means_of_each_epoch(tiny, trained):
@@ -269,6 +272,10 @@ def test_untrained_is_the_initial_network(tiny, trained):
 
 
 # ---- what stops a run ----------------------------------------------------------------------------
+
+
+def newest_state(folder):
+    return torch.load(max(folder.glob("step_*.pt")), weights_only=True)
 
 
 @pytest.mark.parametrize(
@@ -304,8 +311,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_a_good_checkpoint(tiny, data,
         "natural-shapes-rot_photos-base-seed0: the loss is not finite in epoch 1. The last good "
         "checkpoint is kept; lower training.lr_base or training.clip_grad"
     )
-    kept = checkpoints.load(folder, config, CPU)
-    assert kept is not None
+    kept = newest_state(folder)
     assert kept["step"] >= 1
     for state in (kept["student"], kept["teacher"]):
         assert all(value.isfinite().all() for value in state.values())
@@ -331,7 +337,7 @@ def test_outputs_that_stay_uniform_stop_the_run(tiny, data, tmp_path):
     with pytest.raises(UserError) as error:
         train(config, data, tmp_path / "run", tmp_path / "c", device=CPU, checkpoint_minutes=0)
     assert "the teacher's outputs are still uniform in epoch 4" in str(error.value)
-    assert checkpoints.load(tmp_path / "c", config, CPU)["step"] == 11
+    assert newest_state(tmp_path / "c")["step"] == 11
 
 
 def test_a_teacher_with_one_soft_class_stops_the_run(tiny, data, tmp_path):

@@ -39,12 +39,23 @@ def _add_training(stages) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the teacher")
     parser.add_argument("--checkpoints", type=Path, required=True)
     parser.add_argument("--progress", type=Path, help="file to tell the progress in")
-    parser.add_argument("--checkpoint-minutes", type=float, default=10.0)
     parser.add_argument(
-        "--wait-minutes", type=float, default=0.0,
+        "--devices", type=int, default=1, help="devices of this machine to train on (default: 1)"
+    )
+    # How a job runs reaches it from the workflow through the environment, not by its command.
+    setting = os.environ.get
+    parser.add_argument(
+        "--checkpoint-minutes", type=float, default=setting("SSL_OOD_CHECKPOINT_MINUTES", "10"),
+        help="time between two checkpoints",
+    )  # fmt: skip
+    parser.add_argument(
+        "--micro-batch", type=int, default=setting("SSL_OOD_MICRO_BATCH"),
+        help="images that a device works on at a time",
+    )  # fmt: skip
+    parser.add_argument(
+        "--wait-minutes", type=float, default=setting("SSL_OOD_WAIT_MINUTES", "0"),
         help="how long to wait for another process that trains this run (default: not at all)",
     )  # fmt: skip
-    parser.add_argument("--micro-batch", type=int, help="images that the device works on at a time")
     _add_device(parser)
     parser.set_defaults(run=_train)
 

@@ -23,7 +23,8 @@ def fetch_debian_package(
     name = package["package"]
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         return f"Debian's package {name}: this machine has no apt-get and dpkg-deb."
-    with tempfile.TemporaryDirectory(prefix=".debian-", dir=folder) as scratch:
+    # Absolute: the commands run inside the scratch folder.
+    with tempfile.TemporaryDirectory(prefix=".debian-", dir=folder.resolve()) as scratch:
         lists = Path(scratch, "lists")
         (lists / "partial").mkdir(parents=True)
         options = [
