@@ -18,6 +18,10 @@ localrules:
     datasets,
 
 
+onstart:
+    refuse_missing_archives(workflow.dag.needrun_jobs())
+
+
 rule all:
     default_target: True
     input:

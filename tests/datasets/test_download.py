@@ -160,4 +160,4 @@ def test_progress_is_told_in_lines_where_there_is_no_terminal(capsys, monkeypatc
         time.sleep(0.02)
         shown.add(5 << 20)
     line = capsys.readouterr().err.strip()
-    assert line.startswith("cifar10: 5.0 MiB of 10.0 MiB, ") and line.endswith("left")
+    assert line.startswith("cifar10: 5.0 of 10.0 MiB, ") and line.endswith("left")

@@ -98,19 +98,17 @@ def test_killed_at_any_moment_a_run_ends_with_the_same_weights(long_config, data
     folder = tmp_path / "killed"
     command, saved = arguments(long_config, folder, data), folder / "checkpoints"
     reached = []
-    for moment in (at_step(saved, 2), while_writing(saved, 20), at_step(saved, 50)):
+    for moment in (while_writing(saved, 3), at_step(saved, 40)):
         process = start(command)
         wait_for(moment, process)
         process.kill()
         assert process.wait() == -signal.SIGKILL
         reached.append(newest_step(saved))
-    assert reached == sorted(set(reached))  # each began where the last one was killed
-    assert 2 <= reached[0] < reached[2] < 90
+    assert 3 <= reached[0] < reached[1] < 90
     assert main(command) == 0
     assert result_of(folder) == expected
     resumed = json.loads((folder / "train.json").read_text())["resumed_at_steps"]
-    assert len(resumed) == 3
-    assert resumed == sorted(resumed)
+    assert resumed == reached
     # The result stays: Snakemake may delete the outputs of a job that it did not see end.
     assert sorted(path.name for path in saved.iterdir()) == [
         "lock", "step_00000090.json", "step_00000090.pt",
@@ -187,7 +185,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
     said = capsys.readouterr().err
     assert "step_00000007.pt is not used: its content is damaged (checksum differs)" in said
     assert "9 steps, starts at epoch 1.33 (step 4)" in said
-    assert json.loads((folder / "train.json").read_text())["resumed_at_steps"] == [4, 4]
+    assert json.loads((folder / "train.json").read_text())["resumed_at_steps"] == [4]
 
 
 def test_lost_outputs_are_written_again_without_training(tiny, data, tmp_path, monkeypatch):

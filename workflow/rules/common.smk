@@ -17,6 +17,7 @@ os.environ.update(
 
 from ssl_ood import config_check, experiments
 from ssl_ood.datasets import catalogue
+from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.errors import UserError
 
 
@@ -46,6 +47,19 @@ os.environ.update(
     SSL_OOD_MICRO_BATCH=str(EXECUTION["micro_batch"]),
     SSL_OOD_WAIT_MINUTES=str(EXECUTION["max_minutes"]),
 )
+
+
+def refuse_missing_archives(jobs):
+    """Ends the workflow before its first job where archives are missing that only a person gets.
+
+    Says all that is missing at once. A dry-run plans without them.
+    """
+    names = {job.wildcards.dataset for job in jobs if job.rule.name == "fetch_dataset"}
+    wanted = [EXPERIMENTS.datasets[name] for name in sorted(names)]
+    folders = [Path(folder) for folder in CONFIG["archive_dirs"]]
+    message = missing_restricted(wanted, folders, Path(CONFIG["downloads_dir"]))
+    if message:
+        raise WorkflowError(message)
 
 
 def run_of(wildcards):

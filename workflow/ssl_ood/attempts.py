@@ -51,7 +51,8 @@ class Attempt:
         self.progress = progress if self.leader else None
         self.minutes = minutes
         self.told_to_stop = False
-        signal.signal(signal.SIGTERM, self._on_sigterm)
+        for number in (signal.SIGTERM, signal.SIGINT):  # a cluster, or Ctrl-C
+            signal.signal(number, self._on_signal)
         self._resume()
         self.first, self.seconds_before = run.step, run.seconds
         self.began = self.saved = self.told = time.monotonic()
@@ -110,7 +111,7 @@ class Attempt:
         if self.progress:
             self.progress.unlink(missing_ok=True)
 
-    def _on_sigterm(self, *_: object) -> None:
+    def _on_signal(self, *_: object) -> None:
         self.told_to_stop = True
 
     def _resume(self) -> None:

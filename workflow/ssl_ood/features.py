@@ -127,15 +127,15 @@ def _extract_set(teacher: Teacher, packed: Packed, path: Path, with_classes: boo
     }
     stamp_path = path.with_suffix(".json")
     classes_path = path.with_name("soft_classes.json")
-    complete = path.exists() and (classes_path.exists() or not with_classes)
-    if complete and stamp_path.exists() and read_json(stamp_path) == stamp:
+    parts = [path, *([classes_path, classes_path.with_suffix(".npy")] if with_classes else [])]
+    if all(part.exists() for part in parts) and stamp_path.exists() and read_json(stamp_path) == stamp:
         return False
     stamp_path.unlink(missing_ok=True)
     features, logits = extract(teacher, packed.images, device)
     _save(path, features)
     if with_classes:
         mean, summary = soft_classes(logits, teacher.centre, teacher.temperature)
-        _save(path.with_name("soft_classes.npy"), mean)
+        _save(classes_path.with_suffix(".npy"), mean)
         write_json(classes_path, summary)
     write_json(stamp_path, stamp)
     return True

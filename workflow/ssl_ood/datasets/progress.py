@@ -40,18 +40,17 @@ class Progress:
             print(self.line(), file=sys.stderr, flush=True)
 
     def line(self) -> str:
-        """'cifar10: 40.0 of 162.6 MiB, 3.1 MiB/s, 0:40 left'."""
+        """'cifar10: 40.0 of 162.6 MiB, 3.1 MiB/s, 0:00:40 left'."""
         speed = (self.done - self.initial) / max(time.monotonic() - self.start, 1e-9)
-        text = f"{self.title}: {self._amount(self.done)}"
+        amount = self._number(self.done)
         if self.total:
-            text += f" of {self._amount(self.total)}"
-        text += f", {self._amount(speed)}/s"
+            amount += f" of {self._number(self.total)}"
+        unit = "MiB" if self.unit == "B" else self.unit
+        text = f"{self.title}: {amount} {unit}, {self._number(speed)} {unit}/s"
         if self.total and speed > 0:
             left = max(self.total - self.done, 0) / speed
             text += f", {int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d} left"
         return text
 
-    def _amount(self, value: float) -> str:
-        if self.unit != "B":
-            return f"{value:,.0f} {self.unit}"
-        return f"{value / 2**20:,.1f} MiB"
+    def _number(self, value: float) -> str:
+        return f"{value / 2**20:,.1f}" if self.unit == "B" else f"{value:,.0f}"

@@ -1,0 +1,139 @@
+"""Features of a trained run, and the soft-classes of its test images."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ssl_ood import features
+from ssl_ood.features import extract, extract_sets, load_teacher, soft_classes
+from ssl_ood.trainer import train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def extracted(tiny, data, pack, tmp_path):
+    """A function: extracts the features of the untrained tiny run; returns the names of the sets
+    whose images went through the network."""
+    pack("noise", "test", 7, seed=5)
+    pack("dots", "all", 300)  # more than a batch
+    config = tiny(training={"epochs": 0}, negatives=[])
+    train(config, data, tmp_path / "run", tmp_path / "checkpoints", device=CPU)
+
+    def run(ood=("noise/test",), weights: Path = tmp_path / "run" / "teacher.safetensors"):
+        seen = []
+
+        def spy(teacher, images, device):
+            seen.append(len(images))
+            return extract(teacher, images, device)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(features, "extract", spy)
+            output = tmp_path / "features" / "index.json"
+            extract_sets(config, weights, data, list(ood), output, CPU)
+        return seen
+
+    run.config, run.folder = config, tmp_path / "features"
+    run.weights = tmp_path / "run" / "teacher.safetensors"
+    return run
+
+
+def test_soft_classes_by_hand():
+    # Two images, three soft-classes; temperature 0.5 and a centre of the middle one.
+    logits = np.array([[0.5, 0.2, 0.0], [0.0, 0.2, 0.0]], np.float32)
+    centre = torch.tensor([0.0, 0.2, 0.0])
+    e = math.e
+    first, second = np.array([e, 1, 1]) / (e + 2), np.full(3, 1 / 3)
+    mean, summary = soft_classes(logits, centre, 0.5)
+    expected = (first + second) / 2
+    np.testing.assert_allclose(mean, expected, rtol=1e-6)
+    assert summary["occupied"] == 1  # only the first is above 1/3
+    assert summary["soft_classes"] == 3
+    assert summary["log_k"] == pytest.approx(math.log(3))
+    assert summary["entropy_of_mean"] == pytest.approx(-(expected * np.log(expected)).sum())
+    entropy = (-(first * np.log(first)).sum() + math.log(3)) / 2
+    assert summary["mean_entropy"] == pytest.approx(entropy, rel=1e-6)
+
+
+def test_all_soft_classes_are_occupied_alike_by_different_images():
+    """One image a soft-class: each has exactly the average probability, none is above it."""
+    mean, summary = soft_classes(np.eye(4, dtype=np.float32), torch.zeros(4), 0.01)
+    np.testing.assert_allclose(mean, np.full(4, 0.25), rtol=1e-6)
+    assert summary["entropy_of_mean"] == pytest.approx(math.log(4))
+    assert summary["mean_entropy"] == pytest.approx(0, abs=1e-6)
+
+
+def test_features_are_those_of_the_network_on_whole_images(extracted, data):
+    extracted()
+    teacher = load_teacher(extracted.config, extracted.weights, CPU)
+    images = np.load(data / "noise" / "test-16px" / "images.npy")
+    pixels = (images.astype(np.float64) / 255 - 0.5) / 0.25
+    with torch.inference_mode():
+        expected = teacher.network.backbone(torch.tensor(pixels).float().permute(0, 3, 1, 2))
+    found = np.load(extracted.folder / "noise-test.npy")
+    assert found.dtype == np.float32
+    assert found.shape == (7, 16)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_index_lists_every_set_with_its_role(extracted, data):
+    extracted(["noise/test", "dots/all"])
+    index = json.loads((extracted.folder / "index.json").read_text())
+    assert {name: (entry["role"], entry["count"]) for name, entry in index.items()} == {
+        "shapes-train": ("train", 24),
+        "shapes-test": ("test", 10),
+        "noise-test": ("ood", 7),
+        "dots-all": ("ood", 300),
+    }
+    for name, entry in index.items():
+        assert len(np.load(extracted.folder / entry["features"])) == entry["count"], name
+        labels = (extracted.folder / entry["labels"]).resolve()
+        assert labels == (data / entry["dataset"] / f"{entry['split']}-16px" / "labels.npy")
+    probabilities = np.load(extracted.folder / "soft_classes.npy")
+    assert probabilities.sum() == pytest.approx(1)
+
+
+def test_batches_do_not_change_the_features(extracted, data):
+    extracted()
+    teacher = load_teacher(extracted.config, extracted.weights, CPU)
+    images = np.load(data / "shapes" / "test-16px" / "images.npy")
+    whole, parts = (extract(teacher, images, CPU, batch=size) for size in (10, 3))
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_new_ood_set_costs_its_own_images_only(extracted):
+    assert extracted() == [24, 10, 7]
+    assert extracted() == []
+    assert extracted(["noise/test", "dots/all"]) == [300]
+    assert extracted(["dots/all"]) == []
+
+
+def test_other_images_of_a_set_are_extracted_again(extracted, pack):
+    extracted()
+    pack("noise", "test", 7, seed=6)
+    assert extracted() == [7]
+
+
+def test_other_weights_extract_everything_again(extracted, data, tmp_path):
+    extracted()
+    before = np.load(extracted.folder / "noise-test.npy")
+    config = extracted.config | {"seed": 1}
+    train(config, data, tmp_path / "other", tmp_path / "other checkpoints", device=CPU)
+    assert extracted(weights=tmp_path / "other" / "teacher.safetensors") == [24, 10, 7]
+    assert not np.allclose(np.load(extracted.folder / "noise-test.npy"), before)
+
+
+@pytest.mark.parametrize(
+    "lost", ["noise-test.npy", "noise-test.json", "soft_classes.json", "soft_classes.npy"]
+)
+def test_a_lost_file_is_made_again(extracted, lost):
+    extracted()
+    (extracted.folder / lost).unlink()
+    assert extracted() == ([7] if "noise" in lost else [10])
+    assert (extracted.folder / lost).exists()

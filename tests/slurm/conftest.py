@@ -1,0 +1,54 @@
+"""A SLURM for the session, a clone of the project, and the tally of the faults."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tiny_run import TinyRun, write_data
+
+
+@pytest.fixture
+def survived(request):
+    """A function that records survived faults: what they were, how many, steps repeated."""
+
+    def record(fault: str, count: int, repeated: int) -> None:
+        request.node.user_properties.append(("fault", json.dumps([fault, count, repeated])))
+
+    return record
+
+
+def pytest_runtest_logreport(report):
+    if report.when == "call" and report.passed:
+        TALLY.extend(json.loads(v) for k, v in report.user_properties if k == "fault")
+
+
+TALLY: list[list] = []
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The faults that were survived, and the work that they cost."""
+    if not TALLY:
+        return
+    terminalreporter.section("faults survived")
+    for fault, count, repeated in TALLY:
+        terminalreporter.line(f"{fault}: {count}, {repeated} steps repeated")
+    total, steps = (sum(row[i] for row in TALLY) for i in (1, 2))
+    terminalreporter.line(f"together: {total} faults survived, {steps} steps repeated")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    """Packed sets for the tiny run."""
+    return write_data(tmp_path_factory.mktemp("data") / "packed")
+
+
+@pytest.fixture(scope="session")
+def expected(data, tmp_path_factory) -> bytes:
+    """The weights of the tiny run that nothing disturbs."""
+    return TinyRun(tmp_path_factory.mktemp("undisturbed"), data, checkpoint_minutes=60).finish()

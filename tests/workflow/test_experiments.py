@@ -1,0 +1,234 @@
+"""From config to runs: how many there are, and which of them an edit trains again."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from ssl_ood import experiments
+from ssl_ood.errors import UserError
+
+STRATEGIES = ("none imgn rot_imgn rot360_imgn dti perm16_imgn perm4_imgn rot_dti pixperm_imgn "
+              "rot_indist combined").split()  # fmt: skip
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1, 2], [7, 3]])
+def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
+    found = load(thesis | {"seeds": seeds})
+    expected = {
+        f"natural-cifar10-{strategy}-base-seed{seed}" for strategy in STRATEGIES for seed in seeds
+    }
+    expected |= {f"natural-cifar10-none-untrained-seed{seed}" for seed in seeds}
+    expected |= {
+        f"natural-cifar10-rot_imgn-lambda_{weight}-seed{seed}"
+        for weight in ("0.5", "2") for seed in seeds
+    }  # fmt: skip
+    expected |= {
+        f"natural-cifar100-{strategy}-base-seed{seed}"
+        for strategy in ("rot_imgn", "combined") for seed in seeds
+    }  # fmt: skip
+    assert set(found.runs) == expected
+    assert len(found.runs) == 16 * len(seeds)
+    assert all(name == run.id for name, run in found.runs.items())
+
+
+def test_ids_and_settings_of_runs_are_unique(thesis, demo, load):
+    for config in (thesis, demo):
+        runs = load(config | {"seeds": [0, 1]}).runs.values()
+        contents = {repr({**run.training_config, "run": ""}) for run in runs}
+        assert len(contents) == len(runs)
+
+
+def test_the_run_config_says_what_the_thesis_says(thesis, load):
+    runs = load(thesis).runs
+    config = runs["natural-cifar100-combined-base-seed0"].training_config
+    assert config["training"]["teacher_temperature"] == [0.050, 0.01]
+    assert config["training"]["lambda"] == 1
+    assert config["training"]["epochs"] == 500
+    assert config["views"]["positive"] == [2, 8]
+    assert config["views"]["negative"] == [1, 8]
+    assert (config["views"]["global_size"], config["views"]["local_size"]) == (256, 128)
+    assert config["head"] == {"layers": 3, "hidden": 2048, "bottleneck": 256, "out": 4096}
+    assert (config["size"], config["train_split"], config["test_split"]) == (32, "train", "test")
+    assert config["negatives"] == [
+        {"source": "cifar100", "split": "train", "shift": "rot90"},
+        {"source": "imagenet", "split": "train", "shift": "rot90"},
+    ]
+    other = runs["natural-cifar10-combined-base-seed0"].training_config
+    assert other["training"]["teacher_temperature"] == [0.055, 0.01]
+    assert other["negatives"][0]["source"] == "cifar10"
+
+
+def test_none_is_lambda_nought_without_negatives(thesis, load):
+    run = load(thesis).runs["natural-cifar10-none-base-seed0"]
+    assert run.settings["training"]["lambda"] == 0
+    assert run.settings["negatives"] == []
+    assert run.sources == ()
+
+
+def test_untrained_has_no_epochs(thesis, load):
+    run = load(thesis).runs["natural-cifar10-none-untrained-seed0"]
+    assert run.settings["training"]["epochs"] == 0
+
+
+def test_settings_are_layered_method_study_dataset_variant(thesis, load):
+    study = thesis["studies"]["natural"]
+    study["override"] = {"training": {"lr_base": 1.0, "clip_grad": 1.0, "lambda": 1.0}}
+    study["in_distribution"]["cifar10"]["override"] = {"training": {"clip_grad": 2.0, "lambda": 2.0}}
+    thesis["variants"]["lambda_2"] = {"training": {"lambda": 3.0}}
+    training = load(thesis).runs["natural-cifar10-rot_imgn-lambda_2-seed0"].settings["training"]
+    assert (training["lr_base"], training["clip_grad"], training["lambda"]) == (1.0, 2.0, 3.0)
+    assert training["batch_size"] == 256
+
+
+def trainings(load, config):
+    return {name: run.training_config for name, run in load(config).runs.items()}
+
+
+def retrained(load, before, after):
+    """(runs that are trained again, new runs, runs that are gone) after an edit."""
+    old, new = trainings(load, before), trainings(load, after)
+    changed = {name for name in old.keys() & new.keys() if old[name] != new[name]}
+    return changed, new.keys() - old.keys(), old.keys() - new.keys()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda c: c["evaluation"].update(scores=["cosine_tau"]),
+        lambda c: c["evaluation"].update(taus=[0.04, 0.5]),
+        lambda c: c["evaluation"].update(tau=0.05, knn=1),
+        lambda c: c["studies"]["natural"]["in_distribution"]["cifar10"]["ood"].append("stl10_other"),
+        lambda c: c["titles"]["strategies"].update(none="DINO"),
+        lambda c: c["execution"].update(devices=8, micro_batch=16, checkpoint_minutes=1),
+        lambda c: c.update(show_reported=False, seeds=[0]),
+        lambda c: c["tables"].pop("table_claims"),
+        lambda c: c["figures"]["figure_sensitivity"].update(near="svhn"),
+    ],
+    ids=["score", "taus", "tau and k", "OOD set", "title", "execution", "reported", "table", "near"],
+)
+def test_what_trains_nothing_again(thesis, load, catalogue, monkeypatch, edit):
+    monkeypatch.setitem(catalogue, "stl10_other", catalogue["stl10"])
+    after = copy.deepcopy(thesis)
+    edit(after)
+    assert after != thesis or edit(thesis) is None
+    assert retrained(load, thesis, after) == (set(), set(), set())
+
+
+@pytest.mark.parametrize("strategy", ["imgn", "combined", "rot_imgn", "none"])
+def test_an_edited_strategy_trains_its_own_runs_only(thesis, load, strategy):
+    after = copy.deepcopy(thesis)
+    after["strategies"][strategy] = [{"source": "dti", "shift": "perm4"}]
+    changed, new, gone = retrained(load, thesis, after)
+    assert changed == {name for name in trainings(load, thesis) if name.split("-")[2] == strategy}
+    assert changed
+    assert (new, gone) == (set(), set())
+
+
+def test_a_new_seed_trains_its_own_runs_only(thesis, load):
+    changed, new, gone = retrained(load, thesis, thesis | {"seeds": [0, 1]})
+    assert (changed, gone) == (set(), set())
+    assert {name.rsplit("-", 1)[1] for name in new} == {"seed1"}
+    assert len(new) == 16
+
+
+def test_a_new_strategy_trains_its_own_run_only(thesis, load):
+    after = copy.deepcopy(thesis)
+    after["strategies"]["perm4_dti"] = [{"source": "dti", "shift": "perm4"}]
+    assert retrained(load, thesis, after) == (set(), set(), set())  # nothing uses it yet
+    after["tables"]["table_negative_sampling"]["strategies"].append("perm4_dti")
+    assert retrained(load, thesis, after) == (
+        set(), {"natural-cifar10-perm4_dti-base-seed0"}, set(),
+    )  # fmt: skip
+
+
+def test_an_edited_variant_or_temperature_trains_its_own_runs_only(thesis, load):
+    after = copy.deepcopy(thesis)
+    after["variants"]["lambda_2"]["training"]["lambda"] = 2.5
+    changed, _, _ = retrained(load, thesis, after)
+    assert changed == {"natural-cifar10-rot_imgn-lambda_2-seed0"}
+    after = copy.deepcopy(thesis)
+    entry = after["studies"]["natural"]["in_distribution"]["cifar100"]
+    entry["override"]["training"]["teacher_temperature"] = [0.06, 0.01]
+    changed, _, _ = retrained(load, thesis, after)
+    assert changed == {f"natural-cifar100-{s}-base-seed0" for s in ("rot_imgn", "combined")}
+
+
+def test_packed_sets_are_the_least_possible(thesis, load):
+    found = load(thesis)
+    ood = "svhn imagenet30 tinyimagenet lsun stl10 places365 texture".split()
+    assert {s.dataset for s in found.packed_sets().values()} == {
+        "cifar10", "cifar100", "imagenet", "dti", *ood,
+    }  # fmt: skip
+    assert len(found.packed_sets()) == 13  # train and test of both CIFARs, one of the others
+
+
+def test_a_table_of_other_tables_has_their_runs(thesis, load):
+    found = load(thesis)
+    names = {run.id for run in found.targets["table_claims"].runs}
+    assert names == set(found.runs)
+
+
+def test_the_spec_of_a_target_is_plain_and_complete(thesis, load):
+    spec = load(thesis).spec("table_ood_auroc")
+    assert (spec["name"], spec["kind"], spec["show_reported"]) == ("table_ood_auroc", "table", True)
+    assert [run["run"] for run in spec["runs"]] == [
+        f"natural-{dataset}-{strategy}-base-seed0"
+        for dataset in ("cifar10", "cifar100") for strategy in ("rot_imgn", "combined")
+    ]  # fmt: skip
+    assert spec["runs"][0]["ood"][:2] == ["cifar100", "svhn"]
+    assert spec["titles"]["datasets"]["cifar10"] == "CIFAR-10"
+
+
+def test_photographs_are_marked_in_the_demo(demo, load):
+    found = load(demo)
+    assert set(found.spec("table_claims")["photographs"]) & {"faces", "textures", "fashion_low"} == (
+        {"textures", "faces"} & {n for n, d in found.datasets.items() if d.photographs}
+    )
+    assert found.datasets["textures"].photographs
+    assert not found.datasets["fashion_high"].photographs
+    run = found.runs["natural-fashion_low-none-base-seed0"]
+    flags = {entry["dataset"]: entry["photographs"] for entry in found.evaluation_config(run)["ood"]}
+    assert flags["textures"]
+    assert not flags["fashion_high"]
+
+
+def test_no_photograph_of_the_demo_is_negative_and_ood(demo, load):
+    found = load(demo)
+    for run in found.runs.values():
+        assert not {s.dataset for s in run.sources} & {s.dataset for s in run.ood}
+        assert run.in_distribution not in {s.dataset for s in run.ood}
+
+
+def test_two_strategies_of_the_same_negatives_are_a_duplicate_run(thesis, load):
+    thesis["strategies"]["rot_dti"] = [{"source": "dti"}]  # what dti is already
+    with pytest.raises(UserError) as error:
+        load(thesis)
+    assert str(error.value) == (
+        "The runs natural-cifar10-dti-base-seed0 and natural-cifar10-rot_dti-base-seed0 have the "
+        "same settings and would be trained twice: take one of them out of config.yaml."
+    )
+
+
+def test_a_source_without_a_training_split_is_refused(thesis, load):
+    thesis["strategies"]["imgn"] = [{"source": "texture"}]
+    with pytest.raises(UserError) as error:
+        load(thesis)
+    assert str(error.value) == (
+        "config: texture has no train split in the catalogue, but study natural with strategy imgn "
+        "needs one: take another dataset."
+    )
+
+
+def test_merge_lays_key_over_key_and_changes_no_layer():
+    below, above = {"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}, "d": {"e": 2}}
+    kept = copy.deepcopy(below)
+    merged = experiments.merge(below, above)
+    assert merged == {"a": {"b": 1, "c": [3]}, "d": {"e": 2}}
+    merged["a"]["c"].append(4)
+    assert below == kept
+    assert above["a"]["c"] == [3]
+
+
+def test_null_takes_a_key_away():
+    assert experiments.without_nulls({"a": None, "b": {"c": None, "d": 0}}) == {"b": {"d": 0}}
