@@ -51,7 +51,7 @@ def check_shape(config: dict[str, Any]) -> None:
         for key in error.instance:
             if key not in allowed:
                 hint = _nearest(key, allowed)
-                raise UserError(f"config: {place} has an unknown key {key!r}{hint}.")
+                raise UserError(f"config: {place} has an unknown key {key!r}{hint}")
     raise UserError(f"config: {place}: {error.message}.")
 
 
@@ -143,7 +143,7 @@ def _check_target(config: dict[str, Any], place: str, options: dict[str, Any]) -
 def _known(name: str, known: Iterable[str], what: str, place: str) -> None:
     known = list(known)
     if name not in known:
-        raise UserError(f"config: {place}: unknown {what} {name!r}{_nearest(name, known)}.")
+        raise UserError(f"config: {place}: unknown {what} {name!r}{_nearest(name, known)}")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -152,4 +152,4 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known are {', '.join(known[:12])}" + (" ..." if len(known) > 12 else "")
+    return f"; known are {', '.join(known[:12])}" + (" ..." if len(known) > 12 else ".")

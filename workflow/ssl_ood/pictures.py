@@ -95,7 +95,7 @@ def negatives_figure(configs: list[dict], spec: dict, data: Path, output: Path) 
 
     own = configs[0] | {"negatives": []}
     rows = [("In-distribution", negatives_of(own, data, COLUMNS))]
-    titles = spec["titles"]["strategies"]
+    titles = spec["titles"].get("strategies", {})
     for config in configs:
         if config["negatives"]:
             name = config["strategy"]
