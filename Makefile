@@ -54,7 +54,7 @@ demo: $(STAMP) ## the study, small: tables, figures, HTML report (SEEDS=3 for th
 	@echo 'The report with all tables and figures: $(CURDIR)/$(REPORT)'
 
 test: $(STAMP) ## all tests (TESTS=tests/test_watch.py for some)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) $(TESTS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(TESTS)
 
 lint: $(STAMP) ## ruff, snakefmt and snakemake's own linter; changes nothing
 	$(BIN)/ruff check

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import ssl
 import subprocess
-import tarfile
+import sys
 import threading
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from ssl_ood.datasets import download as download_module
 from ssl_ood.datasets.catalogue import Dataset, Split, load_catalogue
 from ssl_ood.datasets.fetch import fetch
 from ssl_ood.datasets.pack import pack
 from ssl_ood.datasets.packed import Packed, open_packed
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import writers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -42,60 +44,10 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download_module, "BACK_OFF", (0.01,))
 
 
-# ---- archives ----------------------------------------------------------------------------------
-
-
-class Make:
-    """Writers of archives and encoded images."""
-
-    @staticmethod
-    def encoded(image: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
-        stream = io.BytesIO()
-        Image.fromarray(image).save(stream, kind, **options)
-        return stream.getvalue()
-
-    @staticmethod
-    def decoded(content: bytes) -> np.ndarray:
-        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-
-    @staticmethod
-    def tar(path: Path, files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> Path:
-        with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
-            for name, content in files.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
-            for name, target in (links or {}).items():
-                info = tarfile.TarInfo(name)
-                info.type, info.linkname = tarfile.SYMTYPE, target
-                archive.addfile(info)
-        return path
-
-    @staticmethod
-    def tar_bytes(files: Mapping[str, bytes]) -> bytes:
-        stream = io.BytesIO()
-        with tarfile.open(fileobj=stream, mode="w") as archive:
-            for name, content in files.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
-        return stream.getvalue()
-
-    @staticmethod
-    def zip(path: Path, files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> Path:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
-            for name, target in (links or {}).items():
-                info = zipfile.ZipInfo(name)
-                info.external_attr = 0o120777 << 16
-                archive.writestr(info, target)
-        return path
-
-
 @pytest.fixture
-def make() -> type[Make]:
-    return Make
+def make() -> ModuleType:
+    """Writers of archives and encoded images."""
+    return writers
 
 
 # ---- an HTTPS mirror ---------------------------------------------------------------------------

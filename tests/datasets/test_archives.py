@@ -28,7 +28,7 @@ KINDS = ["a.tar", "a.tar.gz", "a.zip"]
 
 
 def archive(make, path, files=FILES, links=None):
-    return (make.zip if path.suffix == ".zip" else make.tar)(path, files, links)
+    return (make.zipped if path.suffix == ".zip" else make.tar)(path, files, links)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,7 +117,7 @@ def test_a_zip_bomb_is_not_unpacked(make, tmp_path, kind):
 
 
 def test_a_zip_that_lies_about_its_sizes_gives_no_more_than_it_says(make, tmp_path):
-    path = make.zip(tmp_path / "a.zip", {"a": bytes(10 << 20)})
+    path = make.zipped(tmp_path / "a.zip", {"a": bytes(10 << 20)})
     content = path.read_bytes().replace(
         (10 << 20).to_bytes(4, "little"), (100).to_bytes(4, "little")
     )

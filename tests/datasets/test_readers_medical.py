@@ -57,7 +57,7 @@ def rsna(path, make, films, classes, head="patientId,class", targets=None):
         "stage_2_test_images/other.dcm": b"not looked at",
     }
     files |= {f"stage_2_train_images/{patient}.dcm": film for patient, film in films.items()}
-    return make.zip(path / "rsna-pneumonia-detection-challenge.zip", files)
+    return make.zipped(path / "rsna-pneumonia-detection-challenge.zip", files)
 
 
 def test_rsna(mirror, small, through, make, rng):
@@ -138,7 +138,7 @@ def chexpert(mirror, make, images, head="Path,Sex,Age,Frontal/Lateral,AP/PA,No F
             files[inside] = make.encoded(image)
     files["CheXpert-v1.0-small/train.csv"] = "\n".join(rows).encode()
     files["CheXpert-v1.0-small/valid.csv"] = b"Path"
-    make.zip(mirror.folder / "CheXpert-v1.0-small.zip", files)
+    make.zipped(mirror.folder / "CheXpert-v1.0-small.zip", files)
 
 
 def test_chexpert_all_and_frontal_only(mirror, small, through, make, rng):
@@ -186,7 +186,7 @@ def test_hyper_kvasir(mirror, small, through, make, rng):
             if label is not None:
                 images.append(image)
                 labels.append(label)
-    make.zip(mirror.folder / "hyper-kvasir-labeled-images.zip", files)
+    make.zipped(mirror.folder / "hyper-kvasir-labeled-images.zip", files)
     train = {"count": 12, "select": {"classes": [0, 1, 2], "seed": 0, "stop": 12}}
     test = {"count": 3, "select": {"classes": [0, 1, 2], "seed": 0, "start": 12, "stop": 15}}
     polyp = {"count": 5, "select": {"classes": [3], "seed": 0, "stop": 5}}
@@ -207,7 +207,7 @@ def test_hyper_kvasir_unlabelled(mirror, small, through, make, rng):
     files = {
         f"unlabeled-images/images/{i}.jpg": make.encoded(image) for i, image in enumerate(images)
     }
-    make.zip(mirror.folder / "hyper-kvasir-unlabeled-images.zip", files)
+    make.zipped(mirror.folder / "hyper-kvasir-unlabeled-images.zip", files)
     packed = through(
         small("hyper_kvasir_unlabelled", mirror.folder, mirror.url, train=5), "train", 16
     )

@@ -10,6 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ssl_ood import scores
 from ssl_ood.errors import UserError
+from ssl_ood.score_columns import column_name, split_column
 
 TAUS = [0.02, 0.04, 0.08]
 
@@ -180,7 +181,7 @@ def test_sensitivity_split_of_too_few_images_is_a_user_error():
 
 @pytest.mark.parametrize("tau", [0.04, 0.02, 0.0755, 1.0])
 def test_column_names_give_the_temperature_back(tau):
-    name = scores.column_name("cosine_tau", tau)
-    assert scores.split_column(name) == ("cosine_tau", tau)
-    assert scores.column_name("cosine_tau", 0.04) == "cosine_tau@0.040"
-    assert scores.split_column("mahalanobis") == ("mahalanobis", None)
+    name = column_name("cosine_tau", tau)
+    assert split_column(name) == ("cosine_tau", tau)
+    assert column_name("cosine_tau", 0.04) == "cosine_tau@0.040"
+    assert split_column("mahalanobis") == ("mahalanobis", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
+
 from ssl_ood.backbones import Head, build_network, view_specs
 from ssl_ood.errors import UserError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from ssl_ood import checkpoints
 from ssl_ood.errors import UserError
 from ssl_ood.files import atomic_path

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from ssl_ood import dino
 
 LOGITS = hnp.arrays(
@@ -21,7 +22,9 @@ LOGITS = hnp.arrays(
 
 def softmax(row, temperature, centre=None):
     centre = np.zeros(len(row)) if centre is None else centre
-    powers = [math.exp((value - shift) / temperature) for value, shift in zip(row, centre, strict=True)]
+    powers = [
+        math.exp((value - shift) / temperature) for value, shift in zip(row, centre, strict=True)
+    ]
     return [power / sum(powers) for power in powers]
 
 

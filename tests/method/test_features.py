@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from ssl_ood import features
 from ssl_ood.features import extract, extract_sets, load_teacher, soft_classes
 from ssl_ood.trainer import train

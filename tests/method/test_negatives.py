@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+
 from ssl_ood.images import Images, epoch_order
 from ssl_ood.negatives import Negatives
 from ssl_ood.streams import stream, stream_key, torch_seed

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+
 from ssl_ood import trainer
 from ssl_ood.cli import main
 from ssl_ood.trainer import train

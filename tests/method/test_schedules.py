@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from ssl_ood import schedules
 from ssl_ood.trainer import make_schedule
 

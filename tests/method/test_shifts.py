@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, stats
+
 from ssl_ood import shifts
 from ssl_ood.errors import UserError
 from ssl_ood.streams import stream

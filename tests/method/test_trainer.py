@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+
 from ssl_ood import dino, trainer
 from ssl_ood.errors import UserError
 from ssl_ood.monitor import check_learning

@@ -8,10 +8,11 @@ import torch
 import torchvision.transforms.functional as tv
 from PIL import Image, ImageOps
 from scipy import stats
+from torchvision.transforms import ColorJitter, RandomResizedCrop
+
 from ssl_ood import views
 from ssl_ood.streams import stream
 from ssl_ood.views import ViewParameters, ViewSpec, draw, render
-from torchvision.transforms import ColorJitter, RandomResizedCrop
 
 PLAIN = {"jitter_p": 0, "grey_p": 0, "blur_p": 0, "mean": (0, 0, 0), "std": (1, 1, 1)}
 # Pillow rounds to 8 bits after each of the two passes. The first rounding error, at most half a

@@ -64,7 +64,7 @@ JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/jobs.log
 MinJobAge=300
 KillWait=10
-ReturnToService=2
+ReturnToService=0
 GresTypes=gpu
 MpiDefault=none
 SchedulerParameters=sched_interval=1,batch_sched_delay=0

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from clone import LOCAL, TABLES, Clone, make_clone
+from cluster import Cluster, obstacle
+from cluster import cluster as running_cluster
 from tiny_run import TinyRun, write_data
 
 
@@ -52,3 +56,20 @@ def data(tmp_path_factory) -> Path:
 def expected(data, tmp_path_factory) -> bytes:
     """The weights of the tiny run that nothing disturbs."""
     return TinyRun(tmp_path_factory.mktemp("undisturbed"), data, checkpoint_minutes=60).finish()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A live SLURM. Where none can be started, what needs it is not run, and says why."""
+    if problem := obstacle():
+        pytest.skip(f"NOT RUN: {problem}")
+    with running_cluster() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory) -> Clone:
+    """A clone in which the tables were made on this machine, without SLURM."""
+    clone = make_clone(tmp_path_factory.mktemp("local") / "clone")
+    clone.finish(TABLES, *LOCAL)
+    return clone

@@ -1,4 +1,4 @@
-"""`python counted.py FILE train ...` is `ssl_ood train ...`, and FILE gets a line for every step."""
+"""`ssl_ood train` that counts: `python counted.py FILE train ...` adds a line a step to FILE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainings as real processes: killed, told to stop, robbed of their disk, their checkpoints spoilt.
+"""Trainings as processes: killed, told to stop, robbed of their disk, their checkpoints spoilt.
 
 Each ends with the weights of the undisturbed run, to the byte.
 """

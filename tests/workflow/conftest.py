@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from ssl_ood import config_check, experiments
 from ssl_ood.datasets.catalogue import load_catalogue
 

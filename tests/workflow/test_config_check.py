@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import yaml
+
 from ssl_ood import config_check
 from ssl_ood.errors import UserError
 

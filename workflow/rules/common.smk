@@ -24,7 +24,7 @@ from ssl_ood.errors import UserError
 def read_experiments():
     """The runs and targets of the config; a mistake in it ends here, with one sentence."""
     try:
-        settings = experiments.without_nulls(config)
+        settings = experiments.without_nulls(experiments.typed(config))
         config_check.check_shape(settings)
         datasets = catalogue.load_catalogue(Path(workflow.basedir) / settings["catalogue"])
         config_check.check_config(settings, datasets)
@@ -34,6 +34,7 @@ def read_experiments():
 
 
 EXPERIMENTS = read_experiments()
+VERSIONS = experiments.VERSIONS
 CONFIG = EXPERIMENTS.config
 EXECUTION = CONFIG["execution"]
 R = CONFIG["results_dir"]

@@ -41,6 +41,7 @@ rule pack_dataset:
         mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["pack"], attempt),
         runtime=lambda wildcards, attempt: time_limit(600 * attempt),
     params:
+        version=VERSIONS["pack"],
         entry=lambda wildcards: json.dumps(
             EXPERIMENTS.datasets[wildcards.dataset].to_dict(), sort_keys=True
         ),

@@ -24,6 +24,7 @@ rule extract_features:
         mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["features"], attempt),
         runtime=lambda wildcards, attempt: time_limit(60 * attempt),
     params:
+        version=VERSIONS["features"],
         data=DATA,
         ood=lambda wildcards: [f"{s.dataset}/{s.split}" for s in run_of(wildcards).ood],
     shell:

@@ -22,6 +22,7 @@ rule figure:
     conda:
         "../../envs/ssl_ood.yaml"
     params:
+        version=VERSIONS["figure"],
         prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
     shell:
         "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --metrics {input.metrics}"
@@ -55,6 +56,7 @@ rule picture:
     conda:
         "../../envs/ssl_ood.yaml"
     params:
+        version=VERSIONS["figure"],
         data=DATA,
         prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
     shell:
@@ -83,6 +85,7 @@ rule color_histograms:
     conda:
         "../../envs/ssl_ood.yaml"
     params:
+        version=VERSIONS["figure"],
         prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
         folders=lambda wildcards: [
             f"{DATA}/{s.path}" for s in EXPERIMENTS.targets[wildcards.figure].in_distribution

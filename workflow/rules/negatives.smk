@@ -19,6 +19,7 @@ rule build_negatives:
     conda:
         "../../envs/ssl_ood.yaml"
     params:
+        version=VERSIONS["negatives"],
         data=DATA,
         against=lambda wildcards: [
             f"{s.dataset}/{s.split}"

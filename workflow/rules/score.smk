@@ -33,6 +33,8 @@ rule score:
     resources:
         mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["score"], attempt),
         runtime=lambda wildcards, attempt: time_limit(60 * attempt),
+    params:
+        version=VERSIONS["score"],
     shell:
         "python -m ssl_ood score --config {input.config} --features {input.features}"
         " --output {output} --threads {threads} 2> {log}"
@@ -50,6 +52,8 @@ rule metrics:
     localrule: True
     conda:
         "../../envs/ssl_ood.yaml"
+    params:
+        version=VERSIONS["metrics"],
     shell:
         "python -m ssl_ood metrics --config {input.config} --scores {input.scores}"
         " --soft-classes {input.soft_classes} --output {output} 2> {log}"

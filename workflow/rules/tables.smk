@@ -34,6 +34,7 @@ rule table:
     conda:
         "../../envs/ssl_ood.yaml"
     params:
+        version=VERSIONS["table"],
         prefix=lambda wildcards, output: Path(output.csv).with_suffix(""),
         reported=CONFIG["reported_dir"],
     shell:

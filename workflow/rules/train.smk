@@ -28,8 +28,6 @@ rule train:
     benchmark:
         f"{R}/benchmarks/train/{{run}}.jsonl"
     retries: JOBS_A_TRAINING + 2
-    # The trap keeps the shell alive while a training that was told to stop writes its checkpoint;
-    # the log of an interrupted attempt is kept.
     conda:
         "../../envs/ssl_ood.yaml"
     threads: EXECUTION["threads"]["train"]
@@ -39,9 +37,12 @@ rule train:
         runtime=minutes_to_train,
         slurm_extra=f"--signal=TERM@{STOP_SECONDS} --open-mode=append",
     params:
+        version=VERSIONS["train"],
         data=DATA,
         checkpoints=f"{R}/checkpoints/{{run}}",
         progress=f"{R}/progress/{{run}}.json",
+    # The trap keeps the shell alive while a training that was told to stop writes its checkpoint;
+    # the log of an interrupted attempt is kept.
     shell:
         "trap : TERM; python -m ssl_ood train --config {input.config} --data {params.data:q}"
         " --output $(dirname {output.weights}) --checkpoints {params.checkpoints}"

@@ -23,6 +23,7 @@ import numpy as np
 from ssl_ood import metrics
 from ssl_ood.errors import UserError
 from ssl_ood.files import atomic_path, read_json
+from ssl_ood.score_columns import split_column
 
 COLUMNS = (
     "run", "study", "in_distribution", "method", "strategy", "variant", "seed", "ood", "score",
@@ -69,7 +70,7 @@ def score_run(index: Path, config: dict[str, Any], output: Path, device: Any = "
     """Scores the test and OOD sets of a features index; writes a parquet file, a row an image.
 
     Columns: set, dataset, role, index, label, knn_label and knn_weighted_label (test rows only) and
-    one column a score (`scores.column_name`). Larger scores are more anomalous.
+    one column a score (`score_columns.column_name`). Larger scores are more anomalous.
     """
     import torch
 
@@ -193,8 +194,6 @@ def measure_run(
 
 
 def _score_metrics(table: dict[str, np.ndarray], config: dict) -> Iterator[dict[str, Any]]:
-    from ssl_ood.scores import split_column
-
     confidence = config["evaluation"]["confidence"]
     role, dataset = table["role"], table["dataset"]
     test = role == "test"

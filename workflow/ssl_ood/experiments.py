@@ -8,6 +8,8 @@ whatever tables share it. A target is a table or figure that can be asked for by
 from __future__ import annotations
 
 import copy
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -18,6 +20,12 @@ from ssl_ood.errors import UserError
 SHIFTS = ("rot90", "rot360", "perm4", "perm16", "pixel_shuffle")
 SCORES = ("cosine_tau", "cosine_max", "mahalanobis")
 IN_DISTRIBUTION = "in_distribution"  # the source of a strategy that means the run's own dataset
+# Versions of the code of each stage: raise one when the same input gives another result. They are
+# parameters of the rules, so that what an edited stage made is made again (an edit alone is not
+# seen by Snakemake).
+VERSIONS = {"pack": 1, "negatives": 1, "train": 1, "features": 1, "score": 1, "metrics": 1}
+VERSIONS |= {"table": 1, "figure": 1}
+LITERAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false|null")
 BASE, UNTRAINED, NO_NEGATIVES = "base", "untrained", "none"
 
 
@@ -119,7 +127,7 @@ class Experiments:
             "options": target.options,
             "runs": [run.summary() for run in target.runs],
             "titles": titles,
-            "strategies": config["strategies"],
+            "strategies": {run.strategy: config["strategies"][run.strategy] for run in target.runs},
             "evaluation": config["evaluation"],
             "show_reported": config["show_reported"],
             "photographs": sorted(n for n in used if self.datasets[n].photographs),
@@ -254,6 +262,20 @@ def merge(*layers: dict[str, Any]) -> dict[str, Any]:
             else:
                 merged[key] = copy.deepcopy(value)
     return merged
+
+
+def typed(value: Any) -> Any:
+    """The config with text that spells a number, true, false or null turned into that.
+
+    Snakemake reads `--config "seeds=[0,1]"` as a list of text.
+    """
+    if isinstance(value, dict):
+        return {k: typed(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [typed(v) for v in value]
+    if isinstance(value, str) and LITERAL.fullmatch(value):
+        return json.loads(value)
+    return value
 
 
 def without_nulls(value: Any) -> Any:

@@ -22,10 +22,9 @@ from torch import Tensor
 from ssl_ood.backbones import Network, build_network
 from ssl_ood.datasets.packed import Packed, open_packed
 from ssl_ood.dino import entropy, teacher_probabilities
+from ssl_ood.experiments import VERSIONS
 from ssl_ood.files import atomic_path, read_json, sha256_of, write_json
 from ssl_ood.views import resize_plain
-
-CODE_VERSION = 1  # raise it when features of the same weights and images change
 
 
 @dataclass(frozen=True)
@@ -123,12 +122,13 @@ def _extract_set(teacher: Teacher, packed: Packed, path: Path, with_classes: boo
     stamp = {
         "weights": teacher.sha256,
         "images": packed.meta["images_sha256"],
-        "code_version": CODE_VERSION,
+        "code_version": VERSIONS["features"],
     }
     stamp_path = path.with_suffix(".json")
     classes_path = path.with_name("soft_classes.json")
     parts = [path, *([classes_path, classes_path.with_suffix(".npy")] if with_classes else [])]
-    if all(part.exists() for part in parts) and stamp_path.exists() and read_json(stamp_path) == stamp:
+    complete = all(part.exists() for part in (*parts, stamp_path))
+    if complete and read_json(stamp_path) == stamp:
         return False
     stamp_path.unlink(missing_ok=True)
     features, logits = extract(teacher, packed.images, device)

@@ -10,7 +10,7 @@ import torch
 from ssl_ood.backbones import view_specs
 from ssl_ood.datasets.packed import open_packed
 from ssl_ood.experiments import packed_path
-from ssl_ood.files import write_json
+from ssl_ood.files import atomic_path, write_json
 from ssl_ood.images import Images
 from ssl_ood.shifts import SHIFTS
 from ssl_ood.streams import stream
@@ -18,6 +18,7 @@ from ssl_ood.views import ViewSpec, draw, render
 
 COLUMNS = 10
 SHEET = 8  # rows and columns of a contact sheet
+TILE = 64  # pixels at least that an image of it is drawn at
 CPU = torch.device("cpu")
 
 
@@ -30,7 +31,6 @@ def write_negative_set(config: dict, data: Path, against: list[str], output: Pat
     """
     from ssl_ood.datasets.duplicates import find_duplicates
     from ssl_ood.errors import UserError
-    from ssl_ood.figures_images import contact_sheet
 
     size = config["size"]
     tested = {name: open_packed(data / f"{name}-{size}px") for name in against}
@@ -58,6 +58,7 @@ def write_negative_set(config: dict, data: Path, against: list[str], output: Pat
             f"The negatives {config['strategy']} hold images that models are tested on "
             f"({'; '.join(problems)}): take them out of the auxiliary dataset."
         )
+    _contact_sheet(negatives_of(config, data, SHEET * SHEET), output / "contact_sheet.png")
     write_json(
         output / "manifest.json",
         {
@@ -67,9 +68,20 @@ def write_negative_set(config: dict, data: Path, against: list[str], output: Pat
             "negatives": pairs,
         },
     )
-    count = SHEET * SHEET
-    tiles = negatives_of(config, data, count)
-    contact_sheet(tiles, output / "contact_sheet.png")
+
+
+def _contact_sheet(tiles: np.ndarray, path: Path) -> None:
+    """SHEET rows of SHEET tiles, (SHEET^2, S, S, 3) uint8, as a png with a gap around each."""
+    from PIL import Image
+
+    tiles = np.pad(tiles, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    side = tiles.shape[1]
+    sheet = tiles.reshape(SHEET, SHEET, side, side, 3).swapaxes(1, 2)
+    sheet = sheet.reshape(SHEET * side, SHEET * side, 3)
+    larger = -(-TILE // side)
+    with atomic_path(path) as partial:
+        picture = Image.fromarray(sheet.repeat(larger, axis=0).repeat(larger, axis=1))
+        picture.save(partial, format="png")
 
 
 def negatives_of(config: dict, data: Path, count: int) -> np.ndarray:

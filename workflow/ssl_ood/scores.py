@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_ood.errors import UserError
+from ssl_ood.score_columns import column_name
 from ssl_ood.streams import stream
 
 TEST_BLOCK, TRAIN_BLOCK = 1024, 4096  # three float32 buffers of this size: 48 MiB
@@ -194,20 +195,6 @@ def sensitivity_split(
         )
     order = stream(seed, "sensitivity").permutation(n_train)
     return np.sort(order[:held]), np.sort(order[held:])
-
-
-def column_name(score: str, tau: float | None = None) -> str:
-    """Name of a score's column: `mahalanobis`, `cosine_tau@0.040`."""
-    if tau is None:
-        return score
-    digits = f"{tau:.3f}"
-    return f"{score}@{digits if float(digits) == tau else repr(float(tau))}"
-
-
-def split_column(name: str) -> tuple[str, float | None]:
-    """(score, tau or None) of a column name; the inverse of `column_name`."""
-    score, _, tau = name.partition("@")
-    return score, float(tau) if tau else None
 
 
 def _cosine_tau(test: Tensor, train: Tensor, evaluation: dict) -> dict[str, Tensor]:

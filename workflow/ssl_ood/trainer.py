@@ -21,15 +21,13 @@ from ssl_ood import attempts, checkpoints, dino, schedules
 from ssl_ood.backbones import Network, build_network, view_specs
 from ssl_ood.distributed import average, process_group, world
 from ssl_ood.errors import UserError
-from ssl_ood.experiments import packed_path
+from ssl_ood.experiments import VERSIONS, packed_path
 from ssl_ood.images import Images, epoch_order, load_images
 from ssl_ood.monitor import check_learning
 from ssl_ood.negatives import Negatives
 from ssl_ood.provenance import save_run
 from ssl_ood.streams import stream, torch_seed
 from ssl_ood.views import draw, render
-
-CODE_VERSION = 1  # of the training: raise it when the same config gives other weights
 
 
 @dataclass
@@ -284,7 +282,7 @@ def _run(config, data, output, folder, progress, device, checkpoint_minutes, mic
     _check_batch(config, size)
     schedule = make_schedule(config["training"], size)
     run = make_training(config, device)
-    identity = {"config": config, "data": _checksums(sources), "code": CODE_VERSION}
+    identity = {"config": config, "data": _checksums(sources), "code": VERSIONS["train"]}
     attempt = attempts.Attempt(run, schedule, folder, identity, progress, checkpoint_minutes)
     while run.step < schedule.steps:
         epoch, position = divmod(run.step, schedule.steps_per_epoch)

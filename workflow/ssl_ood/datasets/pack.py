@@ -24,13 +24,14 @@ from typing import Any
 import numpy as np
 
 from ssl_ood.datasets.archives import Data
-from ssl_ood.datasets.catalogue import CODE_VERSION, Dataset
+from ssl_ood.datasets.catalogue import Dataset
 from ssl_ood.datasets.decode import Undecodable, to_square
 from ssl_ood.datasets.packed import open_packed
 from ssl_ood.datasets.partial import Partial, disk_errors, exclusive
 from ssl_ood.datasets.progress import Progress
 from ssl_ood.datasets.readers import Item, open_split
 from ssl_ood.errors import UserError
+from ssl_ood.experiments import VERSIONS
 from ssl_ood.files import read_json, sha256_of
 
 BLOCK = 64  # images that a worker gets at a time
@@ -86,7 +87,7 @@ def pack(
                         "fit": dataset.options.get("fit", "crop"),
                         "classes": classes,
                         "source": source,
-                        "code_version": CODE_VERSION,
+                        "code_version": VERSIONS["pack"],
                     }
                 )
         finally:
@@ -248,7 +249,7 @@ def _fingerprint(dataset: Dataset, split: str, size: int, source: list[dict[str,
         "count": spec.count,
         "classes": dataset.classes,
         "source": [(a["file"], a["sha256"]) for a in source],
-        "code_version": CODE_VERSION,
+        "code_version": VERSIONS["pack"],
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 

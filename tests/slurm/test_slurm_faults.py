@@ -1,0 +1,141 @@
+"""What clusters do to a job, on a live SLURM; each training ends with the undisturbed weights.
+
+The faults wait for SLURM more than they compute, so those that leave each other alone are played
+at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from clone import LOCAL, PATIENCE, STUDY, SlurmTraining, end, wait
+
+pytestmark = pytest.mark.slurm
+
+RUN = "natural-fashion_low-none-base-seed0"
+LONGER = (*STUDY, "tests/slurm/faults.yaml")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(local, tmp_path_factory) -> bytes:
+    """The weights of the run that is left alone."""
+    clone = local.copy(tmp_path_factory.mktemp("undisturbed") / "clone")
+    training = SlurmTraining(clone, RUN)
+    clone.finish(training.targets, *LOCAL, study=LONGER)
+    return training.weights.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def played(cluster, local, undisturbed, tmp_path_factory):
+    """The result of every fault that can be played beside others: a future by name."""
+    faults = (scancelled, two_time_limits, snakemake_killed)
+    with ThreadPoolExecutor(len(faults)) as pool:
+        futures = {}
+        for fault in faults:
+            clone = local.copy(tmp_path_factory.mktemp(fault.__name__) / "clone")
+            futures[fault.__name__] = pool.submit(play, fault, SlurmTraining(clone, RUN), cluster)
+        yield futures
+
+
+def play(fault, training: SlurmTraining, cluster) -> SlurmTraining:
+    """Trains, plays the fault when 20 steps are done, and waits for the end."""
+    snakemake = training.start(LONGER)
+    try:
+        training.wait_for_step(20, snakemake)
+        snakemake = fault(training, cluster, snakemake) or snakemake
+        assert snakemake.wait(PATIENCE) == 0, training.clone.log
+    finally:
+        end(snakemake)
+    return training
+
+
+def repeated(training: SlurmTraining) -> int:
+    """Steps that were done again, as the run itself tells."""
+    return json.loads(training.weights.with_name("train.json").read_text())["repeated_steps"]
+
+
+def scancelled(training, cluster, snakemake):
+    """An administrator, or preemption without requeueing."""
+    subprocess.run(["scancel", training.holder()[1]], check=True)
+
+
+def two_time_limits(training, cluster, snakemake):
+    """The time limit comes near; twice. SLURM looks every 30 s, and the training waits for it."""
+    for attempt in (1, 2):
+        process, job = training.holder()
+        limit = subprocess.check_output(["squeue", "-h", "-j", job, "-o", "%l"], text=True)
+        assert limit.strip() == {1: "30:00", 2: "1:00:00"}[attempt]
+        os.kill(process, signal.SIGSTOP)
+        subprocess.run(["scontrol", "update", f"JobId={job}", "TimeLimit=1"], check=True)
+        wait(lambda pid=process: sigterm_waits(pid), training.clone, snakemake)
+        os.kill(process, signal.SIGCONT)
+        step = training.newest_step()
+        if attempt == 1:
+            wait(lambda old=job: training.holder()[1] != old, training.clone, snakemake)
+            training.wait_for_step(step + 20, snakemake)
+
+
+def sigterm_waits(pid: int) -> bool:
+    """Whether a SIGTERM waits for the stopped process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    masks = re.findall(r"^(?:SigPnd|ShdPnd):\s*(\w+)", status, re.MULTILINE)
+    return any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in masks)
+
+
+def snakemake_killed(training, cluster, snakemake):
+    """Snakemake is killed and started again while its job still trains: the new job waits."""
+    process, _ = training.holder()
+    os.kill(process, signal.SIGSTOP)
+    end(snakemake)
+    training.clone.finish(training.targets, "--unlock", *LOCAL, study=LONGER)
+    again = training.start(LONGER)
+    wait(lambda: f"waiting for the process {process} on" in training.log, training.clone, again)
+    os.kill(process, signal.SIGCONT)
+    return again
+
+
+def test_a_cancelled_job_runs_again_and_resumes(played, undisturbed, survived):
+    training = played["scancelled"].result()
+    assert training.weights.read_bytes() == undisturbed
+    assert "saved when it was told to stop" in training.log
+    assert repeated(training) == 0
+    survived("scancel", 1, 0)
+
+
+def test_a_time_limit_that_strikes_twice_costs_nothing(played, undisturbed, survived):
+    training = played["two_time_limits"].result()
+    assert training.weights.read_bytes() == undisturbed
+    assert training.log.count("saved when it was told to stop") == 2
+    assert repeated(training) == 0
+    survived("time limit", 2, 0)
+
+
+def test_snakemake_may_be_killed_and_started_again(played, undisturbed, survived):
+    training = played["snakemake_killed"].result()
+    assert training.weights.read_bytes() == undisturbed
+    assert "was trained to the end before; its outputs are written again" in training.log
+    assert repeated(training) == 0
+    survived("Snakemake killed and started again", 1, 0)
+
+
+def test_a_node_that_goes_down_under_a_job(cluster, local, played, undisturbed, tmp_path, survived):
+    for other in played.values():
+        other.exception()  # waits: the node is everybody's
+
+    def node_down(training, cluster, snakemake):
+        cluster.set_node("down")
+        time.sleep(1)
+        cluster.set_node("resume")
+
+    training = play(node_down, SlurmTraining(local.copy(tmp_path / "clone"), RUN), cluster)
+    assert training.weights.read_bytes() == undisturbed
+    assert cluster.jobs()[-1].restarts == 1
+    survived("node down", 1, repeated(training))

@@ -1,0 +1,65 @@
+"""The tables of chapter 6 through `snakemake --profile slurm` on a live SLURM."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+
+import pytest
+from clone import LOCAL, PATIENCE, SLURM, TABLES, make_clone
+
+pytestmark = pytest.mark.slurm
+
+GPUS = {"train": 1, "extract_features": 1, "score": 0, "pack_dataset": 0}
+
+
+@pytest.fixture(scope="module")
+def through_slurm(cluster, local, tmp_path_factory):
+    """(clone, jobs of the cluster) of all tables, from nothing."""
+    before = {job.id for job in cluster.jobs()}
+    clone = make_clone(tmp_path_factory.mktemp("slurm") / "clone")
+    clone.finish(TABLES, *SLURM)
+    return clone, [job for job in cluster.jobs() if job.id not in before]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_cell_is_that_of_the_local_run(through_slurm, local, table):
+    def cells(clone):
+        path = clone.results("tables", f"{table}.csv")
+        return list(csv.reader(path.read_text().splitlines()))
+
+    assert len(cells(local)) > 1
+    assert cells(through_slurm[0]) == cells(local)
+
+
+def test_jobs_have_the_gpus_that_they_asked_for_and_no_others_ran(through_slurm):
+    _, jobs = through_slurm
+    seen = [(job.comment.removeprefix("rule_").split("_wildcards_")[0], job.gpus) for job in jobs]
+    assert {rule: gpus for rule, gpus in seen} == GPUS
+    assert all(gpus == GPUS[rule] for rule, gpus in seen)
+    assert sum(rule == "train" for rule, _ in seen) == 5
+    assert {job.state for job in jobs} == {"COMPLETED"}
+
+
+def test_a_step_sees_all_gpus_of_its_job(cluster, tmp_path):
+    """The plugin starts a step inside the job; torchrun needs every GPU there."""
+    (tmp_path / "Snakefile").write_text(
+        "rule gpus:\n"
+        "    output: 'gpus'\n"
+        "    resources: gpu=3, mem_mb=500, runtime=5\n"
+        "    shell: 'echo $CUDA_VISIBLE_DEVICES > {output}'\n"
+    )
+    command = [
+        sys.executable, "-m", "snakemake", "gpus", "--executor", "slurm", "--jobs", "1",
+        "--slurm-init-seconds-before-status-checks", "2", "--slurm-status-command", "squeue",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "gpus").read_text() == "0,1,2\n"
+
+
+def test_nothing_is_left_to_do(through_slurm):
+    clone, _ = through_slurm
+    clone.finish(TABLES, *LOCAL)
+    assert "Nothing to be done" in clone.log
