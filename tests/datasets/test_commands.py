@@ -51,9 +51,20 @@ def test_the_table_says_what_is_there_and_what_to_do(places, tmp_path, capsys):
     assert "to download: 1 file(s)" in rows["cifar10"] and "163 MiB" in rows["cifar10"]
     assert f"in {tmp_path / 'shared'}" in rows["imagenet"] and "1,281,167" in rows["imagenet"]
     assert "MISSING, see below" in rows["rsna"] and "unverified" in rows["rsna"]
-    assert "in installed packages" in rows["coins"]
+    assert "in installed packages" in rows["coins"] and "CC BY 4.0" in rows["hyper_kvasir"]
     assert "rsna: rsna-pneumonia-detection-challenge.zip. Log in at Kaggle" in text
     assert "snakemake datasets" in text
+
+
+def test_the_folders_are_those_of_the_config(tmp_path, capsys, monkeypatch):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "ILSVRC2012_img_train.tar").touch()
+    config = f"archive_dirs: [{tmp_path / 'shared'}]\ndownloads_dir: elsewhere\n"
+    (tmp_path / "config.yaml").write_text(config)
+    monkeypatch.chdir(tmp_path)
+    ssl_ood("datasets", "imagenet", "lag", "--catalogue", CATALOGUE)
+    said = capsys.readouterr().out
+    assert f"in {tmp_path / 'shared'}" in said and "into elsewhere/DATASET" in said
 
 
 def test_the_table_of_some(places, capsys):

@@ -24,13 +24,6 @@ CPU = torch.device("cpu")
 PATIENCE = 120  # seconds for a process to get somewhere on a busy machine
 
 
-@pytest.fixture(autouse=True)
-def _own_signals():
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
 @pytest.fixture
 def long_config(tiny):
     """90 steps: long enough to be caught in the middle."""
@@ -111,8 +104,8 @@ def test_killed_at_any_moment_a_run_ends_with_the_same_weights(long_config, data
     resumed = json.loads((folder / "train.json").read_text())["resumed_at_steps"]
     assert resumed == reached
     # The result stays: Snakemake may delete the outputs of a job that it did not see end.
-    assert sorted(path.name for path in saved.iterdir()) == [
-        "lock", "step_00000090.json", "step_00000090.pt",
+    assert sorted(path.name for path in saved.glob("*step_*")) == [
+        "step_00000090.json", "step_00000090.pt",
     ]  # fmt: skip
 
 

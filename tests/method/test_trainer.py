@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 from contextlib import contextmanager
 
 import numpy as np
@@ -19,14 +18,6 @@ from ssl_ood.trainer import loss_of, make_schedule, make_training, make_views, t
 
 CPU = torch.device("cpu")
 ALL = slice(0, 8)
-
-
-@pytest.fixture(autouse=True)
-def _own_signals():
-    """A training installs a handler for SIGTERM: not to outlive the test."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
@@ -214,6 +205,28 @@ def test_the_rates_of_every_step_reach_the_optimiser(tiny):
         assert decayed["lr"] == plain["lr"] == schedule.lr[step]
         assert decayed["weight_decay"] == schedule.weight_decay[step]
         assert plain["weight_decay"] == 0
+
+
+def test_the_teacher_temperature_is_one_step_an_epoch(tiny, trained, monkeypatch):
+    temperatures = []
+
+    def spy(run, positives, negatives, rows, temperature):
+        temperatures.append(temperature)
+        return loss_of(run, positives, negatives, rows, temperature)
+
+    monkeypatch.setattr(trainer, "loss_of", spy)
+    trained(tiny())
+    assert temperatures == pytest.approx([0.05] * 3 + [0.04] * 3 + [0.03] * 3)
+
+
+def test_views_are_drawn_anew_for_every_step_kind_and_seed(tiny):
+    def views(kind="positive", step=0, **changes):
+        big, _ = make_views(batch(), tiny(**changes), kind, step, ALL)
+        return big[0]
+
+    assert torch.equal(views(), views())
+    for other in (views(step=1), views(kind="negative"), views(seed=1)):
+        assert not torch.equal(views(), other)
 
 
 # ---- a whole run ---------------------------------------------------------------------------------

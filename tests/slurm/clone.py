@@ -88,7 +88,7 @@ class SlurmTraining:
     @property
     def log(self) -> str:
         """What all attempts said."""
-        path = self.clone.results("logs", "train", f"{self.run}.log")
+        path = self.clone.results("checkpoints", self.run, "attempts.log")
         return path.read_text() if path.exists() else ""
 
     def start(self, study: tuple[str, ...]) -> subprocess.Popen:

@@ -50,13 +50,26 @@ os.environ.update(
 )
 
 
+def splits_of(store):
+    """The splits that are needed of a dataset and of those derived from it."""
+    sets = {*EXPERIMENTS.packed_sets().values()}
+    sets |= {s for target in EXPERIMENTS.targets.values() for s in target.in_distribution}
+    return {s.split for s in sets if EXPERIMENTS.datasets[s.dataset].store == store}
+
+
+def needs_optional(store):
+    """Whether a split is needed whose archive is fetched only then, such as SVHN's to train on."""
+    dataset = EXPERIMENTS.datasets[store]
+    return dataset.read_for(splits_of(store)) != dataset
+
+
 def refuse_missing_archives(jobs):
     """Ends the workflow before its first job where archives are missing that only a person gets.
 
     Says all that is missing at once. A dry-run plans without them.
     """
     names = {job.wildcards.dataset for job in jobs if job.rule.name == "fetch_dataset"}
-    wanted = [EXPERIMENTS.datasets[name] for name in sorted(names)]
+    wanted = [EXPERIMENTS.datasets[name].read_for(splits_of(name)) for name in sorted(names)]
     folders = [Path(folder) for folder in CONFIG["archive_dirs"]]
     message = missing_restricted(wanted, folders, Path(CONFIG["downloads_dir"]))
     if message:
@@ -82,13 +95,9 @@ def files_of(kind):
     return [file_of(target) for target in EXPERIMENTS.targets.values() if target.kind == kind]
 
 
-def checked_negatives():
-    """The manifests of all negative sets: made after the check that nothing tested is in them."""
-    names = {
-        f"{run.study}-{run.in_distribution}-{run.strategy}"
-        for run in EXPERIMENTS.runs.values()
-        if run.sources
-    }
+def checked_negatives(runs=EXPERIMENTS.runs.values()):
+    """The manifests of the negative sets of runs: nothing that is tested is in those sets."""
+    names = {f"{run.study}-{run.in_distribution}-{run.strategy}" for run in runs if run.sources}
     return [f"{R}/negatives/{name}/manifest.json" for name in sorted(names)]
 
 
@@ -143,6 +152,11 @@ JOBS_A_TRAINING = 1 + max(
     (int(minutes_of_training(run) / EXECUTION["max_minutes"]) for run in EXPERIMENTS.runs.values()),
     default=0,
 )
+
+
+# Only the Snakemake that submits tries again: one inside a job would start anew in a job that is
+# about to end.
+TRAIN_RETRIES = 0 if workflow.remote_exec else JOBS_A_TRAINING + 2
 
 
 def alternatives(names):

@@ -15,9 +15,10 @@ rule fetch_dataset:
             EXPERIMENTS.datasets[wildcards.dataset].to_dict()["archives"], sort_keys=True
         ),
         downloads=CONFIG["downloads_dir"],
+        optional=lambda wildcards: "--optional" if needs_optional(wildcards.dataset) else "",
     shell:
         "python -m ssl_ood fetch {wildcards.dataset} --downloads {params.downloads:q}"
-        " --manifest {output} 2> {log}"
+        " --manifest {output} {params.optional} 2> {log}"
 
 
 rule pack_dataset:
@@ -45,10 +46,12 @@ rule pack_dataset:
         entry=lambda wildcards: json.dumps(
             EXPERIMENTS.datasets[wildcards.dataset].to_dict(), sort_keys=True
         ),
+        corrupt=CONFIG["max_corrupt_share"],
     shell:
         "python -m ssl_ood pack {wildcards.dataset}"
         " --split {wildcards.split} --size {wildcards.size} --manifest {input.manifest}"
-        " --output $(dirname {output.meta}) --workers {threads} 2> {log}"
+        " --output $(dirname {output.meta}) --workers {threads}"
+        " --max-corrupt-share {params.corrupt} 2> {log}"
 
 
 rule datasets:

@@ -50,4 +50,5 @@ for target in EXPERIMENTS.targets.values():
             target.name
         input:
             file_of(target),
+            checked_negatives(target.runs) if target.kind == "table" else [],
         localrule: True

@@ -27,7 +27,7 @@ rule train:
         f"{R}/logs/train/{{run}}.log",
     benchmark:
         f"{R}/benchmarks/train/{{run}}.jsonl"
-    retries: JOBS_A_TRAINING + 2
+    retries: TRAIN_RETRIES
     conda:
         "../../envs/ssl_ood.yaml"
     threads: EXECUTION["threads"]["train"]
@@ -41,9 +41,8 @@ rule train:
         data=DATA,
         checkpoints=f"{R}/checkpoints/{{run}}",
         progress=f"{R}/progress/{{run}}.json",
-    # The trap keeps the shell alive while a training that was told to stop writes its checkpoint;
-    # the log of an interrupted attempt is kept.
+    # The trap keeps the shell alive while a training that was told to stop writes its checkpoint.
     shell:
         "trap : TERM; python -m ssl_ood train --config {input.config} --data {params.data:q}"
         " --output $(dirname {output.weights}) --checkpoints {params.checkpoints}"
-        " --progress {params.progress} --devices {resources.gpu} --threads {threads} 2>> {log}"
+        " --progress {params.progress} --devices {resources.gpu} --threads {threads} 2> {log}"

@@ -80,7 +80,7 @@ class Attempt:
         try:
             checkpoints.save(self.folder, run.step, {**state, "why": why}, self.identity, keep)
         except OSError as error:
-            say(
+            self._note(
                 f"WARNING: the state at step {run.step} could not be written to {self.folder} "
                 f"({error.strerror or error}); the checkpoints before it stay, the training goes on"
             )
@@ -89,7 +89,7 @@ class Attempt:
         """Ends the process after a SIGTERM, with a code that lets the job run again."""
         any_process(False, self.run.centre.device)  # torchrun ends all once the first has left
         if self.leader:
-            say(f"stopped by a signal at step {self.run.step}; it resumes there")
+            self._note(f"stopped by a signal at step {self.run.step}; it resumes there")
         raise SystemExit(INTERRUPTED)
 
     def say_epoch(self) -> None:
@@ -135,7 +135,13 @@ class Attempt:
             how += f"; the attempt before came to step {reached}, so {again} steps are repeated"
         if job := os.environ.get("SLURM_JOB_ID"):
             how += f"; SLURM job {job}"
-        say(f"{run.config['run']}: {schedule.steps} steps, {how}")
+        self._note(f"{run.config['run']}: {schedule.steps} steps, {how}")
+
+    def _note(self, text: str) -> None:
+        """Says it, and keeps it beside the checkpoints: Snakemake empties the log of a new try."""
+        say(text)
+        with contextlib.suppress(OSError), open(self.folder / "attempts.log", "a") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
     def _last_words(self) -> tuple[int, int]:
         """(step, repeated steps) that the attempt before told last; it may be some steps older."""

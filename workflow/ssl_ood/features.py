@@ -65,6 +65,13 @@ def extract(teacher: Teacher, images: np.ndarray, device: torch.device, batch: i
     return torch.cat(features).numpy(), torch.cat(logits).numpy()
 
 
+@torch.inference_mode()
+def logits_of(teacher: Teacher, features: np.ndarray, device: torch.device, batch: int = 256):
+    """The logits (N, K) that `extract` gives together with these features (N, d)."""
+    blocks = torch.from_numpy(features).split(batch)
+    return torch.cat([teacher.network.head(b.to(device)).cpu() for b in blocks]).numpy()
+
+
 def soft_classes(logits: np.ndarray, centre: Tensor, temperature: float) -> tuple[np.ndarray, dict]:
     """Mean teacher probability (K,) of every soft-class over images, and its summary.
 
@@ -126,19 +133,21 @@ def _extract_set(teacher: Teacher, packed: Packed, path: Path, with_classes: boo
     }
     stamp_path = path.with_suffix(".json")
     classes_path = path.with_name("soft_classes.json")
-    parts = [path, *([classes_path, classes_path.with_suffix(".npy")] if with_classes else [])]
-    complete = all(part.exists() for part in (*parts, stamp_path))
-    if complete and read_json(stamp_path) == stamp:
-        return False
-    stamp_path.unlink(missing_ok=True)
-    features, logits = extract(teacher, packed.images, device)
-    _save(path, features)
+    complete = path.exists() and stamp_path.exists()
+    fresh = not (complete and read_json(stamp_path) == stamp)
+    if fresh:
+        stamp_path.unlink(missing_ok=True)
+        features, logits = extract(teacher, packed.images, device)
+        _save(path, features)
+        write_json(stamp_path, stamp)
+    elif with_classes:
+        # Snakemake removes its outputs before a job, these too: the features give them back.
+        logits = logits_of(teacher, np.load(path), device)
     if with_classes:
         mean, summary = soft_classes(logits, teacher.centre, teacher.temperature)
         _save(classes_path.with_suffix(".npy"), mean)
         write_json(classes_path, summary)
-    write_json(stamp_path, stamp)
-    return True
+    return fresh
 
 
 def _save(path: Path, array: np.ndarray) -> None:

@@ -7,7 +7,7 @@ module is all that the Snakefile needs of the datasets, so it imports nothing he
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,12 @@ class Dataset:
                 f"{', '.join(self.splits)}."
             )
         return self.splits[name]
+
+    def read_for(self, splits: Iterable[str]) -> Dataset:
+        """The dataset with the optional archives that these splits are read from made necessary."""
+        named = {str(v) for split in splits for v in self.split(split).options.values()}
+        archives = (replace(a, optional=a.optional and a.file not in named) for a in self.archives)
+        return replace(self, archives=tuple(archives))
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON-able data, equal for equal entries: a rule's parameter."""

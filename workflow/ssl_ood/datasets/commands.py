@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ssl_ood.datasets.catalogue import Dataset
 
-# The workflow tells these through the environment; a person, by flag.
+# The workflow tells these through the environment; a person, by flag or in config.yaml.
 CATALOGUE = Path(os.environ.get("SSL_OOD_CATALOGUE", "resources/datasets.yaml"))
-ARCHIVE_DIRS = os.environ.get("SSL_OOD_ARCHIVE_DIRS", "")
+ARCHIVE_DIRS = os.environ.get("SSL_OOD_ARCHIVE_DIRS")
+CONFIG = Path("config.yaml")
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
@@ -64,15 +65,27 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
 def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--catalogue", type=Path, default=CATALOGUE)
     parser.add_argument(
-        "--downloads", type=Path, default=Path("downloads"), help="where downloads are kept"
+        "--downloads", type=Path, help="where downloads are kept (default: as config.yaml says)"
     )
     parser.add_argument(
         "--archive-dirs",
         type=Path,
         nargs="*",
-        default=[Path(folder) for folder in ARCHIVE_DIRS.split(os.pathsep) if folder],
-        help="folders where archives may lie already; read only",
+        help="folders where archives may lie already; read only (default: as config.yaml says)",
     )
+
+
+def _fill_places(args: argparse.Namespace) -> None:
+    """Sets the folders that were not given to those of the workflow, or of config.yaml here."""
+    if args.archive_dirs is None and ARCHIVE_DIRS is not None:
+        args.archive_dirs = [Path(folder) for folder in ARCHIVE_DIRS.split(os.pathsep) if folder]
+    if args.downloads is None or args.archive_dirs is None:
+        import yaml
+
+        config = yaml.safe_load(CONFIG.read_text(encoding="utf-8")) if CONFIG.is_file() else {}
+        args.downloads = args.downloads or Path(config.get("downloads_dir", "downloads"))
+        if args.archive_dirs is None:
+            args.archive_dirs = [Path(folder) for folder in config.get("archive_dirs", [])]
 
 
 def run_fetch(args: argparse.Namespace) -> None:
@@ -80,6 +93,7 @@ def run_fetch(args: argparse.Namespace) -> None:
     from ssl_ood.datasets.catalogue import get, load_catalogue
     from ssl_ood.datasets.fetch import fetch
 
+    _fill_places(args)
     dataset = get(load_catalogue(args.catalogue), args.name)
     manifest = fetch(
         dataset, args.downloads, args.archive_dirs, args.manifest, optional=args.optional
@@ -127,6 +141,7 @@ def run_datasets(args: argparse.Namespace) -> None:
     from ssl_ood.datasets.places import missing_restricted
     from ssl_ood.errors import UserError
 
+    _fill_places(args)
     catalogue = load_catalogue(args.catalogue)
     chosen = [get(catalogue, n) for n in args.names] or list(catalogue.values())
     message = missing_restricted(chosen, args.archive_dirs, args.downloads)
@@ -134,7 +149,7 @@ def run_datasets(args: argparse.Namespace) -> None:
         if message:
             raise UserError(message)
         return
-    rows = [("dataset", "access", "size", "images", "checksum", "state")]
+    rows = [("dataset", "access", "licence", "size", "images", "checksum", "state")]
     for dataset in chosen:
         counts = ", ".join(
             f"{name} {split.count:,}" if split.count else f"{name} ?"
@@ -146,8 +161,9 @@ def run_datasets(args: argparse.Namespace) -> None:
         if dataset.access == "package":
             size = "-"
         checksum = "known" if dataset.verified else "unverified"
-        rows.append((dataset.name, dataset.access, size, counts, checksum, state))
-    widths = [min(max(len(row[i]) for row in rows), 48) for i in range(len(rows[0]) - 1)]
+        licence = dataset.licence or "not stated"
+        rows.append((dataset.name, dataset.access, licence, size, counts, checksum, state))
+    widths = [min(max(len(row[i]) for row in rows), 36) for i in range(len(rows[0]) - 1)]
     for row in rows:
         print("  ".join([*(_cell(c, w) for c, w in zip(row[:-1], widths, strict=True)), row[-1]]))
     if message:
