@@ -26,7 +26,7 @@ DEMO_ARGS = --profile profiles/demo $(SNAKEMAKE_ARGS) $(if $(SEEDS),--config "se
 # Snakemake and the stages it starts find their programs in .venv, whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test lint format dry-run lock clean
+.PHONY: help env demo test test-slurm lint format dry-run lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,7 +54,11 @@ demo: $(STAMP) ## the study, small: tables, figures, HTML report (SEEDS=3 for th
 	@echo 'The report with all tables and figures: $(CURDIR)/$(REPORT)'
 
 test: $(STAMP) ## all tests (TESTS=tests/test_watch.py for some)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(TESTS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile \
+	    -m 'not slurm and not faults' $(TESTS)
+
+test-slurm: $(STAMP) ## faults played on real processes and on a live SLURM (docs/slurm.md)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -m 'slurm or faults' tests/slurm
 
 lint: $(STAMP) ## ruff, snakefmt and snakemake's own linter; changes nothing
 	$(BIN)/ruff check

@@ -57,8 +57,8 @@ class Clone:
     def copy(self, folder: Path) -> Clone:
         """Another clone with the same packed sets, but nothing trained."""
         ignore = shutil.ignore_patterns(
-            "runs", "checkpoints", "features", "scores", "metrics", "tables", "logs", "log",
-            "benchmarks", "locks", "incomplete",
+            "runs", "checkpoints", "progress", "features", "scores", "metrics", "tables",
+            "logs", "log", "benchmarks", "locks", "incomplete",
         )  # fmt: skip
         shutil.copytree(self.folder, folder, ignore=ignore)
         return Clone(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,3 +74,16 @@ def local(tmp_path_factory) -> Clone:
     clone = make_clone(tmp_path_factory.mktemp("local") / "clone")
     clone.finish(TABLES, *LOCAL)
     return clone
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 512 KiB: full soon."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -5,7 +5,6 @@ Each ends with the weights of the undisturbed run, to the byte.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -14,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tiny_run import PATIENCE, STEPS, TinyRun
+from tiny_run import PATIENCE, STEPS, TinyRun, fill
 
 pytestmark = pytest.mark.faults
 
@@ -114,27 +113,6 @@ def test_the_second_of_two_jobs_waits_and_trains_nothing(data, expected, tmp_pat
     assert run.repeated == 0
     assert "was trained to the end before; its outputs are written again" in run.log
     survived("a second job for the same run", 1, 0)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 512 KiB: full soon."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def fill(folder: Path, leave: int = 0) -> Path:
-    """Fills the disk but for `leave` bytes."""
-    filler, room = folder / "filler", os.statvfs(folder)
-    with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
-        file.write(bytes(max(room.f_bavail * room.f_bsize - leave, 0)))
-    return filler
 
 
 def test_a_disk_full_of_something_else_costs_checkpoints_only(

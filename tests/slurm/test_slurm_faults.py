@@ -23,12 +23,18 @@ LONGER = (*STUDY, "tests/slurm/faults.yaml")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(local, tmp_path_factory) -> bytes:
-    """The weights of the run that is left alone."""
-    clone = local.copy(tmp_path_factory.mktemp("undisturbed") / "clone")
+def left_alone(local, tmp_path_factory) -> SlurmTraining:
+    """The run without any fault, and without SLURM."""
+    clone = local.copy(tmp_path_factory.mktemp("left_alone") / "clone")
     training = SlurmTraining(clone, RUN)
     clone.finish(training.targets, *LOCAL, study=LONGER)
-    return training.weights.read_bytes()
+    return training
+
+
+@pytest.fixture(scope="module")
+def undisturbed(left_alone) -> bytes:
+    """Its weights."""
+    return left_alone.weights.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +135,18 @@ def test_a_node_that_goes_down_under_a_job(cluster, local, played, undisturbed, 
     assert training.weights.read_bytes() == undisturbed
     assert cluster.jobs()[-1].restarts == 1
     survived("node down", 1, repeated(training))
+
+
+def test_a_clock_that_makes_outputs_look_old_trains_nothing_again(
+    left_alone, undisturbed, played, survived
+):
+    """Snakemake goes by the times of files; a training that it starts anew finds its result."""
+    clone = left_alone.clone
+    for packed in clone.results("data").rglob("meta.json"):
+        packed.write_bytes(packed.read_bytes() + b" ")  # else Snakemake sees the same checksum
+        os.utime(packed, (4e9, 4e9))
+    clone.finish(left_alone.targets, *LOCAL, study=LONGER)
+    assert clone.log.count("Finished jobid: 0 (Rule: train)") == 2
+    assert left_alone.weights.read_bytes() == undisturbed
+    assert "was trained to the end before" in left_alone.log
+    survived("clock that makes finished outputs look old", 1, repeated(left_alone))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 
 import pytest
 from clone import LOCAL, PATIENCE, SLURM, TABLES, make_clone
+from tiny_run import fill
 
 pytestmark = pytest.mark.slurm
 
@@ -63,3 +65,25 @@ def test_nothing_is_left_to_do(through_slurm):
     clone, _ = through_slurm
     clone.finish(TABLES, *LOCAL)
     assert "Nothing to be done" in clone.log
+
+
+def test_a_table_that_finds_the_disk_full_is_whole_or_not_there(local, small_disk, survived):
+    name = "table_negative_sampling"
+    runs = ("natural-fashion_low-none-base-seed0", "natural-fashion_low-rot_imgn-base-seed0")
+    command = [
+        sys.executable, "-m", "ssl_ood", "table", name,
+        "--spec", str(local.results("specs", f"{name}.json")), "--reported", "resources/reported",
+        "--metrics", *(str(local.results("metrics", f"{run}.csv")) for run in runs),
+        "--output", str(small_disk / name),
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": str(local.folder / "workflow")}
+    filler = fill(small_disk)
+    failed = subprocess.run(command, cwd=local.folder, env=environment, stderr=subprocess.DEVNULL)
+    assert failed.returncode != 0
+    assert [path.name for path in small_disk.iterdir()] == [filler.name]
+    filler.unlink()
+    subprocess.run(command, cwd=local.folder, env=environment, check=True)
+    for suffix in (".csv", ".md", ".tex"):
+        made = (small_disk / name).with_suffix(suffix)
+        assert made.read_bytes() == local.results("tables", f"{name}{suffix}").read_bytes()
+    survived("disk full while a table is written", 1, 0)

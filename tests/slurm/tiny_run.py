@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -136,3 +137,11 @@ class TinyRun:
     def newest(self) -> Path:
         """The newest checkpoint."""
         return max(self.checkpoints.glob("step_*.pt"))
+
+
+def fill(folder: Path, leave: int = 0) -> Path:
+    """Fills the disk but for `leave` bytes."""
+    filler, room = folder / "filler", os.statvfs(folder)
+    with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+        file.write(bytes(max(room.f_bavail * room.f_bsize - leave, 0)))
+    return filler

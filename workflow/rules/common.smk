@@ -15,7 +15,7 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
 )
 
-from ssl_ood import config_check, experiments
+from ssl_ood import config_check, experiments, plan
 from ssl_ood.datasets import catalogue
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.errors import UserError
@@ -99,6 +99,12 @@ def checked_negatives(runs=EXPERIMENTS.runs.values()):
     """The manifests of the negative sets of runs: nothing that is tested is in those sets."""
     names = {f"{run.study}-{run.in_distribution}-{run.strategy}" for run in runs if run.sources}
     return [f"{R}/negatives/{name}/manifest.json" for name in sorted(names)]
+
+
+def scored():
+    """The metrics of every run that some table or figure shows."""
+    runs = plan.runs_of(EXPERIMENTS.targets.values())
+    return [f"{R}/metrics/{run.id}.csv" for run in runs]
 
 
 def time_limit(minutes):

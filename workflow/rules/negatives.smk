@@ -15,9 +15,11 @@ rule build_negatives:
         ),
     log:
         f"{R}/logs/build_negatives/{{study}}-{{in_distribution}}-{{strategy}}.log",
-    localrule: True
     conda:
         "../../envs/ssl_ood.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["pack"], attempt),
+        runtime=lambda wildcards, attempt: time_limit(120 * attempt),
     params:
         version=VERSIONS["negatives"],
         data=DATA,

@@ -146,7 +146,8 @@ def judged(summary: Summary, reported: float | None, more: str = "") -> Finding:
     reasons = [more] if more else []
     holds = summary.mean > 0
     if not holds:
-        reasons.append("the difference has the other sign")
+        other = "there is no difference" if summary.mean == 0 else "it has the other sign"
+        reasons.append(other)
     if summary.n > 1 and summary.low <= 0 <= summary.high:
         reasons.append("the interval over seeds includes 0")
     if reported is not None:

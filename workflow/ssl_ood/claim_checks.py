@@ -6,6 +6,7 @@ A function of `Case` returns a `Finding`; where the runs or data for it are not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -254,7 +255,10 @@ def correlation(case: Case, metric: str, ood: str) -> tuple[float, int, list[flo
         ]
         if len(pairs) >= FEWEST_POINTS:
             by_seed.append(spearman(*zip(*pairs, strict=True)))
-    return spearman(x, y), len(strategies), by_seed
+    rho = spearman(x, y)
+    if math.isnan(rho):
+        raise NotMeasurable("all strategies have the same value: there is no rank correlation")
+    return rho, len(strategies), by_seed
 
 
 def _each_seed(values: Sequence[float]) -> str:

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from ssl_ood import __version__, evaluation_commands, watch
+from ssl_ood import __version__, evaluation_commands, plan_commands, watch
 from ssl_ood.datasets import commands as dataset_commands
 from ssl_ood.errors import UserError
 
@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_show(stages)
     dataset_commands.add_parsers(stages)
     evaluation_commands.add_parsers(stages)
+    plan_commands.add_parsers(stages)
     watch.add_parser(stages)
     options = parser.parse_args(arguments)
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ssl_ood import __version__
+from ssl_ood.distributed import world
 from ssl_ood.files import atomic_path, sha256_of, write_json, write_text
 
 
@@ -34,6 +35,7 @@ def save_run(run, schedule, sources: dict[str, dict], output: Path, device: torc
             "images_per_second": images / run.seconds if run.seconds else None,
             "resumed_at_steps": run.resumed_at,
             "repeated_steps": run.repeated,
+            "devices": world()[1],
             "last_epoch": run.history[-1] if run.history else None,
             "weights_sha256": sha256_of(path),
             "datasets": {name: meta["images_sha256"] for name, meta in sources.items()},
