@@ -103,7 +103,8 @@ class SlurmTraining:
     def holder(self) -> tuple[int, str]:
         """(process, SLURM job) that train the run now, or trained it last."""
         lock = self.clone.results("checkpoints", self.run, "lock")
-        match = re.match(r"process (\d+) .*SLURM job (\d+)", lock.read_text())
+        while not (match := re.match(r"process (\d+) .*SLURM job (\d+)", lock.read_text())):
+            time.sleep(0.01)  # it is being written
         return int(match[1]), match[2]
 
     def newest_step(self) -> int:

@@ -70,7 +70,11 @@ MpiDefault=none
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=DEFAULT Nodes=ALL MaxTime=INFINITE State=UP
+PartitionName=main Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=20
+PartitionName=urgent PriorityTier=2 PreemptMode=OFF
 """
 
 # Runs before every job: the completion log alone does not tell the GPUs.
@@ -193,9 +197,19 @@ class Cluster:
         command = ["scontrol", "update", f"NodeName={self.host}", f"State={state}"]
         subprocess.run([*command, "Reason=test"], check=True)
 
-    def running(self) -> list[str]:
-        """Ids of the jobs that run now."""
-        return self._out("squeue", "-h", "-t", "R", "-o", "%i").split()
+    def preempt(self) -> None:
+        """Runs a short job that needs all GPUs and is more urgent than everything else."""
+        command = ["sbatch", "-p", "urgent", f"--gpus={len(GPU_FILES)}", "--mem=10", "-o/dev/null"]
+        subprocess.run([*command, "--wrap", "sleep 2"], check=True, stdout=subprocess.DEVNULL)
+
+    def minutes_granted(self, job: str) -> float:
+        """The time limit of a job that is there."""
+        limit = self._out("squeue", "-h", "-j", job, "-o", "%l").strip()
+        days, _, clock = limit.rpartition("-")
+        seconds = 0
+        for part in clock.split(":"):
+            seconds = 60 * seconds + int(part)
+        return 1440 * int(days or 0) + seconds / 60
 
     def _log(self, name: str) -> str:
         path = self.folder / name

@@ -67,21 +67,22 @@ def repeated(training: SlurmTraining) -> int:
 
 
 def scancelled(training, cluster, snakemake):
-    """An administrator, or preemption without requeueing."""
+    """By an administrator, or by the user."""
     subprocess.run(["scancel", training.holder()[1]], check=True)
 
 
 def two_time_limits(training, cluster, snakemake):
     """The time limit comes near, twice. SLURM looks every 30 s; the training stands until then."""
-    for limit in ("30:00", "1:00:00"):
+    limits = []
+    for _ in range(2):
         process, job = training.holder()
-        granted = subprocess.check_output(["squeue", "-h", "-j", job, "-o", "%l"], text=True)
-        assert granted.strip() == limit
+        limits.append(cluster.minutes_granted(job))
         os.kill(process, signal.SIGSTOP)
         subprocess.run(["scontrol", "update", f"JobId={job}", "TimeLimit=1"], check=True)
         step = training.newest_step()
         wait(lambda old=job: training.holder()[1] != old, training.clone, snakemake)
         training.wait_for_step(step + 20, snakemake)
+    assert limits[1] == 2 * limits[0]
 
 
 def snakemake_killed(training, cluster, snakemake):
@@ -122,19 +123,38 @@ def test_snakemake_may_be_killed_and_started_again(played, undisturbed, survived
     survived("Snakemake killed and started again", 1, 0)
 
 
-def test_a_node_that_goes_down_under_a_job(cluster, local, played, undisturbed, tmp_path, survived):
-    for other in played.values():
-        other.exception()  # waits: the node is everybody's
+@pytest.fixture
+def alone(cluster, local, played, tmp_path):
+    """A function: plays a fault that hits all jobs of the cluster; the training, and its job."""
 
+    def play_alone(fault):
+        for other in played.values():
+            other.exception()  # waits for its end
+        training = play(fault, SlurmTraining(local.copy(tmp_path / "clone"), RUN), cluster)
+        job = training.holder()[1]
+        return training, next(ended for ended in cluster.jobs() if ended.id == job)
+
+    return play_alone
+
+
+def test_a_node_that_goes_down_under_a_job(alone, undisturbed, survived):
     def node_down(training, cluster, snakemake):
         cluster.set_node("down")
         time.sleep(1)
         cluster.set_node("resume")
 
-    training = play(node_down, SlurmTraining(local.copy(tmp_path / "clone"), RUN), cluster)
+    training, job = alone(node_down)
     assert training.weights.read_bytes() == undisturbed
-    assert cluster.jobs()[-1].restarts == 1
+    assert job.restarts == 1
     survived("node down", 1, repeated(training))
+
+
+def test_a_preempted_job_is_queued_again_and_resumes(alone, undisturbed, survived):
+    training, job = alone(lambda training, cluster, snakemake: cluster.preempt())
+    assert training.weights.read_bytes() == undisturbed
+    assert job.restarts == 1
+    assert "saved when it was told to stop" in training.log
+    survived("preemption", 1, repeated(training))
 
 
 def test_a_clock_that_makes_outputs_look_old_trains_nothing_again(
@@ -144,7 +164,7 @@ def test_a_clock_that_makes_outputs_look_old_trains_nothing_again(
     clone = left_alone.clone
     for packed in clone.results("data").rglob("meta.json"):
         packed.write_bytes(packed.read_bytes() + b" ")  # else Snakemake sees the same checksum
-        os.utime(packed, (4e9, 4e9))
+        os.utime(packed)
     clone.finish(left_alone.targets, *LOCAL, study=LONGER)
     assert clone.log.count("Finished jobid: 0 (Rule: train)") == 2
     assert left_alone.weights.read_bytes() == undisturbed

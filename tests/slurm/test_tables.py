@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
 
 import pytest
-from clone import LOCAL, PATIENCE, SLURM, TABLES, make_clone
+from clone import LOCAL, PATIENCE, SLURM, STUDY, TABLES, make_clone
 from tiny_run import fill
 
 pytestmark = pytest.mark.slurm
@@ -59,6 +60,21 @@ def test_a_step_sees_all_gpus_of_its_job(cluster, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "gpus").read_text() == "0,1,2\n"
+
+
+def test_a_training_on_two_devices_of_one_node(cluster, local, tmp_path):
+    """torchrun inside the job: two GPUs, two processes, the effective batch of one."""
+    clone, run = local.copy(tmp_path / "clone"), "natural-fashion_low-rot_imgn-base-seed0"
+    summary = clone.results("runs", run, "train.json")
+    clone.finish(
+        (str(summary.relative_to(clone.folder)),), *SLURM,
+        study=(*STUDY, "tests/slurm/two_devices.yaml"),
+    )  # fmt: skip
+    assert cluster.jobs()[-1].gpus == 2
+    told = json.loads(summary.read_text())
+    assert told["devices"] == 2
+    one = json.loads(local.results("runs", run, "train.json").read_text())
+    assert told["last_epoch"]["loss"] == pytest.approx(one["last_epoch"]["loss"], rel=2e-3)
 
 
 def test_nothing_is_left_to_do(through_slurm):

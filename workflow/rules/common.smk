@@ -162,7 +162,7 @@ JOBS_A_TRAINING = 1 + max(
 
 # Only the Snakemake that submits tries again: one inside a job would start anew in a job that is
 # about to end.
-TRAIN_RETRIES = 0 if workflow.remote_exec else JOBS_A_TRAINING + 2
+TRAIN_RETRIES = 0 if workflow.remote_exec else JOBS_A_TRAINING + 3
 
 
 def alternatives(names):

@@ -10,8 +10,7 @@ rule plan:
     params:
         config=json.dumps(CONFIG),
     shell:
-        "printf '%s' {params.config:q} | python -m ssl_ood plan --configfile -"
-        " | tee {log}"
+        "printf '%s' {params.config:q} | python -m ssl_ood plan --configfile - | tee {log}"
 
 
 rule costs:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import sys
 import time
@@ -19,12 +18,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ssl_ood import checkpoints
 from ssl_ood.distributed import any_process, world
+from ssl_ood.slurm import job_id, requeue_if_preempted
 from ssl_ood.watch import write_progress
 
 if TYPE_CHECKING:
     from ssl_ood.trainer import Schedule, Training
 
 PROGRESS_SECONDS = 1.0
+LAST_SECONDS = 60  # a job that was queued again is ended by SLURM within these
 INTERRUPTED = 143  # exit code after SIGTERM: the job may run again and resumes
 RESULT = "after the last step"
 CLOCK, TOLD = "by the clock", "when it was told to stop"
@@ -90,6 +91,9 @@ class Attempt:
         any_process(False, self.run.centre.device)  # torchrun ends all once the first has left
         if self.leader:
             self._note(f"stopped by a signal at step {self.run.step}; it resumes there")
+            if requeue_if_preempted():
+                self._note("the job was preempted and queued again: waiting for its end")
+                time.sleep(LAST_SECONDS)
         raise SystemExit(INTERRUPTED)
 
     def say_epoch(self) -> None:
@@ -133,7 +137,7 @@ class Attempt:
             how = f"starts at epoch {epoch:.2f} (step {run.step}), saved {state['why']}"
         if again:
             how += f"; the attempt before came to step {reached}, so {again} steps are repeated"
-        if job := os.environ.get("SLURM_JOB_ID"):
+        if job := job_id():
             how += f"; SLURM job {job}"
         self._note(f"{run.config['run']}: {schedule.steps} steps, {how}")
 

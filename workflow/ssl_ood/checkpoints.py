@@ -24,6 +24,7 @@ import torch
 
 from ssl_ood.errors import UserError
 from ssl_ood.files import atomic_path, sha256_of, write_json
+from ssl_ood.slurm import job_id
 
 KEEP = 2
 
@@ -64,7 +65,7 @@ def load(folder: Path, config: dict, device: torch.device) -> dict[str, Any] | N
         problem = _problem(path, config)
         if problem is None:
             return torch.load(path, map_location=device, weights_only=True)
-        print(f"checkpoint {path.name} is not used: {problem}", file=sys.stderr, flush=True)
+        _say(f"checkpoint {path.name} is not used: {problem}")
     return None
 
 
@@ -137,12 +138,17 @@ def _take(lock: int, path: Path, wait_minutes: float) -> None:
             )
         if not told:
             holder = path.read_text(encoding="utf-8")
-            print(f"waiting for the {holder}, which trains this run", file=sys.stderr, flush=True)
+            _say(f"waiting for the {holder}, which trains this run")
             told = True
         time.sleep(1)
 
 
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the log's disk may be full
+        print(text, file=sys.stderr, flush=True)
+
+
 def _who() -> str:
-    job = os.environ.get("SLURM_JOB_ID")
+    job = job_id()
     here = f"process {os.getpid()} on {socket.gethostname()}"
     return f"{here}, SLURM job {job}" if job else here

@@ -1,0 +1,44 @@
+"""What a training has to do with the SLURM job that it may run in."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+
+ANSWER_SECONDS = 20
+
+
+def job_id() -> str | None:
+    """The SLURM job that this process runs in, or None."""
+    return os.environ.get("SLURM_JOB_ID")
+
+
+def requeue_if_preempted() -> bool:
+    """Queues this job again if SLURM is preempting it and would do so itself; whether it did.
+
+    A job that leaves within the grace time counts as failed, and failures are numbered: Snakemake
+    tries again only so often, while a job may be preempted any number of times. One that is
+    cancelled or runs into its time limit is left to Snakemake.
+    """
+    job = job_id()
+    if not job or not shutil.which("scontrol"):
+        return False
+    told = _scontrol("show", "job", job)
+    if not re.search(r"\bPreemptTime=\d", told) or not re.search(r"\bRequeue=1\b", told):
+        return False
+    return _scontrol("requeue", job, failed="failed") != "failed"
+
+
+def _scontrol(*arguments: str, failed: str = "") -> str:
+    try:
+        return subprocess.run(
+            ["scontrol", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_SECONDS,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return failed
