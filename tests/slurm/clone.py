@@ -50,7 +50,8 @@ class Clone:
         """Runs a Snakemake to its end; fails with its log."""
         process = self.start(targets, *arguments, study=study)
         try:
-            assert process.wait(PATIENCE) == 0, self.log
+            code = process.wait(PATIENCE)
+            assert code == 0, f"{self.log}\nSnakemake ended with {code}"
         finally:
             end(process)
 

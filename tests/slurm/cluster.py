@@ -169,8 +169,11 @@ class Cluster:
         if _alive(_pid(self.folder / "slurmctld.pid")):
             subprocess.run(["scancel", "--full", "--user=root"], capture_output=True)
             _wait(lambda: not self._out("squeue", "-h", "-t", "R,CG"), 20)
-        for name in DAEMONS:
-            _end(_pid(self.folder / f"{name}.pid"))
+        for pid in [_pid(self.folder / f"{name}.pid") for name in DAEMONS]:
+            _end(pid)
+        # Without control groups, SLURM loses sight of a killed job's grandchildren.
+        for pid in _started_under(self.folder / "slurm.conf"):
+            _end(pid)
         for name in LINKS:
             link = CONFIG_FOLDER / name
             if link.is_symlink() and link.readlink().parent == self.folder:
@@ -308,6 +311,16 @@ def _alive(pid: int) -> bool:
         return pid > 0 and os.kill(pid, 0) is None
     except ProcessLookupError:
         return False
+
+
+def _started_under(conf: Path) -> list[int]:
+    """Processes that jobs of this cluster have left."""
+    mark, found = b"SLURM_CONF=" + bytes(conf) + b"\0", []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in path.read_bytes() and b"SLURM_JOB_ID=" in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
 
 
 def _end(pid: int) -> None:

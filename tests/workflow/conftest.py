@@ -57,7 +57,7 @@ def load():
 def snakemake():
     """A function: runs Snakemake in the repository; returns the finished process."""
 
-    def run(*arguments, timeout=600):
+    def run(*arguments, timeout=1800):
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "snakemake", *map(str, arguments), "--nocolor"]
         return subprocess.run(

@@ -20,8 +20,9 @@ rule table:
         spec=f"{R}/specs/{{table}}.json",
         metrics=lambda wildcards: metrics_of(wildcards.table),
     output:
-        csv=report(
-            f"{R}/tables/{{table}}.csv",
+        csv=f"{R}/tables/{{table}}.csv",
+        page=report(
+            f"{R}/tables/{{table}}.html",
             category="Tables",
             labels={"table": "{table}"},
             caption="../report/table.rst",

@@ -1,4 +1,4 @@
-"""A table as csv (tidy, full precision), markdown and LaTeX (booktabs)."""
+"""A table as csv (tidy, full precision), markdown and LaTeX (booktabs); HTML is in table_html."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ssl_ood.files import write_text
 from ssl_ood.measurements import Summary
+from ssl_ood.table_html import to_html
 
 MISSING = "—"
 MINUS = "−"
@@ -59,11 +60,12 @@ class Table:
 
 
 def write_table(table: Table, prefix: Path) -> None:
-    """Writes prefix.csv, prefix.md and prefix.tex, each whole or not at all."""
+    """Writes prefix.csv, .md, .tex and .html, each whole or not at all."""
     for suffix, text in (
         ("csv", to_csv(table.records)),
         ("md", to_markdown(table)),
         ("tex", to_latex(table)),
+        ("html", to_html(table)),
     ):
         write_text(prefix.with_name(f"{prefix.name}.{suffix}"), text)
 
