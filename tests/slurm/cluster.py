@@ -173,7 +173,8 @@ class Cluster:
             _end(pid)
         # Without control groups, SLURM loses sight of a killed job's grandchildren.
         for pid in _started_under(self.folder / "slurm.conf"):
-            _end(pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for name in LINKS:
             link = CONFIG_FOLDER / name
             if link.is_symlink() and link.readlink().parent == self.folder:

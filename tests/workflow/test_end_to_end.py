@@ -63,7 +63,7 @@ def runs_of(study):
 
 
 def test_every_table_and_figure_is_there_in_every_format(study, thesis):
-    for section, suffixes in (("tables", "csv md tex"), ("figures", "pdf png csv")):
+    for section, suffixes in (("tables", "csv md tex html"), ("figures", "pdf png csv")):
         expected = {f"{name}.{suffix}" for name in thesis[section] for suffix in suffixes.split()}
         assert {path.name for path in (study.results / section).iterdir()} == expected
         assert all((study.results / section / name).stat().st_size > 50 for name in expected)
