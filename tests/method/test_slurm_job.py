@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from ssl_ood.slurm import requeue_if_preempted
 
 PREEMPTED = "JobId=7 Requeue=1 Restarts=0 PreemptEligibleTime=2026-01-01T00:00:00 PreemptTime=2026"
