@@ -26,7 +26,7 @@ def extracted(tiny, data, pack, tmp_path):
     config = tiny(training={"epochs": 0}, negatives=[])
     train(config, data, tmp_path / "run", tmp_path / "checkpoints", device=CPU)
 
-    def run(ood=("noise/test",), weights: Path = tmp_path / "run" / "teacher.safetensors"):
+    def run(ood=("noise/test",), weights: Path = tmp_path / "run" / "model.safetensors"):
         seen = []
 
         def spy(teacher, images, device):
@@ -40,7 +40,7 @@ def extracted(tiny, data, pack, tmp_path):
         return seen
 
     run.config, run.folder = config, tmp_path / "features"
-    run.weights = tmp_path / "run" / "teacher.safetensors"
+    run.weights = tmp_path / "run" / "model.safetensors"
     return run
 
 
@@ -126,7 +126,7 @@ def test_other_weights_extract_everything_again(extracted, data, tmp_path):
     before = np.load(extracted.folder / "noise-test.npy")
     config = extracted.config | {"seed": 1}
     train(config, data, tmp_path / "other", tmp_path / "other checkpoints", device=CPU)
-    assert extracted(weights=tmp_path / "other" / "teacher.safetensors") == [24, 10, 7]
+    assert extracted(weights=tmp_path / "other" / "model.safetensors") == [24, 10, 7]
     assert not np.allclose(np.load(extracted.folder / "noise-test.npy"), before)
 
 

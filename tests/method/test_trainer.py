@@ -29,7 +29,7 @@ def trained(data, tmp_path):
         folder = tmp_path / f"run{next(folders)}"
         train(config, data, folder, folder / "checkpoints", device=CPU, **options)
         lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-        return load_file(folder / "teacher.safetensors"), lines, folder
+        return load_file(folder / "model.safetensors"), lines, folder
 
     return run
 
@@ -235,7 +235,7 @@ def test_views_are_drawn_anew_for_every_step_kind_and_seed(tiny):
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny, trained):
     first, log, folder = trained(tiny())
     again, log_again, folder_again = trained(tiny())
-    weights = [(f / "teacher.safetensors").read_bytes() for f in (folder, folder_again)]
+    weights = [(f / "model.safetensors").read_bytes() for f in (folder, folder_again)]
     assert weights[0] == weights[1]
     assert [line["loss"] for line in log] == [line["loss"] for line in log_again]
     other, _, _ = trained(tiny(seed=1))
@@ -329,7 +329,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_a_good_checkpoint(tiny, data,
     assert kept["step"] >= 1
     for state in (kept["student"], kept["teacher"]):
         assert all(value.isfinite().all() for value in state.values())
-    assert not (tmp_path / "run" / "teacher.safetensors").exists()
+    assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
 def test_a_weight_that_is_not_finite_is_never_kept(tiny, data, tmp_path, monkeypatch):
@@ -343,7 +343,7 @@ def test_a_weight_that_is_not_finite_is_never_kept(tiny, data, tmp_path, monkeyp
     monkeypatch.setattr(trainer, "train_step", overflow)
     with pytest.raises(UserError, match="the loss is not finite in epoch 3"):
         train(tiny(), data, tmp_path / "run", tmp_path / "checkpoints", device=CPU)
-    assert not (tmp_path / "run" / "teacher.safetensors").exists()
+    assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
 def test_outputs_that_stay_uniform_stop_the_run(tiny, data, tmp_path):

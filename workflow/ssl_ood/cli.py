@@ -87,7 +87,7 @@ def _train(options: argparse.Namespace) -> None:
 def _add_features(stages) -> None:
     parser = stages.add_parser("features", help="extract the features of a trained run")
     parser.add_argument("--config", type=Path, required=True, help="run config (json)")
-    parser.add_argument("--weights", type=Path, required=True, help="teacher.safetensors")
+    parser.add_argument("--weights", type=Path, required=True, help="model.safetensors")
     parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
     parser.add_argument("--ood", nargs="*", default=[], metavar="DATASET/SPLIT")
     parser.add_argument("--output", type=Path, required=True, help="index.json to write")

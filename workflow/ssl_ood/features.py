@@ -1,7 +1,7 @@
 """Features of a trained run: the teacher's class token for the train, test and OOD sets.
 
     ssl_ood features --config results/runs/RUN/config.json \\
-        --weights results/runs/RUN/teacher.safetensors --data results/data \\
+        --weights results/runs/RUN/model.safetensors --data results/data \\
         --ood svhn/test lsun/test --output results/features/RUN/index.json
 
 One job a run, one file a set. A set whose weights and images are those of the last time is not

@@ -15,12 +15,12 @@ from ssl_ood.files import atomic_path, sha256_of, write_json, write_text
 
 
 def save_run(run, schedule, sources: dict[str, dict], output: Path, device: torch.device) -> None:
-    """Writes teacher.safetensors, log.jsonl and, last, train.json to `output`."""
+    """Writes model.safetensors, log.jsonl and, last, train.json to `output`."""
     from safetensors.torch import save_file
 
     weights = {name: value.contiguous().cpu() for name, value in run.teacher.state_dict().items()}
     weights["centre"] = run.centre.cpu()
-    path = output / "teacher.safetensors"
+    path = output / "model.safetensors"
     with atomic_path(path) as partial:
         save_file(weights, partial, metadata={"config": json.dumps(run.config)})
     write_text(output / "log.jsonl", "".join(json.dumps(line) + "\n" for line in run.history))
