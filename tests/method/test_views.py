@@ -47,6 +47,7 @@ def plain_parameters(count, size, **fields):
         "factor": np.tile([1.0, 1.0, 1.0, 0.0], (count, 1)),
         "order": np.tile(np.arange(4), (count, 1)),
         "sigma": np.ones(count),
+        "warp": np.tile([0.0, 0.0, 0.0, 1.0], (count, 1)),
     }
     return ViewParameters(**(values | fields))
 
