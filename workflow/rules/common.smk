@@ -1,6 +1,7 @@
 # What the other files share: the experiments of the config, paths, and all functions.
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -26,8 +27,9 @@ def read_experiments():
     try:
         settings = experiments.without_nulls(experiments.typed(config))
         config_check.check_shape(settings)
-        datasets = catalogue.load_catalogue(Path(workflow.basedir) / settings["catalogue"])
-        config_check.check_config(settings, datasets)
+        path = Path(workflow.basedir) / settings["catalogue"]
+        datasets = catalogue.load_catalogue(path)
+        config_check.check_config(settings, datasets, WEIGHTS)
         return experiments.load(settings, datasets)
     except UserError as error:
         raise WorkflowError(str(error))
@@ -143,7 +145,7 @@ STOP_SECONDS = 120  # ahead of its time limit, a training is told to write a che
 
 def minutes_of_training(run):
     """What a training is expected to take on its devices, with half as much again to spare."""
-    images = EXPERIMENTS.count(run.train) * run.settings["training"]["epochs"]
+    images = EXPERIMENTS.images(run) * run.settings["training"]["epochs"]
     speed = EXECUTION["images_per_second"] * max(EXECUTION["devices"], 1)
     return 30 + 1.5 * images / speed / 60
 
@@ -166,7 +168,7 @@ TRAIN_RETRIES = 0 if workflow.remote_exec else JOBS_A_TRAINING + 3
 
 
 def alternatives(names):
-    return "|".join(sorted(names))
+    return "|".join(re.escape(name) for name in sorted(names))
 
 
 wildcard_constraints:

@@ -75,7 +75,7 @@ def speeds(experiments: Experiments) -> dict[tuple[str, str], float]:
 
 def device_hours(experiments: Experiments, run: Run, measured: dict) -> float:
     """Hours of one device that the training takes."""
-    images = experiments.count(run.train) * run.settings["training"]["epochs"]
+    images = experiments.images(run) * run.settings["training"]["epochs"]
     assumed = experiments.config["execution"]["images_per_second"]
     return images / measured.get((run.study, run.in_distribution), assumed) / 3600
 

@@ -188,9 +188,9 @@ def train(
 ) -> None:
     """Trains the run of `config` on the packed sets below `data`; writes the model to `output`.
 
-    initial: safetensors file with the weights that the backbone starts from, if any. Raises UserError where the data do not fit, the training fails to learn, or another process
-    still trains this run after `wait_minutes`; leaves with code 143 after SIGTERM, a checkpoint
-    written.
+    initial: safetensors file with the weights that the backbone starts from, if any. Raises
+    UserError where the data do not fit, the training fails to learn, or another process still
+    trains this run after `wait_minutes`; leaves with code 143 after SIGTERM, a checkpoint written.
     """
     # The lock comes first: joining is where the other processes wait until the leader has it.
     leader = world()[0] == 0
