@@ -7,6 +7,7 @@ module is all that the Snakefile needs of the datasets, so it imports nothing he
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -59,7 +60,8 @@ class Dataset:
     """A catalogue entry. `store` names the folder of its archives: the parent's for a derived set.
 
     `photographs` marks OOD sets cut from natural photographs, which is what the demo's auxiliary
-    images are cut from too: they are left out of the honest average over OOD sets.
+    images are cut from too: they are left out of the honest average over OOD sets. `group` is a
+    regular expression whose first bracket is the patient in an image's name.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Dataset:
     classes: tuple[str, ...] | None = None
     train_split: str | None = None
     test_split: str | None = None
+    group: str | None = None
     photographs: bool = False
     notes: tuple[str, ...] = ()
     derive: Mapping[str, Any] | None = None
@@ -101,9 +104,24 @@ class Dataset:
             )
         return self.splits[name]
 
-    def read_for(self, splits: Iterable[str]) -> Dataset:
-        """The dataset with the optional archives that these splits are read from made necessary."""
-        named = {str(v) for split in splits for v in self.split(split).options.values()}
+    def group_of(self, name: str) -> str | None:
+        """The patient that the image of that name shows; None where names do not say."""
+        if self.group is None:
+            return None
+        found = re.search(self.group, name)
+        if found is None:
+            raise UserError(
+                f"The catalogue's `group` of {self.name} ({self.group}) finds no patient in the "
+                f"name {name}: correct it."
+            )
+        return found[1]
+
+    def read_for(self, splits: Iterable[Split]) -> Dataset:
+        """The dataset with the optional archives that these splits are read from made necessary.
+
+        The splits are its own or those of sets derived from it.
+        """
+        named = {str(v) for split in splits for v in split.options.values()}
         archives = (replace(a, optional=a.optional and a.file not in named) for a in self.archives)
         return replace(self, archives=tuple(archives))
 
@@ -182,7 +200,10 @@ def check_schema(data: Any, path: Path) -> None:
 def _derived(
     name: str, entry: Mapping[str, Any], catalogue: Mapping[str, Dataset], path: Path
 ) -> Dataset:
-    """A subset of another dataset: its archives and reader, its own selection of images."""
+    """A subset of another dataset: its archives and reader, its own selection of images.
+
+    The splits are the parent's under other names (`splits`), or seeded parts of them (`limit`).
+    """
     derive = entry["derive"]
     if derive["from"] not in catalogue:
         raise UserError(
@@ -190,13 +211,18 @@ def _derived(
             "entry of its own (a derived set cannot be derived from another)."
         )
     parent = catalogue[derive["from"]]
-    splits = {}
-    for split_name, limit in derive["limit"].items():
-        source = parent.split(split_name)
-        select = {"seed": derive.get("seed", 0), "stop": limit}
-        if "classes" in derive:
-            select["classes"] = derive["classes"]
-        splits[split_name] = Split(limit, True, {**source.options, "select": select})
+    if "splits" in derive:
+        splits = {own: parent.split(source) for own, source in derive["splits"].items()}
+        test_split = "test"
+    else:
+        splits = {}
+        for split_name, limit in derive["limit"].items():
+            select = {"seed": derive.get("seed", 0), "stop": limit}
+            if "classes" in derive:
+                select["classes"] = derive["classes"]
+            options = {**parent.split(split_name).options, "select": select}
+            splits[split_name] = Split(limit, True, options)
+        test_split = parent.test_split
     options = {**parent.options, **({"mode": derive["mode"]} if "mode" in derive else {})}
     own = {k: v for k, v in entry.items() if k not in ("derive", "notes")}
     return replace(
@@ -206,7 +232,7 @@ def _derived(
         options=options,
         derive=dict(derive),
         train_split="train" if "train" in splits else None,
-        test_split=parent.test_split if parent.test_split in splits else None,
+        test_split=test_split if test_split in splits else None,
         notes=(*entry.get("notes", ()), *parent.notes),
         **own,
     )
