@@ -155,6 +155,7 @@ def test_a_faulty_catalogue_is_said_where(tmp_path, text, message):
 def test_the_snakefile_pays_little_for_it():
     code = (
         "import yaml, time; start = time.perf_counter(); import ssl_ood.datasets.catalogue,"
+        " ssl_ood.datasets.weights,"
         " ssl_ood.datasets.places, sys; took = time.perf_counter() - start;"
         "heavy = {'numpy', 'torch', 'PIL', 'scipy', 'jsonschema', 'requests'} & set(sys.modules);"
         "assert not heavy, heavy; print(took)"

@@ -15,6 +15,7 @@ from typing import Any
 
 from ssl_ood.errors import UserError
 
+DIGITS = {"md5": 32, "sha256": 64}
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "datasets.schema.yaml"
 
 
@@ -22,6 +23,7 @@ SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "datasets.schema.yaml
 class Archive:
     """One file (or, with `folder`, one folder) that a dataset is read from.
 
+    A checksum may be a prefix, where no more of it is published: it is compared as far as it goes.
     `also` are further accepted checksums, `{"sha256": ..., "why": ...}`, of the same content in
     another wrapping. Without any checksum the archive is unverified: its SHA-256 is recorded.
     """
@@ -38,8 +40,17 @@ class Archive:
 
     @property
     def verified(self) -> bool:
-        """Whether there is a checksum to compare with."""
+        """Whether there is a checksum to compare with, whole or a prefix."""
         return self.md5 is not None or self.sha256 is not None
+
+    @property
+    def only_prefix(self) -> str | None:
+        """What is compared, such as "the first 8 digits of md5", where no checksum is whole."""
+        known = {"sha256": self.sha256, "md5": self.md5}
+        known = {kind: value for kind, value in known.items() if value is not None}
+        if not known or any(len(value) == DIGITS[kind] for kind, value in known.items()):
+            return None
+        return " and ".join(f"the first {len(v)} digits of {kind}" for kind, v in known.items())
 
 
 @dataclass(frozen=True)
@@ -127,7 +138,7 @@ class Dataset:
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON-able data, equal for equal entries: a rule's parameter."""
-        return _plain(asdict(self))
+        return plain(self)
 
 
 def load_catalogue(path: str | Path, validate: bool = True) -> dict[str, Dataset]:
@@ -135,6 +146,16 @@ def load_catalogue(path: str | Path, validate: bool = True) -> dict[str, Dataset
 
     `validate=False` skips the JSON schema (40 ms) where the file was checked before.
     """
+    data = read_catalogue(path, validate)
+    catalogue = {n: from_dict(n, e) for n, e in data["datasets"].items() if "derive" not in e}
+    for name, entry in data["datasets"].items():
+        if "derive" in entry:
+            catalogue[name] = _derived(name, entry, catalogue, Path(path))
+    return {name: catalogue[name] for name in data["datasets"]}
+
+
+def read_catalogue(path: str | Path, validate: bool = True) -> dict[str, Any]:
+    """The content of the file, `{datasets, weights}`. Raises UserError for a faulty file."""
     import yaml
 
     path = Path(path)
@@ -149,11 +170,13 @@ def load_catalogue(path: str | Path, validate: bool = True) -> dict[str, Dataset
         raise UserError(f"The dataset catalogue {path} is not valid YAML: {error}.") from None
     if validate:
         check_schema(data, path)
-    catalogue = {n: from_dict(n, e) for n, e in data["datasets"].items() if "derive" not in e}
-    for name, entry in data["datasets"].items():
-        if "derive" in entry:
-            catalogue[name] = _derived(name, entry, catalogue, path)
-    return {name: catalogue[name] for name in data["datasets"]}
+        both = data["datasets"].keys() & data.get("weights", {}).keys()
+        if both:
+            raise UserError(
+                f"The dataset catalogue {path} has the name {min(both)} twice, as a dataset and as "
+                "weights: rename one."
+            )
+    return data
 
 
 def get(catalogue: Mapping[str, Dataset], name: str) -> Dataset:
@@ -169,10 +192,7 @@ def from_dict(name: str, entry: Mapping[str, Any]) -> Dataset:
     """A Dataset from a catalogue entry, or back from `Dataset.to_dict`."""
     data = {k: v for k, v in entry.items() if k != "name"}
     data.setdefault("store", name)
-    data["archives"] = tuple(
-        Archive(**{**a, "also": tuple(a.get("also", ())), "urls": tuple(a.get("urls", ()))})
-        for a in data.get("archives", ())
-    )
+    data["archives"] = archives_of(entry)
     data["splits"] = {s: Split(**(o or {})) for s, o in data["splits"].items()}
     data["notes"] = tuple(data.get("notes", ()))
     if data.get("classes") is not None:
@@ -181,6 +201,14 @@ def from_dict(name: str, entry: Mapping[str, Any]) -> Dataset:
         default = role.removesuffix("_split")
         data.setdefault(role, default if default in data["splits"] else None)
     return Dataset(name=name, **data)
+
+
+def archives_of(entry: Mapping[str, Any]) -> tuple[Archive, ...]:
+    """The archives of a catalogue entry."""
+    return tuple(
+        Archive(**{**a, "also": tuple(a.get("also", ())), "urls": tuple(a.get("urls", ()))})
+        for a in entry.get("archives", ())
+    )
 
 
 def check_schema(data: Any, path: Path) -> None:
@@ -236,6 +264,11 @@ def _derived(
         notes=(*entry.get("notes", ()), *parent.notes),
         **own,
     )
+
+
+def plain(entry: Any) -> dict[str, Any]:
+    """A catalogue entry (a dataclass) as JSON-able data."""
+    return _plain(asdict(entry))
 
 
 def _plain(value: Any) -> Any:
