@@ -1,4 +1,4 @@
-"""Command line of the datasets: `fetch`, `pack`, `weights` and `datasets`."""
+"""Command line of the datasets: `fetch`, `pack`, `splits`, `weights` and `datasets`."""
 
 from __future__ import annotations
 
@@ -49,6 +49,17 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
         "--wait", action="store_true", help="wait if another process packs the same set"
     )
     pack.set_defaults(run=run_pack)
+
+    splits = subparsers.add_parser(
+        "splits", help="list the names of a training and a test set; fail if they share any"
+    )
+    splits.add_argument("--catalogue", type=Path, default=CATALOGUE)
+    splits.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
+    splits.add_argument("--train", required=True, metavar="DATASET/SPLIT")
+    splits.add_argument("--test", required=True, metavar="DATASET/SPLIT")
+    splits.add_argument("--size", type=int, required=True, help="side of the images in pixels")
+    splits.add_argument("--output", type=Path, required=True, help="the lists to write (json)")
+    splits.set_defaults(run=run_splits)
 
     weights = subparsers.add_parser(
         "weights", help="convert the backbone of a published checkpoint to safetensors"
@@ -142,6 +153,18 @@ def run_pack(args: argparse.Namespace) -> None:
     )
     corrupt = f", {len(meta['corrupt'])} corrupt left out" if meta["corrupt"] else ""
     print(f"{args.output}: {meta['count']:,} images of {meta['size']} pixels{corrupt}")
+
+
+def run_splits(args: argparse.Namespace) -> None:
+    """`ssl_ood splits --data results/data --train A/train --test A/test --size 512 --output F`"""
+    from ssl_ood.datasets.catalogue import load_catalogue
+    from ssl_ood.datasets.splits import write_split
+
+    catalogue = load_catalogue(args.catalogue)
+    sides = write_split(catalogue, args.data, args.train, args.test, args.size, args.output)
+    for side in sides.values():
+        patients = "" if side["patients"] is None else f" of {side['patients']:,} patients"
+        print(f"{side['set']}: {side['images']:,} images{patients}, listed in {args.output}")
 
 
 def run_weights(args: argparse.Namespace) -> None:
