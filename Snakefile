@@ -42,6 +42,7 @@ rule all_figures:
 
 
 include: "workflow/rules/data.smk"
+include: "workflow/rules/weights.smk"
 include: "workflow/rules/negatives.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/features.smk"

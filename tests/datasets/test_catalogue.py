@@ -83,12 +83,17 @@ def test_a_derived_set_has_the_archives_of_its_parent_and_its_own_selection(cata
 
 def test_an_optional_archive_is_necessary_for_its_split(catalogue):
     def needed(name, *splits):
-        return [a.file for a in catalogue[name].read_for(splits).archives if not a.optional]
+        dataset = catalogue[name]
+        dataset = dataset.read_for(dataset.splits[split] for split in splits)
+        return [a.file for a in dataset.archives if not a.optional]
 
     assert needed("svhn", "test") == ["test_32x32.mat"]
     assert needed("svhn", "train", "test") == ["test_32x32.mat", "train_32x32.mat"]
     assert needed("imagenet", "val") == ["ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"]
-    assert catalogue["imagenet"].read_for(["train"]) == catalogue["imagenet"]
+    assert (
+        catalogue["imagenet"].read_for([catalogue["imagenet"].splits["train"]])
+        == (catalogue["imagenet"])
+    )
 
 
 def test_no_photograph_has_two_roles_in_the_demo(catalogue):
@@ -150,6 +155,7 @@ def test_a_faulty_catalogue_is_said_where(tmp_path, text, message):
 def test_the_snakefile_pays_little_for_it():
     code = (
         "import yaml, time; start = time.perf_counter(); import ssl_ood.datasets.catalogue,"
+        " ssl_ood.datasets.weights,"
         " ssl_ood.datasets.places, sys; took = time.perf_counter() - start;"
         "heavy = {'numpy', 'torch', 'PIL', 'scipy', 'jsonschema', 'requests'} & set(sys.modules);"
         "assert not heavy, heavy; print(took)"

@@ -244,3 +244,49 @@ def idx(folder: Path, prefix: str, images: np.ndarray, labels: np.ndarray) -> No
         head = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
         path = folder / f"{prefix}-{kind}-ubyte.gz"
         path.write_bytes(gzip.compress(head + array.astype(np.uint8).tobytes()))
+
+
+# ---- pre-trained weights -------------------------------------------------------------------------
+
+
+def torchvision_weights(
+    path: Path, state: Mapping[str, object] | None = None, legacy: bool = False
+) -> Path:
+    """A classifier's tensors by name; by default those of a ResNet-18 with random weights."""
+    import torch
+
+    torch.save(dict(state or resnet18()), path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def moco_weights(
+    path: Path, state: Mapping[str, object] | None = None, legacy: bool = True
+) -> Path:
+    """A checkpoint of MoCo's authors: `state` is of the query encoder, its head `fc` aside."""
+    import torch
+
+    state = dict(state or resnet18())
+    backbone = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    width = state["fc.weight"].shape[1]
+    head = {"fc.0.weight": (width, width), "fc.0.bias": (width,), "fc.2.weight": (128, width)}
+    query = backbone | {key: torch.randn(shape) for key, shape in head.items()}
+    tensors = {f"module.encoder_q.{key}": value for key, value in query.items()}
+    tensors |= {f"module.encoder_k.{key}": value * 0 for key, value in query.items()}
+    tensors |= {"module.queue": torch.randn(128, 64), "module.queue_ptr": torch.zeros(1).long()}
+    optimizer = torch.optim.SGD([torch.nn.Parameter(query["fc.0.bias"])], 0.03, momentum=0.9)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(width)
+    optimizer.step()
+    content = {"epoch": 800, "arch": "resnet50", "state_dict": tensors}
+    content["optimizer"] = optimizer.state_dict()
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def resnet18() -> dict[str, object]:
+    """The tensors of torchvision's ResNet-18, random but the same in every call."""
+    import torch
+    import torchvision
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torchvision.models.resnet18().state_dict()

@@ -56,7 +56,8 @@ def splits_of(store):
     """The splits that are needed of a dataset and of those derived from it."""
     sets = {*EXPERIMENTS.packed_sets().values()}
     sets |= {s for target in EXPERIMENTS.targets.values() for s in target.in_distribution}
-    return {s.split for s in sets if EXPERIMENTS.datasets[s.dataset].store == store}
+    datasets = EXPERIMENTS.datasets
+    return [datasets[s.dataset].split(s.split) for s in sets if datasets[s.dataset].store == store]
 
 
 def needs_optional(store):

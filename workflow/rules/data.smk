@@ -54,6 +54,33 @@ rule pack_dataset:
         " --max-corrupt-share {params.corrupt} 2> {log}"
 
 
+# Fails, before a training that needs it, where an image or a patient is on both sides. Both sets
+# must come out of the same archives.
+rule write_split:
+    input:
+        train=f"{DATA}/{{dataset}}/{{split}}-{{size}}px/meta.json",
+        test=f"{DATA}/{{test_dataset}}/{{test_split}}-{{size}}px/meta.json",
+    output:
+        f"{R}/splits/{{dataset}}-{{split}}/{{test_dataset}}-{{test_split}}-{{size}}px.json",
+    log:
+        f"{R}/logs/write_split/{{dataset}}-{{split}}-{{test_dataset}}-{{test_split}}-{{size}}px.log",
+    wildcard_constraints:
+        test_dataset=alternatives(EXPERIMENTS.datasets),
+        test_split="[a-z0-9_]+",
+    localrule: True
+    conda:
+        "../../envs/ssl_ood.yaml"
+    params:
+        version=VERSIONS["splits"],
+        data=DATA,
+        # How a name tells the patient.
+        group=lambda wildcards: EXPERIMENTS.datasets[wildcards.dataset].group,
+    shell:
+        "python -m ssl_ood splits --data {params.data:q} --size {wildcards.size}"
+        " --train {wildcards.dataset}/{wildcards.split}"
+        " --test {wildcards.test_dataset}/{wildcards.test_split} --output {output} 2> {log}"
+
+
 rule datasets:
     input:
         [

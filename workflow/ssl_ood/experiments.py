@@ -28,7 +28,7 @@ RANDOM = "random"  # training.initial; else weights/NAME or run/STUDY/VARIANT
 # parameters of the rules, so that what an edited stage made is made again (an edit alone is not
 # seen by Snakemake).
 VERSIONS = {"pack": 1, "negatives": 1, "train": 1, "features": 1, "score": 1, "metrics": 1}
-VERSIONS |= {"table": 1, "figure": 1}
+VERSIONS |= {"table": 1, "figure": 1, "weights": 1, "splits": 1}
 LITERAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false|null")
 BASE, UNTRAINED, NO_NEGATIVES = "base", "untrained", "none"
 

@@ -7,6 +7,7 @@ module is all that the Snakefile needs of the datasets, so it imports nothing he
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from ssl_ood.errors import UserError
 
+DIGITS = {"md5": 32, "sha256": 64}
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "datasets.schema.yaml"
 
 
@@ -21,6 +23,7 @@ SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "datasets.schema.yaml
 class Archive:
     """One file (or, with `folder`, one folder) that a dataset is read from.
 
+    A checksum may be a prefix, where no more of it is published: it is compared as far as it goes.
     `also` are further accepted checksums, `{"sha256": ..., "why": ...}`, of the same content in
     another wrapping. Without any checksum the archive is unverified: its SHA-256 is recorded.
     """
@@ -37,8 +40,17 @@ class Archive:
 
     @property
     def verified(self) -> bool:
-        """Whether there is a checksum to compare with."""
+        """Whether there is a checksum to compare with, whole or a prefix."""
         return self.md5 is not None or self.sha256 is not None
+
+    @property
+    def only_prefix(self) -> str | None:
+        """What is compared, such as "the first 8 digits of md5", where no checksum is whole."""
+        known = {"sha256": self.sha256, "md5": self.md5}
+        known = {kind: value for kind, value in known.items() if value is not None}
+        if not known or any(len(value) == DIGITS[kind] for kind, value in known.items()):
+            return None
+        return " and ".join(f"the first {len(v)} digits of {kind}" for kind, v in known.items())
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,8 @@ class Dataset:
     """A catalogue entry. `store` names the folder of its archives: the parent's for a derived set.
 
     `photographs` marks OOD sets cut from natural photographs, which is what the demo's auxiliary
-    images are cut from too: they are left out of the honest average over OOD sets.
+    images are cut from too: they are left out of the honest average over OOD sets. `group` is a
+    regular expression whose first bracket is the patient in an image's name.
     """
 
     name: str
@@ -78,6 +91,7 @@ class Dataset:
     classes: tuple[str, ...] | None = None
     train_split: str | None = None
     test_split: str | None = None
+    group: str | None = None
     photographs: bool = False
     notes: tuple[str, ...] = ()
     derive: Mapping[str, Any] | None = None
@@ -101,15 +115,30 @@ class Dataset:
             )
         return self.splits[name]
 
-    def read_for(self, splits: Iterable[str]) -> Dataset:
-        """The dataset with the optional archives that these splits are read from made necessary."""
-        named = {str(v) for split in splits for v in self.split(split).options.values()}
+    def group_of(self, name: str) -> str | None:
+        """The patient that the image of that name shows; None where names do not say."""
+        if self.group is None:
+            return None
+        found = re.search(self.group, name)
+        if found is None:
+            raise UserError(
+                f"The catalogue's `group` of {self.name} ({self.group}) finds no patient in the "
+                f"name {name}: correct it."
+            )
+        return found[1]
+
+    def read_for(self, splits: Iterable[Split]) -> Dataset:
+        """The dataset with the optional archives that these splits are read from made necessary.
+
+        The splits are its own or those of sets derived from it.
+        """
+        named = {str(v) for split in splits for v in split.options.values()}
         archives = (replace(a, optional=a.optional and a.file not in named) for a in self.archives)
         return replace(self, archives=tuple(archives))
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON-able data, equal for equal entries: a rule's parameter."""
-        return _plain(asdict(self))
+        return plain(self)
 
 
 def load_catalogue(path: str | Path, validate: bool = True) -> dict[str, Dataset]:
@@ -117,6 +146,16 @@ def load_catalogue(path: str | Path, validate: bool = True) -> dict[str, Dataset
 
     `validate=False` skips the JSON schema (40 ms) where the file was checked before.
     """
+    data = read_catalogue(path, validate)
+    catalogue = {n: from_dict(n, e) for n, e in data["datasets"].items() if "derive" not in e}
+    for name, entry in data["datasets"].items():
+        if "derive" in entry:
+            catalogue[name] = _derived(name, entry, catalogue, Path(path))
+    return {name: catalogue[name] for name in data["datasets"]}
+
+
+def read_catalogue(path: str | Path, validate: bool = True) -> dict[str, Any]:
+    """The content of the file, `{datasets, weights}`. Raises UserError for a faulty file."""
     import yaml
 
     path = Path(path)
@@ -131,11 +170,13 @@ def load_catalogue(path: str | Path, validate: bool = True) -> dict[str, Dataset
         raise UserError(f"The dataset catalogue {path} is not valid YAML: {error}.") from None
     if validate:
         check_schema(data, path)
-    catalogue = {n: from_dict(n, e) for n, e in data["datasets"].items() if "derive" not in e}
-    for name, entry in data["datasets"].items():
-        if "derive" in entry:
-            catalogue[name] = _derived(name, entry, catalogue, path)
-    return {name: catalogue[name] for name in data["datasets"]}
+        both = data["datasets"].keys() & data.get("weights", {}).keys()
+        if both:
+            raise UserError(
+                f"The dataset catalogue {path} has the name {min(both)} twice, as a dataset and as "
+                "weights: rename one."
+            )
+    return data
 
 
 def get(catalogue: Mapping[str, Dataset], name: str) -> Dataset:
@@ -151,10 +192,7 @@ def from_dict(name: str, entry: Mapping[str, Any]) -> Dataset:
     """A Dataset from a catalogue entry, or back from `Dataset.to_dict`."""
     data = {k: v for k, v in entry.items() if k != "name"}
     data.setdefault("store", name)
-    data["archives"] = tuple(
-        Archive(**{**a, "also": tuple(a.get("also", ())), "urls": tuple(a.get("urls", ()))})
-        for a in data.get("archives", ())
-    )
+    data["archives"] = archives_of(entry)
     data["splits"] = {s: Split(**(o or {})) for s, o in data["splits"].items()}
     data["notes"] = tuple(data.get("notes", ()))
     if data.get("classes") is not None:
@@ -163,6 +201,14 @@ def from_dict(name: str, entry: Mapping[str, Any]) -> Dataset:
         default = role.removesuffix("_split")
         data.setdefault(role, default if default in data["splits"] else None)
     return Dataset(name=name, **data)
+
+
+def archives_of(entry: Mapping[str, Any]) -> tuple[Archive, ...]:
+    """The archives of a catalogue entry."""
+    return tuple(
+        Archive(**{**a, "also": tuple(a.get("also", ())), "urls": tuple(a.get("urls", ()))})
+        for a in entry.get("archives", ())
+    )
 
 
 def check_schema(data: Any, path: Path) -> None:
@@ -182,7 +228,10 @@ def check_schema(data: Any, path: Path) -> None:
 def _derived(
     name: str, entry: Mapping[str, Any], catalogue: Mapping[str, Dataset], path: Path
 ) -> Dataset:
-    """A subset of another dataset: its archives and reader, its own selection of images."""
+    """A subset of another dataset: its archives and reader, its own selection of images.
+
+    The splits are the parent's under other names (`splits`), or seeded parts of them (`limit`).
+    """
     derive = entry["derive"]
     if derive["from"] not in catalogue:
         raise UserError(
@@ -190,13 +239,18 @@ def _derived(
             "entry of its own (a derived set cannot be derived from another)."
         )
     parent = catalogue[derive["from"]]
-    splits = {}
-    for split_name, limit in derive["limit"].items():
-        source = parent.split(split_name)
-        select = {"seed": derive.get("seed", 0), "stop": limit}
-        if "classes" in derive:
-            select["classes"] = derive["classes"]
-        splits[split_name] = Split(limit, True, {**source.options, "select": select})
+    if "splits" in derive:
+        splits = {own: parent.split(source) for own, source in derive["splits"].items()}
+        test_split = "test"
+    else:
+        splits = {}
+        for split_name, limit in derive["limit"].items():
+            select = {"seed": derive.get("seed", 0), "stop": limit}
+            if "classes" in derive:
+                select["classes"] = derive["classes"]
+            options = {**parent.split(split_name).options, "select": select}
+            splits[split_name] = Split(limit, True, options)
+        test_split = parent.test_split
     options = {**parent.options, **({"mode": derive["mode"]} if "mode" in derive else {})}
     own = {k: v for k, v in entry.items() if k not in ("derive", "notes")}
     return replace(
@@ -206,10 +260,15 @@ def _derived(
         options=options,
         derive=dict(derive),
         train_split="train" if "train" in splits else None,
-        test_split=parent.test_split if parent.test_split in splits else None,
+        test_split=test_split if test_split in splits else None,
         notes=(*entry.get("notes", ()), *parent.notes),
         **own,
     )
+
+
+def plain(entry: Any) -> dict[str, Any]:
+    """A catalogue entry (a dataclass) as JSON-able data."""
+    return _plain(asdict(entry))
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Command line of the datasets: `fetch`, `pack` and `datasets`."""
+"""Command line of the datasets: `fetch`, `pack`, `splits`, `weights` and `datasets`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ CONFIG = Path("config.yaml")
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     """Adds the subcommands; each sets `run`, a function of the parsed arguments."""
     fetch = subparsers.add_parser(
-        "fetch", help="find or download the archives of a dataset, verify them, list them"
+        "fetch",
+        help="find or download the archives of a dataset or of weights, verify them, list them",
     )
-    fetch.add_argument("name", help="a dataset of the catalogue")
+    fetch.add_argument("name", help="a dataset of the catalogue, or weights")
     _add_places(fetch)
     fetch.add_argument("--manifest", type=Path, required=True, help="the list to write (json)")
     fetch.add_argument(
@@ -48,6 +49,26 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
         "--wait", action="store_true", help="wait if another process packs the same set"
     )
     pack.set_defaults(run=run_pack)
+
+    splits = subparsers.add_parser(
+        "splits", help="list the names of a training and a test set; fail if they share any"
+    )
+    splits.add_argument("--catalogue", type=Path, default=CATALOGUE)
+    splits.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
+    splits.add_argument("--train", required=True, metavar="DATASET/SPLIT")
+    splits.add_argument("--test", required=True, metavar="DATASET/SPLIT")
+    splits.add_argument("--size", type=int, required=True, help="side of the images in pixels")
+    splits.add_argument("--output", type=Path, required=True, help="the lists to write (json)")
+    splits.set_defaults(run=run_splits)
+
+    weights = subparsers.add_parser(
+        "weights", help="convert the backbone of a published checkpoint to safetensors"
+    )
+    weights.add_argument("name", help="weights of the catalogue")
+    weights.add_argument("--catalogue", type=Path, default=CATALOGUE)
+    weights.add_argument("--manifest", type=Path, required=True, help="what fetch has written")
+    weights.add_argument("--output", type=Path, required=True, help="the safetensors file to write")
+    weights.set_defaults(run=run_weights)
 
     table = subparsers.add_parser(
         "datasets", help="print what is in the catalogue, what is there and what is missing"
@@ -92,16 +113,19 @@ def run_fetch(args: argparse.Namespace) -> None:
     """`ssl_ood fetch NAME --manifest FILE`"""
     from ssl_ood.datasets.catalogue import get, load_catalogue
     from ssl_ood.datasets.fetch import fetch
+    from ssl_ood.datasets.weights import load_weights
 
     _fill_places(args)
-    dataset = get(load_catalogue(args.catalogue), args.name)
+    entries = {**load_catalogue(args.catalogue), **load_weights(args.catalogue, validate=False)}
+    dataset = get(entries, args.name)
     manifest = fetch(
         dataset, args.downloads, args.archive_dirs, args.manifest, optional=args.optional
     )
     ways: dict[str, int] = {}
     for archive in manifest["archives"]:
         verified = archive["verified"] or archive["way"].startswith("package ")
-        way = f"from {archive['way']}" + ("" if verified else ", UNVERIFIED: no checksum is known")
+        unknown = archive.get("compared", "no checksum is known")
+        way = f"from {archive['way']}" + ("" if verified else f", UNVERIFIED: {unknown}")
         ways[way] = ways.get(way, 0) + 1
     for way, number in ways.items():
         print(f"{dataset.name}: {number} archive(s) {way}; listed in {args.manifest}")
@@ -116,11 +140,7 @@ def run_pack(args: argparse.Namespace) -> None:
     if args.size < 1:
         raise UserError(f"--size is the side of the images in pixels, not {args.size}.")
     dataset = get(load_catalogue(args.catalogue), args.name)
-    if not args.manifest.is_file():
-        raise UserError(
-            f"There is no manifest {args.manifest}: run `ssl_ood fetch {args.name} --manifest "
-            f"{args.manifest}` first."
-        )
+    _need_manifest(args)
     meta = pack(
         dataset,
         args.split,
@@ -133,6 +153,40 @@ def run_pack(args: argparse.Namespace) -> None:
     )
     corrupt = f", {len(meta['corrupt'])} corrupt left out" if meta["corrupt"] else ""
     print(f"{args.output}: {meta['count']:,} images of {meta['size']} pixels{corrupt}")
+
+
+def run_splits(args: argparse.Namespace) -> None:
+    """`ssl_ood splits --data results/data --train A/train --test A/test --size 512 --output F`"""
+    from ssl_ood.datasets.catalogue import load_catalogue
+    from ssl_ood.datasets.splits import write_split
+
+    catalogue = load_catalogue(args.catalogue)
+    sides = write_split(catalogue, args.data, args.train, args.test, args.size, args.output)
+    for side in sides.values():
+        patients = "" if side["patients"] is None else f" of {side['patients']:,} patients"
+        print(f"{side['set']}: {side['images']:,} images{patients}, listed in {args.output}")
+
+
+def run_weights(args: argparse.Namespace) -> None:
+    """`ssl_ood weights NAME --manifest FILE --output FILE.safetensors`"""
+    from ssl_ood.datasets.catalogue import get
+    from ssl_ood.datasets.weights import convert, load_weights
+    from ssl_ood.files import read_json
+
+    weights = get(load_weights(args.catalogue), args.name)
+    _need_manifest(args)
+    convert(weights, read_json(args.manifest), args.output)
+    print(f"{args.output}: the {weights.backbone} of {weights.title}")
+
+
+def _need_manifest(args: argparse.Namespace) -> None:
+    from ssl_ood.errors import UserError
+
+    if not args.manifest.is_file():
+        raise UserError(
+            f"There is no manifest {args.manifest}: run `ssl_ood fetch {args.name} --manifest "
+            f"{args.manifest}` first."
+        )
 
 
 def run_datasets(args: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from ssl_ood.datasets.debian import fetch_debian_package
 from ssl_ood.datasets.download import Hashes, Unavailable, download, hash_file
 from ssl_ood.datasets.installed import installed_file
 from ssl_ood.datasets.places import candidates, missing_restricted
+from ssl_ood.datasets.weights import Weights
 from ssl_ood.errors import UserError
 from ssl_ood.files import write_json
 
@@ -26,7 +27,7 @@ MAGIC = {".gz": b"\x1f\x8b", ".zip": b"PK", ".npy": b"\x93NUMPY", ".mat": b"MATL
 
 
 def fetch(
-    dataset: Dataset,
+    dataset: Dataset | Weights,
     downloads: Path,
     archive_dirs: Sequence[Path] = (),
     manifest: Path | None = None,
@@ -40,7 +41,9 @@ def fetch(
     before, the mirrors, Debian's package. `optional` also downloads archives that only some
     splits need; those are taken along anyway where they lie already. The manifest,
     `{dataset, archives: [{file, path, bytes, md5, sha256, verified, way}]}`, is written to
-    `manifest` atomically. Raises UserError that says what was tried and which file to put where.
+    `manifest` atomically; where the catalogue knows only the beginning of a checksum, `verified`
+    is false and `compared` says so. Pre-trained weights are fetched in the same way.
+    Raises UserError that says what was tried and which file to put where.
     """
     folder = downloads / dataset.store
     entries: dict[str, dict[str, Any]] = {}
@@ -79,13 +82,13 @@ def check(archive: Archive, hashes: Hashes) -> str | None:
     for kind in ("sha256", "md5"):
         expected = getattr(archive, kind)
         found = getattr(hashes, kind)
-        if expected is not None and expected != found:
+        if expected is not None and not found.startswith(expected):  # it may be a prefix
             return f"{kind} expected {expected}, found {found} ({hashes.bytes:,} bytes)"
     return None
 
 
 def _get(
-    dataset: Dataset,
+    dataset: Dataset | Weights,
     missing: Sequence[Archive],
     folder: Path,
     archive_dirs: Sequence[Path],
@@ -140,7 +143,7 @@ def _get(
 
 
 def _find(
-    dataset: Dataset,
+    dataset: Dataset | Weights,
     archive: Archive,
     downloads: Path,
     archive_dirs: Sequence[Path],
@@ -185,13 +188,15 @@ def _verified_file(
 
 
 def _entry(archive: Archive, path: Path, hashes: Hashes, way: str) -> dict[str, Any]:
+    prefix = archive.only_prefix
     return {
         "file": archive.file,
         "path": str(path.resolve()),
         "bytes": hashes.bytes,
         "md5": hashes.md5,
         "sha256": hashes.sha256,
-        "verified": archive.verified,
+        "verified": archive.verified and prefix is None,
+        **({} if prefix is None else {"compared": f"only {prefix}"}),
         "way": way,
     }
 

@@ -250,6 +250,7 @@ def _fingerprint(dataset: Dataset, split: str, size: int, source: list[dict[str,
         "classes": dataset.classes,
         "source": [(a["file"], a["sha256"]) for a in source],
         "code_version": VERSIONS["pack"],
+        **({} if dataset.group is None else {"group": dataset.group}),
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,15 @@ NO_LABEL = -1
 
 @dataclass(frozen=True)
 class Item:
-    """An image of a dataset. data: uint8 array (H, W) or (H, W, 3), or encoded bytes of it."""
+    """An image of a dataset. data: uint8 array (H, W) or (H, W, 3), or encoded bytes of it.
+
+    group: the patient it shows, if the dataset knows. A patient is never on two sides of a split.
+    """
 
     name: str
     label: int
     data: Data | np.ndarray
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,7 @@ READERS = {
 def open_split(dataset: Dataset, split: str, manifest: Mapping[str, Any], scratch: Path) -> Source:
     """The images of a split, out of the archives that the manifest lists.
 
-    `select` in the split's options is applied here: first the classes, then the images
-    start..stop of the seeded random order of what is left, in the reader's order again.
+    `select` in the split's options is applied here (see `choose`), in the reader's order.
     """
     spec = dataset.split(split)
     if dataset.reader not in READERS:
@@ -79,7 +82,12 @@ def open_split(dataset: Dataset, split: str, manifest: Mapping[str, Any], scratc
         options["classes"] = list(dataset.classes)
 
     def read() -> Source:
-        return function(paths, options, scratch)
+        source = function(paths, options, scratch)
+        if dataset.group is None:
+            return source
+        return Source(
+            (replace(i, group=dataset.group_of(i.name)) for i in source.items), source.classes
+        )
 
     select = options.get("select")
     return read() if select is None else _selected(read, select, dataset.name, split)
@@ -105,8 +113,19 @@ class Paths(dict):
         return path
 
 
-def _selected(read: Any, select: Mapping[str, Any], dataset: str, split: str) -> Source:
-    labels = np.array([item.label for item in read().items], np.int64)
+def choose(
+    labels: np.ndarray, groups: np.ndarray, select: Mapping[str, Any], what: str = "a split"
+) -> np.ndarray:
+    """Which of the images a `select` takes: (N,) bool, for labels (N,) and groups (N,) ints >= 0.
+
+    `select` has `classes`, then `seed`, `start` and `stop`: the images start..stop of those of the
+    classes, with their groups in a seeded random order. A group that reaches over start or stop
+    goes to the part that its first image is in, so that parts of one seed share no group. With
+    `parts`, a list of such selections, their union is taken.
+    Raises UserError, naming `what`, where there are fewer than `stop` images to choose from.
+    """
+    if "parts" in select:
+        return np.any([choose(labels, groups, part, what) for part in select["parts"]], axis=0)
     chosen = np.arange(len(labels))
     if "classes" in select:
         chosen = chosen[np.isin(labels, select["classes"])]
@@ -114,13 +133,48 @@ def _selected(read: Any, select: Mapping[str, Any], dataset: str, split: str) ->
         start, stop = select.get("start", 0), select["stop"]
         if stop > len(chosen):
             raise UserError(
-                f"Split {split} of {dataset} needs {stop:,} images to choose from, its archive "
-                f"holds {len(chosen):,}: it is incomplete or not the one the catalogue means."
+                f"{what} needs {stop:,} images to choose from, its archive holds "
+                f"{len(chosen):,}: it is incomplete or not the one the catalogue means."
             )
+        _, first, own, sizes = np.unique(
+            groups[chosen], return_index=True, return_inverse=True, return_counts=True
+        )
+        appearance = np.argsort(first)  # the groups in order of their first image
         # A generator of its own kind, not the runs' streams: a subset never changes with a seed.
-        order = np.random.Generator(np.random.PCG64(select["seed"])).permutation(len(chosen))
-        chosen = np.sort(chosen[order[start:stop]])
+        order = np.random.Generator(np.random.PCG64(select["seed"])).permutation(len(first))
+        order = appearance[order]
+        begin = np.empty(len(order), np.int64)  # of each group, in the random order of the images
+        begin[order] = np.cumsum(sizes[order]) - sizes[order]
+        chosen = chosen[(begin[own] >= start) & (begin[own] < stop)]
     keep = np.zeros(len(labels), bool)
     keep[chosen] = True
+    return keep
+
+
+def _selected(read: Any, select: Mapping[str, Any], dataset: str, split: str) -> Source:
+    numbers: dict[str, int] = {}
+    labels, groups = [], []
+    for place, item in enumerate(read().items):
+        labels.append(item.label)
+        # An image whose group is not known is a group of its own.
+        key = f"image {place}" if item.group is None else f"group {item.group}"
+        groups.append(numbers.setdefault(key, len(numbers)))
+    keep = choose(
+        np.array(labels, np.int64),
+        np.array(groups, np.int64),
+        select,
+        f"Split {split} of {dataset}",
+    )
     source = read()
-    return Source((i for i, k in zip(source.items, keep, strict=True) if k), source.classes)
+    items, classes = (i for i, k in zip(source.items, keep, strict=True) if k), source.classes
+    if "merge_classes" in select:
+        merged = {c: n for n, to in enumerate(select["merge_classes"]) for c in to["classes"]}
+        lost = set(np.array(labels, np.int64)[keep]) - set(merged)
+        if lost:
+            raise UserError(
+                f"The catalogue's merge_classes of {dataset} {split} leaves out the class(es) "
+                f"{', '.join(map(str, sorted(lost)))}: name every class that the split takes."
+            )
+        items = (replace(item, label=merged[item.label]) for item in items)
+        classes = [to["name"] for to in select["merge_classes"]]
+    return Source(items, classes)

@@ -1,0 +1,47 @@
+# Published pre-trained weights: fetched as archives of datasets are, then the backbone alone.
+from ssl_ood.datasets.weights import load_weights
+
+# The catalogue was checked when the experiments were read.
+WEIGHTS = load_weights(Path(workflow.basedir) / CONFIG["catalogue"], validate=False)
+
+
+wildcard_constraints:
+    weights=alternatives(WEIGHTS),
+
+
+rule fetch_weights:
+    output:
+        f"{R}/archives/{{weights}}.json",
+    log:
+        f"{R}/logs/fetch_weights/{{weights}}.log",
+    localrule: True
+    conda:
+        "../../envs/ssl_ood.yaml"
+    params:
+        entry=lambda wildcards: json.dumps(
+            WEIGHTS[wildcards.weights].to_dict()["archives"], sort_keys=True
+        ),
+        downloads=CONFIG["downloads_dir"],
+    shell:
+        "python -m ssl_ood fetch {wildcards.weights} --downloads {params.downloads:q}"
+        " --manifest {output} 2> {log}"
+
+
+rule convert_weights:
+    input:
+        manifest=f"{R}/archives/{{weights}}.json",
+    output:
+        f"{R}/weights/{{weights}}.safetensors",
+    log:
+        f"{R}/logs/convert_weights/{{weights}}.log",
+    conda:
+        "../../envs/ssl_ood.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["pack"], attempt),
+        runtime=lambda wildcards, attempt: time_limit(30 * attempt),
+    params:
+        version=VERSIONS["weights"],
+        entry=lambda wildcards: json.dumps(WEIGHTS[wildcards.weights].to_dict(), sort_keys=True),
+    shell:
+        "python -m ssl_ood weights {wildcards.weights} --manifest {input.manifest}"
+        " --output {output} 2> {log}"
