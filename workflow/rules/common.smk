@@ -16,26 +16,22 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
 )
 
-from ssl_ood import config_check, experiments, plan
-from ssl_ood.datasets import catalogue
+from ssl_ood import experiments, plan
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.errors import UserError
+from ssl_ood.study import read_study
 
 
 def read_experiments():
     """The runs and targets of the config; a mistake in it ends here, with one sentence."""
     try:
-        settings = experiments.without_nulls(experiments.typed(config))
-        config_check.check_shape(settings)
-        path = Path(workflow.basedir) / settings["catalogue"]
-        datasets = catalogue.load_catalogue(path)
-        config_check.check_config(settings, datasets, WEIGHTS)
-        return experiments.load(settings, datasets)
+        return read_study(config, Path(workflow.basedir))
     except UserError as error:
         raise WorkflowError(str(error))
 
 
 EXPERIMENTS = read_experiments()
+WEIGHTS = EXPERIMENTS.weights
 VERSIONS = experiments.VERSIONS
 CONFIG = EXPERIMENTS.config
 EXECUTION = CONFIG["execution"]
@@ -88,6 +84,26 @@ def packed_meta(sets):
     return list(dict.fromkeys(f"{DATA}/{s.path}/meta.json" for s in sets))
 
 
+def initial_of(wildcards):
+    """The weights that a run starts from: published ones, those of another run, or none."""
+    run = run_of(wildcards)
+    if run.weights:
+        return f"{R}/weights/{run.weights}.safetensors"
+    return f"{R}/runs/{run.initial.id}/model.safetensors" if run.initial else []
+
+
+def split_lists(wildcards):
+    """The lists that prove that a run is tested on no image, and no patient, that it is trained on.
+
+    Names can only be compared within a dataset.
+    """
+    run = run_of(wildcards)
+    store = EXPERIMENTS.datasets[run.train.dataset].store
+    tested = [s for s in (run.test, *run.ood) if EXPERIMENTS.datasets[s.dataset].store == store]
+    folder = f"{R}/splits/{run.train.dataset}-{run.train.split}"
+    return [f"{folder}/{s.dataset}-{s.split}-{s.size}px.json" for s in tested]
+
+
 def file_of(target):
     """The file that stands for a table or a figure: its csv, or its png."""
     return f"{R}/{target.kind}s/{target.name}." + {"table": "csv", "figure": "png"}[target.kind]
@@ -133,6 +149,11 @@ def negative_run(wildcards):
 def metrics_of(target):
     """The metrics of every run that a table or figure is made from."""
     return [f"{R}/metrics/{run.id}.csv" for run in EXPERIMENTS.targets[target].runs]
+
+
+def scores_of(target):
+    """The scores of every image of every run that a figure is made from."""
+    return [f"{R}/scores/{run.id}.parquet" for run in EXPERIMENTS.targets[target].runs]
 
 
 def first_seed_runs(wildcards):

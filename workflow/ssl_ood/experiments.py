@@ -120,6 +120,7 @@ class Experiments:
     datasets: dict[str, Any]  # the catalogue
     runs: dict[str, Run]
     targets: dict[str, Target]
+    weights: dict[str, Any]  # the catalogue's pre-trained ones
 
     def spec(self, name: str) -> dict[str, Any]:
         """What the table or figure stage is told: plain data, the rule's only parameter."""
@@ -183,7 +184,9 @@ def needed_sets(run: Run) -> tuple[PackedSet, ...]:
     return (run.train, run.test, *run.ood, *run.sources)
 
 
-def load(config: dict[str, Any], datasets: dict[str, Any]) -> Experiments:
+def load(
+    config: dict[str, Any], datasets: dict[str, Any], weights: dict[str, Any] | None = None
+) -> Experiments:
     """Expands a checked config (see `config_check`) and the catalogue into runs and targets.
 
     Raises UserError for a run that would be trained twice under two names.
@@ -203,7 +206,7 @@ def load(config: dict[str, Any], datasets: dict[str, Any]) -> Experiments:
         ]
         targets[name] = Target(name, kind, options, tuple(unique.values()), tuple(train))
     _refuse_equal_runs(runs)
-    return Experiments(config, datasets, runs, targets)
+    return Experiments(config, datasets, runs, targets, weights or {})
 
 
 def _run_keys(entries: dict[str, Any], name: str, config: dict[str, Any]) -> Iterator[tuple]:
