@@ -120,7 +120,7 @@ def parameters(settings: dict[str, Any]) -> int:
     if head is None:
         return of_backbone + width
     widths = [width, *[head["hidden"]] * (head.get("layers", 2) - 1)]
-    widths += [head["bottleneck"]] * ("bottleneck" in head) + [head["out"]]
+    widths += [head[name] for name in ("bottleneck", "out") if name in head]
     return of_backbone + sum(a * b for a, b in pairwise(widths))
 
 
