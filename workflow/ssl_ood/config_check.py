@@ -98,9 +98,7 @@ def _check_studies(config: dict[str, Any], datasets: Collection[str]) -> None:
         for name, entry in study["in_distribution"].items():
             _known(name, datasets, "dataset", f"{place}.in_distribution")
             here = f"{place}.in_distribution.{name}"
-            _check_override(
-                entry.get("override", {}), method, study["method"], f"{here}.override"
-            )
+            _check_override(entry.get("override", {}), method, study["method"], f"{here}.override")
             for key in (AUXILIARY, OUT_DOMAIN):
                 if key in entry:
                     _known(entry[key], datasets, "dataset", f"{here}.{key}")

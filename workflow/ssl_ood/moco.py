@@ -23,7 +23,7 @@ def nt_xent(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) ->
 def contrasts(queries: Tensor, keys: Tensor, queue: Tensor) -> Tensor:
     """Cosine similarities (B, 1 + Q): of a query with its own key first, then with the queue."""
     with torch.autocast(queries.device.type, enabled=False):
-        queries, keys = queries.float(), keys.float()
+        queries, keys, queue = queries.float(), keys.float(), queue.float()
         return torch.cat([(queries * keys).sum(1, keepdim=True), queries @ queue.T], dim=1)
 
 
