@@ -1,8 +1,9 @@
 """Anomaly scores from features: larger means more anomalous, always.
 
 Features are raw (N, d) float32 tensors on one device, CPU or GPU; every score but `logit`
-normalises them itself. Similarities are streamed in blocks of test and training images, so memory does not grow
-with either. A new score is a function with the signature of those in `SCORES` and its name there.
+normalises them itself. Similarities are streamed in blocks of test and training images, so memory
+does not grow with either. A new score is a function with the signature of those in `SCORES` and its
+name there.
 """
 
 from __future__ import annotations
