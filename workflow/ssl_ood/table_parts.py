@@ -21,10 +21,14 @@ DIGITS = {"fraction": 3, "percent": 2, "nats": 2, "count": 0}  # printed; csv fi
 SCORED = ("auroc", "fpr95", "aupr", "sensitivity")  # metrics of a score, the others are of a run
 IN_DISTRIBUTION = "in_distribution"  # the source of a strategy that means the run's own dataset
 SCORE_TITLES = {
-    "mahalanobis": "Mahalanobis",
-    "cosine_max": "largest cosine",
-    "cosine_tau": "equation 6.1",
-    "logit": "classifier's output",
+    "mahalanobis": "Mahalanobis", "cosine_max": "cosine", "cosine_tau": "equation 6.1",
+    "logit": "classifier",
+}  # fmt: skip
+SCORE_NOTES = {
+    "mahalanobis": "squared distance to the training features (equations 5.2 and 7.1)",
+    "cosine_max": "minus the largest cosine similarity to a training feature (equation 7.2)",
+    "cosine_tau": "mean similarity to the training features (equation 6.1)",
+    "logit": "output of the fine-tuned network, larger for abnormal images",
 }
 
 
@@ -200,9 +204,22 @@ def score_words(results: Results) -> str:
     return f"score {results.score}" + (f", τ = {results.tau:g}" if results.tau else "")
 
 
+def score_title(score: str) -> str:
+    """A score in a word or two, for a cell."""
+    return SCORE_TITLES.get(score, score)
+
+
+def score_notes(scores: Iterable[str]) -> list[str]:
+    """What the words for the scores mean."""
+    told = {score_title(score): SCORE_NOTES[score] for score in scores if score in SCORE_NOTES}
+    texts = [f"{title}: {words}" for title, words in told.items()]
+    return [f"Scores of the AUROC: {'; '.join(texts)}."] if texts else []
+
+
 def titles_of(results: Results, kind: str, names: Iterable[str]) -> str:
-    """`CIFAR-10 and SVHN`."""
-    return " and ".join(results.title(kind, name) for name in names)
+    """`CIFAR-10, CIFAR-100 and SVHN`."""
+    *first, last = [results.title(kind, name) for name in names] or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def seeds_note(

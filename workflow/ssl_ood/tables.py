@@ -50,7 +50,9 @@ def make_table(
 
     metrics: csv files of the runs. Raises UserError for a name that is no table.
     """
+    from ssl_ood import tables_contrastive, tables_methods
     from ssl_ood.claims import claims_table
+    from ssl_ood.tables_medical import shifts_medical_table
     from ssl_ood.tables_quality import hyperparameters_table, quality_table
 
     tables: dict[str, Callable[[Results, Path], Table]] = {
@@ -59,6 +61,14 @@ def make_table(
         "table_quality": quality_table,
         "table_hyperparameters": hyperparameters_table,
         "table_claims": claims_table,
+        "table_rsna_contrastive": tables_methods.rsna_contrastive_table,
+        "table_batch_size": tables_contrastive.batch_size_table,
+        "table_augmentation": tables_contrastive.augmentation_table,
+        "table_pretraining": tables_contrastive.pretraining_table,
+        "table_label_efficiency": tables_contrastive.label_efficiency_table,
+        "table_rsna": tables_methods.rsna_table,
+        "table_medical": tables_methods.medical_table,
+        "table_shifts_medical": shifts_medical_table,
     }
     name = spec["name"]
     if name not in tables:
