@@ -90,7 +90,9 @@ def test_every_epoch_shows_each_labelled_image_once_with_its_label(labelled):
 
 def test_more_labels_than_images_are_refused(labelled, tmp_path):
     config = config_of(FINETUNE, training={"labels": 25})
-    with pytest.raises(UserError, match="training.labels 25 is more than the 24 images of shapes"):
+    with pytest.raises(
+        UserError, match=r"training\.labels 25 is more than the 24 images of shapes"
+    ):
         train(config, labelled, tmp_path / "run", tmp_path / "c", device=CPU)
 
 

@@ -131,7 +131,7 @@ def test_keys_are_normalised_in_other_company_than_queries(monkeypatch):
     for rows in (slice(0, 4), slice(4, 8)):
         method.loss(batch, rows, moment)
     assert groups["query"] == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert sorted(sum(groups["key"], [])) == list(range(8))
+    assert sorted(i for group in groups["key"] for i in group) == list(range(8))
     assert {tuple(g) for g in groups["key"]} != {tuple(g) for g in groups["query"]}
 
 

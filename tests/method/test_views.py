@@ -325,8 +325,8 @@ def test_all_positive_views_of_an_image_share_one_rotation(tiny):
         fits = [
             all(
                 torch.equal(view[i], other[i])
-                for views, others in zip(found, candidate, strict=True)
-                for view, other in zip(views, others, strict=True)
+                for kind, others in zip(found, candidate, strict=True)
+                for view, other in zip(kind, others, strict=True)
             )
             for candidate in turned
         ]
@@ -335,5 +335,6 @@ def test_all_positive_views_of_an_image_share_one_rotation(tiny):
     assert 0 not in chosen
     assert len(set(chosen)) > 1
     again = make_views(images, config, "negative", 3, rows)
-    for views, others in zip(again, make_views(images, upright, "negative", 3, rows), strict=True):
-        assert all(map(torch.equal, views, others))
+    expected = make_views(images, upright, "negative", 3, rows)
+    for found, others in zip(again, expected, strict=True):
+        assert all(map(torch.equal, found, others))

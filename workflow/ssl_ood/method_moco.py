@@ -72,8 +72,8 @@ class Moco(Method):
             raise UserError(
                 f"{name}: training.queue {training['queue']} and a batch of "
                 f"{training['batch_size']} are more than the {images} images of "
-                f"{config['in_distribution']}, so that an image would often be its own negative: lower "
-                "training.queue."
+                f"{config['in_distribution']}, so that an image would often be its own negative: "
+                "lower training.queue."
             )
         if training["queue"] < training["batch_size"]:
             raise UserError(
