@@ -6,9 +6,11 @@ import csv
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from ssl_ood.evaluate import COLUMNS
+from ssl_ood.tables import make_table
 
 REPORTED = Path(__file__).parents[2] / "resources" / "reported"
 TAUS = [0.02, 0.04, 0.06]
@@ -49,22 +51,25 @@ class Study:
     def __init__(self, folder: Path) -> None:
         self.folder, self.runs, self.rows = folder, [], {}
 
-    def run(self, home, strategy, seed=0, variant="base", ood=OOD, weight=1.0):
-        name = f"natural-{home}-{strategy}-{variant}-seed{seed}"
+    def run(self, home, strategy, seed=0, variant="base", ood=OOD, weight=1.0, study="natural",
+            **training):  # fmt: skip
+        name = f"{study}-{home}-{strategy}-{variant}-seed{seed}"
         if name not in self.rows:
             identity = {
-                "run": name, "study": "natural", "in_distribution": home, "method": "dino",
+                "run": name, "study": study, "in_distribution": home, "method": "dino",
                 "strategy": strategy, "variant": variant, "seed": seed,
             }  # fmt: skip
-            self.runs.append(identity | {"ood": list(ood), "training": {"lambda": weight}})
+            self.runs.append(
+                identity | {"ood": list(ood), "training": {"lambda": weight} | training}
+            )
             self.rows[name] = []
         return name
 
-    def add(self, name, metric, value, ood="", score="", tau=""):
+    def add(self, name, metric, value, ood="", score="", tau="", half=0.01):
         identity = next(r for r in self.runs if r["run"] == name)
         row = dict.fromkeys(COLUMNS, "") | {k: identity[k] for k in COLUMNS[:7]}
         row |= {"metric": metric, "value": repr(float(value)), "ood": ood, "score": score}
-        row |= {"tau": tau, "ci_low": value - 0.01, "ci_high": value + 0.01}
+        row |= {"tau": tau, "ci_low": value - half, "ci_high": value + half}
         self.rows[name].append(row)
 
     def fill(self, home="cifar10", strategy="none", seed=0, *, auroc, photographs=(), knn=0.9,
@@ -143,6 +148,63 @@ class Study:
         }  # fmt: skip
 
 
+MEDICAL_TITLES = {
+    "strategies": {"none": "None", "rot_both": "Rot.", "rot360_both": "Rot-360",
+                   "perm4_both": "Perm-4", "rot_indist": "Rot. in-dist."},
+    "variants": {"batch_256": "Batch size 256", "crop_0.4": "Crops of 0.4 and more",
+                 "imagenet_con": "ImageNet-Con", "rsna_con": "RSNA-Con", "random": "Random"},
+    "datasets": {
+        "rsna": "RSNA", "rsna_opacity": "Opacity", "rsna_not_normal": "No opacity",
+        "rsna_labelled": "RSNA (labelled)", "rsna_labelled_abnormal": "Abnormal",
+        "hyper_kvasir": "Hyper-Kvasir", "hyper_kvasir_polyp": "Polyp", "lag": "LAG",
+        "lag_glaucoma": "Glaucoma",
+    },
+}  # fmt: skip
+SHIFTS = {"rot": "rot90", "rot360": "rot360", "perm4": "perm4", "perm16": "perm16",
+          "pixperm": "pixel_shuffle"}  # fmt: skip
+SOURCES = {"indist": ["in_distribution"], "auxiliary": ["auxiliary"], "outdomain": ["out_domain"],
+           "both": ["in_distribution", "auxiliary"]}  # fmt: skip
+MEDICAL_STRATEGIES = {"none": []} | {
+    f"{shift}_{role}": [{"source": source, "shift": SHIFTS[shift]} for source in sources]
+    for shift in SHIFTS
+    for role, sources in SOURCES.items()
+}
+MEDICAL_OOD = {"rsna": ["rsna_opacity", "rsna_not_normal"], "hyper_kvasir": ["hyper_kvasir_polyp"],
+               "lag": ["lag_glaucoma"], "rsna_labelled": ["rsna_labelled_abnormal"]}  # fmt: skip
+
+
+class Medical(Study):
+    """Runs of chapters 5 and 7: fewer metrics a run, and other studies."""
+
+    def trained(self, study, home, strategy="none", variant="base", seed=0, *, aurocs=None,
+                knn=None, half=0.01, **training):  # fmt: skip
+        """A run. aurocs: {score: value, or values of the OOD sets and `pooled`}; half: of the
+        interval over images."""
+        ood = MEDICAL_OOD[home] if aurocs else []
+        name = self.run(home, strategy, seed, variant, ood, study=study, **training)
+        for score, values in (aurocs or {}).items():
+            values = values if isinstance(values, dict) else {ood[0]: values}
+            for where, value in values.items():
+                self.add(name, "auroc", value, ood=where, score=score, half=half)
+        if knn is not None:
+            self.add(name, "knn_accuracy", knn)
+        return name
+
+    def spec(self, name, *, scores=("mahalanobis",), knn=1, repeats="seeds", **options):
+        spec = super().spec(name, **options)
+        evaluation = spec["evaluation"] | {"scores": list(scores), "knn": knn}
+        told = {run["strategy"]: MEDICAL_STRATEGIES[run["strategy"]] for run in self.runs}
+        return spec | {"titles": MEDICAL_TITLES, "strategies": told, "evaluation": evaluation,
+                       "repeats": repeats}  # fmt: skip
+
+
+@pytest.fixture
+def medical(tmp_path):
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    return Medical(folder)
+
+
 @pytest.fixture
 def study(tmp_path):
     folder = tmp_path / "metrics"
@@ -158,3 +220,29 @@ def reported():
 @pytest.fixture
 def names():
     return SimpleNamespace(strategies=list(STRATEGIES), ood=OOD, goodness=GOODNESS, titles=TITLES)
+
+
+@pytest.fixture
+def marked(reported, tmp_path):
+    """The reported files with every number replaced by one that no measurement gives."""
+    folder = tmp_path / "marked"
+    folder.mkdir()
+    for path in reported.glob("*.csv"):
+        table = pd.read_csv(path)
+        numbers = pd.to_numeric(table.value, errors="coerce").notna()
+        table["value"] = table.value.astype(object).where(~numbers, 77.77)
+        table.to_csv(folder / path.name, index=False)
+    return folder
+
+
+@pytest.fixture
+def made():
+    """Makes a table from all runs of a study: its csv, markdown and LaTeX."""
+
+    def make(study, reported, tmp_path, name, /, **options):
+        prefix = tmp_path / "out" / name
+        make_table(study.spec(name, **options), study.write(), reported, prefix)
+        texts = {s: prefix.with_name(f"{name}.{s}").read_text() for s in ("csv", "md", "tex")}
+        return pd.read_csv(prefix.with_name(f"{name}.csv")), texts["md"], texts["tex"]
+
+    return make

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from sklearn.neighbors import KNeighborsClassifier
 
 from ssl_ood import evaluation_commands
@@ -98,7 +98,7 @@ def test_metrics_of_a_run_agree_with_scikit_learn_from_the_features(case):
             values = np.r_[slow(test, tau), slow(arrays[f"{name}-test"], tau)]
             areas[name, tau] = roc_auc_score(np.r_[np.zeros(80), np.ones(60)], values)
     found = metrics[(metrics.metric == "auroc") & (metrics.score == "cosine_tau")]
-    for row in found[~found.ood.str.startswith("average")].itertuples():
+    for row in found[found.ood.isin(OOD)].itertuples():
         assert row.value == pytest.approx(areas[row.ood, row.tau], abs=1e-3)
         assert row.ci_low < row.value < row.ci_high
         assert (row.n_in, row.n_out) == (80, 60)
@@ -178,3 +178,75 @@ def test_labels_that_do_not_fit_are_refused(case):
     np.save(folder / "near-test-labels.npy", np.zeros(3, dtype=np.int64))
     with pytest.raises(UserError, match="near-test has 60 features, 3 labels"):
         score(folder)
+
+
+def changed(folder, config, **what):
+    (folder / "config.json").write_text(json.dumps(config | what))
+
+
+def test_pooled_is_the_union_of_all_ood_images_not_the_mean_over_the_sets(case):
+    folder, config, _ = case
+    changed(folder, config, ood=config["ood"][:2])  # near and far
+    far = np.load(folder / "far-test.npy")[:25]  # sets of unequal size
+    np.save(folder / "far-test.npy", far)
+    np.save(folder / "far-test-labels.npy", np.full(25, -1))
+    index = json.loads((folder / "index.json").read_text())
+    index["far-test"]["count"] = 25
+    (folder / "index.json").write_text(json.dumps(index))
+    table, metrics = both_stages(folder)
+    test = table[table.role == "test"].mahalanobis
+    out = table[table.role == "ood"].mahalanobis
+    labels, values = np.r_[np.zeros(80), np.ones(85)], np.r_[test, out]
+    rows = metrics[(metrics.score == "mahalanobis") & (metrics.ood == "pooled")]
+    found = rows.set_index("metric")
+    assert found.loc["auroc"].value == pytest.approx(roc_auc_score(labels, values), abs=1e-12)
+    assert found.loc["aupr"].value == pytest.approx(average_precision_score(labels, values))
+    fpr, tpr, _ = roc_curve(labels, values, drop_intermediate=False)
+    assert found.loc["fpr95"].value == pytest.approx(fpr[tpr >= 0.95].min())
+    assert (found.n_in == 80).all() and (found.n_out == 85).all() and len(found) == 3
+    assert found.loc["auroc"].ci_low < found.loc["auroc"].value < found.loc["auroc"].ci_high
+    one_set = metrics[(metrics.score == "mahalanobis") & (metrics.metric == "auroc")]
+    one_set = one_set.set_index("ood").value
+    weighted = (60 * one_set["near"] + 25 * one_set["far"]) / 85
+    assert one_set["pooled"] == pytest.approx(weighted) != pytest.approx(one_set["average"])
+
+
+def test_one_ood_set_is_not_pooled(case):
+    folder, config, _ = case
+    changed(folder, config, ood=config["ood"][:1])
+    _, metrics = both_stages(folder)
+    assert set(metrics.ood.dropna()) == {"near", "average"}
+
+
+def test_a_run_without_ood_sets_has_neighbours_and_sensitivity_only(case):
+    folder, config, _ = case
+    changed(folder, config, ood=[])
+    (folder / "soft.json").write_text("{}")
+    table, metrics = both_stages(folder)
+    assert set(metrics.metric) == {"sensitivity", "knn_accuracy", "knn_accuracy_weighted"}
+    assert metrics.ood.isna().all() and set(table.role) == {
+        "test", "sensitivity_held_out", "sensitivity_test",
+    }  # fmt: skip
+
+
+def test_no_neighbours_where_none_are_asked_for(case):
+    folder, config, _ = case
+    changed(folder, config, evaluation=config["evaluation"] | {"knn": 0})
+    table, metrics = both_stages(folder)
+    assert not metrics.metric.str.startswith("knn").any()
+    assert table.knn_label.isna().all() and table.knn_weighted_label.isna().all()
+
+
+def test_a_fine_tuned_classifier_is_ranked_by_its_output(case):
+    folder, config, arrays = case
+    for name in arrays:
+        np.save(folder / f"{name}.npy", arrays[name][:, :1])
+    evaluation = config["evaluation"] | {"scores": ["logit"], "knn": 0}
+    changed(folder, config, ood=config["ood"][:1], evaluation=evaluation)
+    (folder / "soft.json").write_text("{}")
+    _, metrics = both_stages(folder)
+    outputs = np.r_[arrays["home-test"][:, 0], arrays["near-test"][:, 0]]
+    expected = roc_auc_score(np.r_[np.zeros(80), np.ones(60)], outputs)
+    found = metrics[(metrics.metric == "auroc") & (metrics.ood == "near")]
+    assert found.value.item() == pytest.approx(expected, abs=1e-12)
+    assert found.score.item() == "logit" and pd.isna(found.tau.item())

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from ssl_ood.errors import UserError
 from ssl_ood.figure_style import strategy_styles
-from ssl_ood.figures import make_figure
+from ssl_ood.figures import Files, make_figure
 from ssl_ood.figures_images import color_distribution, plot_image_grid
 
 ROLES = {"near": "cifar100", "far": "texture", "in_distribution": ["cifar10"]}
@@ -19,7 +19,7 @@ ROLES = {"near": "cifar100", "far": "texture", "in_distribution": ["cifar10"]}
 
 def drawn(study, tmp_path, name, **options):
     prefix = tmp_path / "out" / name
-    make_figure(study.spec(name, **(ROLES | options)), study.write(), [], prefix)
+    make_figure(study.spec(name, **(ROLES | options)), study.write(), Files(), prefix)
     assert prefix.with_name(f"{name}.pdf").read_bytes()[:5] == b"%PDF-"
     assert prefix.with_name(f"{name}.png").read_bytes()[1:4] == b"PNG"
     return pd.read_csv(prefix.with_name(f"{name}.csv"))
@@ -60,7 +60,7 @@ def test_a_figure_with_nothing_measured_says_so(study, tmp_path):
 
 def test_an_unknown_figure_is_named(study, tmp_path):
     with pytest.raises(UserError, match="figure_nothing"):
-        make_figure(study.spec("figure_nothing"), [], [], tmp_path / "f")
+        make_figure(study.spec("figure_nothing"), [], Files(), tmp_path / "f")
 
 
 def test_the_same_metrics_give_the_same_figure_files(study, tmp_path):
@@ -83,7 +83,7 @@ def test_color_histograms_are_the_shares_of_pixels(study, tmp_path):
         (folder / "meta.json").write_text(json.dumps({"dataset": name}))
         folders.append(folder)
     spec = study.spec("figure_color_histograms")
-    make_figure(spec, [], folders, tmp_path / "f")
+    make_figure(spec, [], Files(folders), tmp_path / "f")
     data = pd.read_csv(tmp_path / "f.csv")
     assert len(data) == 2 * 3 * 256
     green = data[(data.dataset == "CIFAR-100") & (data.channel == "green")].share
@@ -97,7 +97,7 @@ def test_grey_sets_have_one_histogram(study, tmp_path):
     folder.mkdir()
     np.save(folder / "images.npy", images)
     (folder / "meta.json").write_text(json.dumps({"dataset": "cifar10"}))
-    make_figure(study.spec("figure_color_histograms"), [], [folder], tmp_path / "f")
+    make_figure(study.spec("figure_color_histograms"), [], Files([folder]), tmp_path / "f")
     assert set(pd.read_csv(tmp_path / "f.csv").channel) == {"grey"}
 
 

@@ -13,6 +13,7 @@ from ssl_ood.errors import UserError
 from ssl_ood.score_columns import column_name, split_column
 
 TAUS = [0.02, 0.04, 0.08]
+OF_FEATURES = [name for name in scores.SCORES if name != "logit"]  # that is a classifier's output
 
 
 def features(n: int, d: int, seed: int, spread: float = 0.3) -> np.ndarray:
@@ -104,7 +105,8 @@ def test_mahalanobis_of_equal_training_features_is_refused():
 
 def test_scores_do_not_depend_on_the_length_of_features():
     test, train = torch.tensor(features(20, 8, 10)), torch.tensor(features(50, 8, 11))
-    for name, function in scores.SCORES.items():
+    for name in OF_FEATURES:
+        function = scores.SCORES[name]
         evaluation = {"taus": TAUS, "tau": 0.04}
         for column, values in function(test, train, evaluation).items():
             scaled = function(7 * test, 0.2 * train, evaluation)[column]
@@ -115,7 +117,7 @@ def test_an_image_far_from_training_scores_higher_whatever_the_score():
     train = torch.tensor(features(200, 8, 12, spread=0.05))
     test = torch.cat([train[:1], -train[:1]])
     for column, values in scores.compute_scores(
-        test, train, {"scores": list(scores.SCORES), "taus": TAUS, "tau": 0.04}
+        test, train, {"scores": OF_FEATURES, "taus": TAUS, "tau": 0.04}
     ).items():
         assert values[1] > values[0], column
 
@@ -185,3 +187,17 @@ def test_column_names_give_the_temperature_back(tau):
     assert split_column(name) == ("cosine_tau", tau)
     assert column_name("cosine_tau", 0.04) == "cosine_tau@0.040"
     assert split_column("mahalanobis") == ("mahalanobis", None)
+
+
+def test_the_logit_is_the_feature_itself_whatever_the_training_set():
+    outputs = np.array([[-3.5], [0.25], [7.0]], dtype=np.float32)
+    evaluation = {"scores": ["logit"]}
+    for train in (torch.zeros(4, 1), torch.ones(9, 1)):
+        found = scores.compute_scores(torch.tensor(outputs), train, evaluation)
+        assert list(found) == ["logit"] and found["logit"].dtype == np.float64
+        assert found["logit"].tolist() == [-3.5, 0.25, 7.0]
+
+
+def test_the_logit_of_features_that_are_none_is_a_user_error():
+    with pytest.raises(UserError, match="not finetune"):
+        scores.compute_scores(torch.ones(3, 8), torch.ones(4, 8), {"scores": ["logit"]})

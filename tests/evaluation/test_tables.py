@@ -15,14 +15,6 @@ from ssl_ood.tables import make_table
 SAMPLING = ["none", "rot_imgn"]
 
 
-def made(study, reported, tmp_path, name, /, **options):
-    """The csv, markdown and LaTeX of a table made from all runs of the study."""
-    prefix = tmp_path / "out" / name
-    make_table(study.spec(name, **options), study.write(), reported, prefix)
-    texts = {s: prefix.with_name(f"{name}.{s}").read_text() for s in ("csv", "md", "tex")}
-    return pd.read_csv(prefix.with_name(f"{name}.csv")), texts["md"], texts["tex"]
-
-
 def row_of(markdown, start):
     (line,) = (x for x in markdown.splitlines() if x.startswith(f"| {start} "))
     return [cell.strip() for cell in line.strip("|").split("|")]
@@ -37,7 +29,9 @@ def two_strategies(study, seeds=(0, 1, 2), ood=("cifar100", "svhn"), photographs
     return study
 
 
-def test_means_spreads_and_differences_of_the_negative_sampling_table(study, reported, tmp_path):
+def test_means_spreads_and_differences_of_the_negative_sampling_table(
+    made, study, reported, tmp_path
+):
     two_strategies(study)
     table, markdown, _ = made(study, reported, tmp_path, "table_negative_sampling",
                               in_distribution=["cifar10"], strategies=SAMPLING,
@@ -55,7 +49,7 @@ def test_means_spreads_and_differences_of_the_negative_sampling_table(study, rep
     assert "90.29 (+0.71)" in markdown and "99.38 (−0.38)" in markdown
 
 
-def test_one_seed_has_no_spread_and_the_interval_over_images(study, reported, tmp_path):
+def test_one_seed_has_no_spread_and_the_interval_over_images(made, study, reported, tmp_path):
     two_strategies(study, seeds=[0])
     table, markdown, _ = made(study, reported, tmp_path, "table_negative_sampling",
                               in_distribution=["cifar10"])  # fmt: skip
@@ -66,7 +60,7 @@ def test_one_seed_has_no_spread_and_the_interval_over_images(study, reported, tm
     assert "One seed" in markdown
 
 
-def test_a_run_without_metrics_is_a_missing_cell(study, reported, tmp_path):
+def test_a_run_without_metrics_is_a_missing_cell(made, study, reported, tmp_path):
     two_strategies(study)
     study.run("cifar10", "imgn", ood=["cifar100", "svhn"])
     table, markdown, tex = made(study, reported, tmp_path, "table_negative_sampling",
@@ -85,7 +79,7 @@ def test_metrics_of_runs_outside_the_target_are_ignored(study, reported, tmp_pat
     assert (pd.read_csv(tmp_path / "t.csv").n_seeds == 1).all()
 
 
-def test_photographs_have_an_average_without_them_and_a_note(study, reported, tmp_path):
+def test_photographs_have_an_average_without_them_and_a_note(made, study, reported, tmp_path):
     two_strategies(study, photographs=["svhn"])
     table, markdown, _ = made(study, reported, tmp_path, "table_negative_sampling",
                               photographs=["svhn"], show_reported=False,
@@ -95,7 +89,7 @@ def test_photographs_have_an_average_without_them_and_a_note(study, reported, tm
     assert "leaves out SVHN" in markdown
 
 
-def test_strategies_are_grouped_by_where_their_negatives_come_from(study, reported, tmp_path):
+def test_strategies_are_grouped_by_where_their_negatives_come_from(made, study, reported, tmp_path):
     study.thesis(seeds=[0])
     study.runs = [r for r in study.runs if r["in_distribution"] == "cifar10"]
     _, _, tex = made(study, reported, tmp_path, "table_negative_sampling",
@@ -103,7 +97,7 @@ def test_strategies_are_grouped_by_where_their_negatives_come_from(study, report
     assert r"\multicolumn{8}{c}{Auxiliary}" in tex and r"\cmidrule(lr){3-10}" in tex
 
 
-def test_the_auroc_table_shows_other_methods_with_footnotes(study, reported, tmp_path):
+def test_the_auroc_table_shows_other_methods_with_footnotes(made, study, reported, tmp_path):
     study.thesis(seeds=[0, 1])
     ours = ["rot_imgn", "combined"]
     study.runs = [r for r in study.runs if r["strategy"] in ours and r["variant"] == "base"]
@@ -124,7 +118,7 @@ def test_the_auroc_table_shows_other_methods_with_footnotes(study, reported, tmp
     assert len(lines) == 16 and all(len(re.findall(r"(?<!\\)&", x)) == columns - 1 for x in lines)
 
 
-def test_bold_counts_reported_methods_too(study, reported, tmp_path):
+def test_bold_counts_reported_methods_too(made, study, reported, tmp_path):
     study.fill("cifar10", "rot_imgn", 0, auroc=0.93, ood=["cifar100", "texture"])
     _, markdown, _ = made(study, reported, tmp_path, "table_ood_auroc",
                           in_distribution=["cifar10"], reported="table_6_1")  # fmt: skip
@@ -132,7 +126,7 @@ def test_bold_counts_reported_methods_too(study, reported, tmp_path):
     assert "**93.24**" in near and "**93.00**" not in near
 
 
-def test_quality_stands_beside_the_untrained_network(study, reported, tmp_path):
+def test_quality_stands_beside_the_untrained_network(made, study, reported, tmp_path):
     study.thesis()
     study.runs = [r for r in study.runs if r["in_distribution"] == "cifar10"
                   and not r["variant"].startswith("lambda")]  # fmt: skip
@@ -146,7 +140,9 @@ def test_quality_stands_beside_the_untrained_network(study, reported, tmp_path):
     assert "log K = 6.20" in markdown
 
 
-def test_hyperparameters_are_chosen_by_sensitivity_and_not_by_auroc(study, reported, tmp_path):
+def test_hyperparameters_are_chosen_by_sensitivity_and_not_by_auroc(
+    made, study, reported, tmp_path
+):
     for weight, variant, sensitivity, auroc in (
         (0.5, "lambda_0.5", 0.52, 0.90), (1.0, "base", 0.51, 0.99), (2.0, "lambda_2", 0.50, 0.95),
     ):  # fmt: skip
@@ -165,19 +161,6 @@ def test_hyperparameters_are_chosen_by_sensitivity_and_not_by_auroc(study, repor
     assert "**52.00**" in markdown
 
 
-@pytest.fixture
-def marked(reported, tmp_path):
-    """The reported files with every number replaced by one that no measurement gives."""
-    folder = tmp_path / "marked"
-    folder.mkdir()
-    for path in reported.glob("*.csv"):
-        table = pd.read_csv(path)
-        numbers = pd.to_numeric(table.value, errors="coerce").notna()
-        table["value"] = table.value.astype(object).where(~numbers, 77.77)
-        table.to_csv(folder / path.name, index=False)
-    return folder
-
-
 TABLES = {
     "table_ood_auroc": "table_6_1",
     "table_negative_sampling": "table_6_2",
@@ -188,7 +171,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_no_reported_value_where_none_is_to_be_shown(study, marked, tmp_path, name):
+def test_no_reported_value_where_none_is_to_be_shown(made, study, marked, tmp_path, name):
     study.thesis(seeds=[0])
     options = {"near": "cifar100", "far": "texture", "reported": TABLES[name]}
     table, markdown, tex = made(study, marked, tmp_path, name, show_reported=False, **options)
@@ -203,7 +186,7 @@ def test_no_reported_value_where_none_is_to_be_shown(study, marked, tmp_path, na
         assert "77.77" in markdown and "77.77" in tex and "77.77" in shown.to_csv()
 
 
-def test_the_same_metrics_give_the_same_bytes(study, reported, tmp_path):
+def test_the_same_metrics_give_the_same_bytes(made, study, reported, tmp_path):
     study.thesis(seeds=[0])
     first = made(study, reported, tmp_path, "table_claims", near="cifar100", far="texture")
     again = made(study, reported, tmp_path, "table_claims", near="cifar100", far="texture")

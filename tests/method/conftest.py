@@ -6,10 +6,14 @@ import copy
 import hashlib
 import json
 import signal
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # other_methods
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 

@@ -11,6 +11,7 @@ from scipy import stats
 from torchvision.transforms import ColorJitter, RandomResizedCrop
 
 from ssl_ood import views
+from ssl_ood.method_dino import make_views
 from ssl_ood.streams import stream
 from ssl_ood.views import ViewParameters, ViewSpec, draw, render
 
@@ -47,6 +48,7 @@ def plain_parameters(count, size, **fields):
         "factor": np.tile([1.0, 1.0, 1.0, 0.0], (count, 1)),
         "order": np.tile(np.arange(4), (count, 1)),
         "sigma": np.ones(count),
+        "warp": np.tile([0.0, 0.0, 0.0, 1.0], (count, 1)),
     }
     return ViewParameters(**(values | fields))
 
@@ -301,3 +303,38 @@ def test_draws_are_the_same_for_the_same_stream_and_others_for_another():
     for name, values in vars(first).items():
         np.testing.assert_array_equal(values, getattr(again, name))
     assert not np.array_equal(first.factor, other.factor)
+
+
+# ---- one rotation for all positive views ---------------------------------------------------------
+
+
+def test_all_positive_views_of_an_image_share_one_rotation(tiny):
+    """Section 3.3 of the paper of chapter 7. Every view of a rotated image is a view, with the
+    same parameters, of the image rotated by 90, 180 or 270 degrees; negatives stay upright."""
+    plain = {"flip_p": 0.0, "jitter_p": 0.0, "grey_p": 0.0, "blur_p": [0, 0, 0], "solarize_p": 0.0}
+    config, upright = tiny(views={**plain, "rotate_positives": True}), tiny(views=plain)
+    images = torch.from_numpy(random_images(8, 16))
+    rows = slice(2, 7)
+    found = make_views(images, config, "positive", 3, rows)
+    turned = [
+        make_views(torch.rot90(images, turn, (1, 2)), upright, "positive", 3, rows)
+        for turn in range(4)
+    ]
+    chosen = []
+    for i in range(5):
+        fits = [
+            all(
+                torch.equal(view[i], other[i])
+                for kind, others in zip(found, candidate, strict=True)
+                for view, other in zip(kind, others, strict=True)
+            )
+            for candidate in turned
+        ]
+        assert sum(fits) == 1
+        chosen.append(fits.index(True))
+    assert 0 not in chosen
+    assert len(set(chosen)) > 1
+    again = make_views(images, config, "negative", 3, rows)
+    expected = make_views(images, upright, "negative", 3, rows)
+    for found, others in zip(again, expected, strict=True):
+        assert all(map(torch.equal, found, others))

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ssl_ood import config_check, experiments
+from ssl_ood import experiments
 from ssl_ood.datasets.catalogue import load_catalogue
+from ssl_ood.study import read_study
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = load_catalogue(ROOT / "resources" / "datasets.yaml")
@@ -47,8 +48,7 @@ def load():
     """A function: checks a config and expands it."""
 
     def check_and_load(config):
-        config_check.check_config(config, CATALOGUE)
-        return experiments.load(config, CATALOGUE)
+        return read_study(config, ROOT)
 
     return check_and_load
 

@@ -1,6 +1,7 @@
 # What the other files share: the experiments of the config, paths, and all functions.
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -15,25 +16,22 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
 )
 
-from ssl_ood import config_check, experiments, plan
-from ssl_ood.datasets import catalogue
+from ssl_ood import experiments, plan
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.errors import UserError
+from ssl_ood.study import read_study
 
 
 def read_experiments():
     """The runs and targets of the config; a mistake in it ends here, with one sentence."""
     try:
-        settings = experiments.without_nulls(experiments.typed(config))
-        config_check.check_shape(settings)
-        datasets = catalogue.load_catalogue(Path(workflow.basedir) / settings["catalogue"])
-        config_check.check_config(settings, datasets)
-        return experiments.load(settings, datasets)
+        return read_study(config, Path(workflow.basedir))
     except UserError as error:
         raise WorkflowError(str(error))
 
 
 EXPERIMENTS = read_experiments()
+WEIGHTS = EXPERIMENTS.weights
 VERSIONS = experiments.VERSIONS
 CONFIG = EXPERIMENTS.config
 EXECUTION = CONFIG["execution"]
@@ -86,6 +84,26 @@ def packed_meta(sets):
     return list(dict.fromkeys(f"{DATA}/{s.path}/meta.json" for s in sets))
 
 
+def initial_of(wildcards):
+    """The weights that a run starts from: published ones, those of another run, or none."""
+    run = run_of(wildcards)
+    if run.weights:
+        return f"{R}/weights/{run.weights}.safetensors"
+    return f"{R}/runs/{run.initial.id}/model.safetensors" if run.initial else []
+
+
+def split_lists(wildcards):
+    """The lists that prove that a run is tested on no image, and no patient, that it is trained on.
+
+    Names can only be compared within a dataset.
+    """
+    run = run_of(wildcards)
+    store = EXPERIMENTS.datasets[run.train.dataset].store
+    tested = [s for s in (run.test, *run.ood) if EXPERIMENTS.datasets[s.dataset].store == store]
+    folder = f"{R}/splits/{run.train.dataset}-{run.train.split}"
+    return [f"{folder}/{s.dataset}-{s.split}-{s.size}px.json" for s in tested]
+
+
 def file_of(target):
     """The file that stands for a table or a figure: its csv, or its png."""
     return f"{R}/{target.kind}s/{target.name}." + {"table": "csv", "figure": "png"}[target.kind]
@@ -133,6 +151,11 @@ def metrics_of(target):
     return [f"{R}/metrics/{run.id}.csv" for run in EXPERIMENTS.targets[target].runs]
 
 
+def scores_of(target):
+    """The scores of every image of every run that a figure is made from."""
+    return [f"{R}/scores/{run.id}.parquet" for run in EXPERIMENTS.targets[target].runs]
+
+
 def first_seed_runs(wildcards):
     """One run a (dataset, strategy) of a picture: the seeds have the same negatives."""
     runs = EXPERIMENTS.targets[wildcards.figure].runs
@@ -144,7 +167,7 @@ STOP_SECONDS = 120  # ahead of its time limit, a training is told to write a che
 
 def minutes_of_training(run):
     """What a training is expected to take on its devices, with half as much again to spare."""
-    images = EXPERIMENTS.count(run.train) * run.settings["training"]["epochs"]
+    images = EXPERIMENTS.images(run) * run.settings["training"]["epochs"]
     speed = EXECUTION["images_per_second"] * max(EXECUTION["devices"], 1)
     return 30 + 1.5 * images / speed / 60
 
@@ -167,7 +190,7 @@ TRAIN_RETRIES = 0 if workflow.remote_exec else JOBS_A_TRAINING + 3
 
 
 def alternatives(names):
-    return "|".join(sorted(names))
+    return "|".join(re.escape(name) for name in sorted(names))
 
 
 wildcard_constraints:

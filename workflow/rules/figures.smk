@@ -17,7 +17,7 @@ rule figure:
     log:
         f"{R}/logs/figure/{{figure}}.log",
     wildcard_constraints:
-        figure="figure_(sensitivity|occupied_soft_classes)",
+        figure="figure_(sensitivity|occupied_soft_classes|label_efficiency|negative_sources)",
     localrule: True
     conda:
         "../../envs/ssl_ood.yaml"
@@ -26,6 +26,35 @@ rule figure:
         prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
     shell:
         "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --metrics {input.metrics}"
+        " --output {params.prefix} 2> {log}"
+
+
+# The scores of every image, not their metrics.
+rule score_figure:
+    input:
+        spec=f"{R}/specs/{{figure}}.json",
+        scores=lambda wildcards: scores_of(wildcards.figure),
+    output:
+        png=report(
+            f"{R}/figures/{{figure}}.png",
+            category="Figures",
+            labels={"figure": "{figure}"},
+            caption="../report/figure.rst",
+        ),
+        pdf=f"{R}/figures/{{figure}}.pdf",
+        csv=f"{R}/figures/{{figure}}.csv",
+    log:
+        f"{R}/logs/score_figure/{{figure}}.log",
+    wildcard_constraints:
+        figure="figure_score_distributions",
+    localrule: True
+    conda:
+        "../../envs/ssl_ood.yaml"
+    params:
+        version=VERSIONS["figure"],
+        prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
+    shell:
+        "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --scores {input.scores}"
         " --output {params.prefix} 2> {log}"
 
 

@@ -8,7 +8,7 @@ rule plan:
     conda:
         "../../envs/ssl_ood.yaml"
     params:
-        config=json.dumps(CONFIG),
+        config=lambda wildcards: json.dumps(CONFIG),
     shell:
         "printf '%s' {params.config:q} | python -m ssl_ood plan --configfile - | tee {log}"
 
@@ -30,7 +30,7 @@ rule costs:
     conda:
         "../../envs/ssl_ood.yaml"
     params:
-        config=json.dumps(CONFIG),
+        config=lambda wildcards: json.dumps(CONFIG),
         prefix=lambda wildcards, output: Path(output.csv).with_suffix(""),
     shell:
         "printf '%s' {params.config:q} | python -m ssl_ood costs --configfile -"

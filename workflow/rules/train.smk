@@ -19,8 +19,11 @@ rule train:
     input:
         config=f"{R}/runs/{{run}}/config.json",
         packed=lambda wildcards: packed_meta((run_of(wildcards).train, *run_of(wildcards).sources)),
+        initial=initial_of,
+        # A split that is not one ends here; another test set trains nothing again.
+        splits=lambda wildcards: ancient(split_lists(wildcards)),
     output:
-        weights=f"{R}/runs/{{run}}/teacher.safetensors",
+        weights=f"{R}/runs/{{run}}/model.safetensors",
         history=f"{R}/runs/{{run}}/log.jsonl",
         summary=f"{R}/runs/{{run}}/train.json",
     log:
@@ -41,8 +44,9 @@ rule train:
         data=DATA,
         checkpoints=f"{R}/checkpoints/{{run}}",
         progress=f"{R}/progress/{{run}}.json",
+        initial=lambda wildcards, input: f"--initial {input.initial}" if input.initial else "",
     # The trap keeps the shell alive while a training that was told to stop writes its checkpoint.
     shell:
         "trap : TERM; python -m ssl_ood train --config {input.config} --data {params.data:q}"
         " --output $(dirname {output.weights}) --checkpoints {params.checkpoints}"
-        " --progress {params.progress} --devices {resources.gpu} --threads {threads} 2> {log}"
+        " {params.initial} --progress {params.progress} --devices {resources.gpu} --threads {threads} 2> {log}"

@@ -1,10 +1,4 @@
 # Published pre-trained weights: fetched as archives of datasets are, then the backbone alone.
-from ssl_ood.datasets.weights import load_weights
-
-# The catalogue was checked when the experiments were read.
-WEIGHTS = load_weights(Path(workflow.basedir) / CONFIG["catalogue"], validate=False)
-
-
 wildcard_constraints:
     weights=alternatives(WEIGHTS),
 

@@ -74,14 +74,12 @@ for _name, _one, _other in (
 
 def _others(case: Case, home: str, ood: str, *, with_labels: bool) -> list[float]:
     """Reported values of other methods, those that use labels among them or not."""
-    artefact = "table_6_1"
-    ours = set(case.results.spec.get("titles", {}).get("strategies", {}))
     values = [
-        entry["value"]
-        for (table, train, name, method), entry in case.results.reported.items()
-        if (table, train, name) == (artefact, home, ood)
-        and method not in ours
-        and (with_labels or LABELS not in entry["note"])
+        entry.value
+        for key, entry in case.results.reported.items()
+        if (key.artefact, key.train, key.ood) == ("table_6_1", home, ood)
+        and not key.ours
+        and (with_labels or LABELS not in entry.note)
     ]
     if not values:
         raise NotMeasurable("other methods have reported values for the thesis's data only")
@@ -110,9 +108,11 @@ def _best_of_sets(second: bool) -> Check:
 
 def _own_best(case: Case, home: str, ood: str) -> str:
     ours = [
-        case.results.reported.get(("table_6_1", home, ood, s)) for s in ("rot_imgn", "combined")
+        entry.value
+        for key, entry in case.results.reported.items()
+        if (key.artefact, key.train, key.ood) == ("table_6_1", home, ood) and key.ours
     ]
-    best_of_ours = max((entry["value"] for entry in ours if entry), default=0.0)
+    best_of_ours = max(ours, default=0.0)
     best = max(_others(case, home, ood, with_labels=True))
     return "ahead" if best_of_ours > best else "tie" if best_of_ours == best else "behind"
 

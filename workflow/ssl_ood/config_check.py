@@ -12,21 +12,42 @@ from pathlib import Path
 from typing import Any
 
 from ssl_ood.errors import UserError
-from ssl_ood.experiments import IN_DISTRIBUTION, SCORES, SHIFTS
+from ssl_ood.experiments import (
+    AUXILIARY,
+    IN_DISTRIBUTION,
+    JOIN,
+    NO_NEGATIVES,
+    OUT_DOMAIN,
+    RANDOM,
+    SCORES,
+    SHIFTS,
+    merge,
+    strategies_of,
+    variants_of,
+)
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
 
-def check_config(config: dict[str, Any], datasets: Collection[str]) -> None:
+# Settings of a method that its section of the config need not have.
+OPTIONAL = {
+    "training": ["initial", "labels"],
+    "views": ["rotate_positives", "scale", "resize", "shift", "zoom"],
+}
+
+
+def check_config(
+    config: dict[str, Any], datasets: Collection[str], weights: Collection[str] = ()
+) -> None:
     """Raises UserError for the first thing in `config` that cannot be meant.
 
-    config: as merged by Snakemake, nulls removed; datasets: the names in the catalogue.
+    config: as merged by Snakemake, nulls removed; datasets and weights: the names in the catalogue.
     """
     check_shape(config)
     _check_strategies(config, datasets)
     _check_studies(config, datasets)
     _check_views(config)
-    _check_evaluation(config["evaluation"])
+    _check_initial(config, weights)
     seeds = config["seeds"]
     if len(set(seeds)) != len(seeds):
         raise UserError(f"config: seeds {seeds} names a seed twice, a duplicate run: name it once.")
@@ -59,7 +80,8 @@ def _check_strategies(config: dict[str, Any], datasets: Collection[str]) -> None
     for name, pairs in config["strategies"].items():
         for pair in pairs:
             place = f"strategies.{name}"
-            _known(pair["source"], [IN_DISTRIBUTION, *datasets], "source", place)
+            known = [IN_DISTRIBUTION, AUXILIARY, OUT_DOMAIN, *datasets]
+            _known(pair["source"], known, "source", place)
             if "shift" in pair:
                 _known(pair["shift"], SHIFTS, "shift", place)
 
@@ -68,9 +90,19 @@ def _check_studies(config: dict[str, Any], datasets: Collection[str]) -> None:
     for study_name, study in config["studies"].items():
         place = f"studies.{study_name}"
         _known(study["method"], config["methods"], "method", place)
+        method = config["methods"][study["method"]]
+        _check_override(study.get("override", {}), method, study["method"], f"{place}.override")
+        _check_evaluation(
+            merge(config["evaluation"], study.get("evaluation", {})), f"{place}.evaluation"
+        )
         for name, entry in study["in_distribution"].items():
             _known(name, datasets, "dataset", f"{place}.in_distribution")
-            here = f"{place}.in_distribution.{name}.ood"
+            here = f"{place}.in_distribution.{name}"
+            _check_override(entry.get("override", {}), method, study["method"], f"{here}.override")
+            for key in (AUXILIARY, OUT_DOMAIN):
+                if key in entry:
+                    _known(entry[key], datasets, "dataset", f"{here}.{key}")
+            here += ".ood"
             for ood in entry["ood"]:
                 _known(ood, datasets, "dataset", here)
                 if ood == name:
@@ -82,31 +114,58 @@ def _check_studies(config: dict[str, Any], datasets: Collection[str]) -> None:
                 raise UserError(f"config: {here} names a dataset twice: name it once.")
 
 
+def _check_override(override: dict, method: dict, name: str, place: str) -> None:
+    """Raises UserError for a setting that the method does not have."""
+    for section, values in override.items():
+        if section == "backbone":  # what timm takes; it will tell
+            continue
+        for key in values:
+            known = [*method[section], *OPTIONAL.get(section, [])]
+            _known(key, known, f"setting of method {name}", f"{place}.{section}")
+
+
 def _check_views(config: dict[str, Any]) -> None:
     """L_pos compares a teacher's global view with another view: both must be there."""
-    for name, method in config["methods"].items():
-        n_global, n_local = method["views"]["positive"]
-        if n_global < 1 or n_global + n_local < 2:
-            raise UserError(
-                f"config: methods.{name}.views.positive: {n_global} global and {n_local} local "
-                "views cannot be compared: take at least one global view and one more view."
-            )
-        if not any(method["views"]["negative"]):
-            raise UserError(
-                f"config: methods.{name}.views.negative: negatives need at least one view."
-            )
+    views = config["methods"].get("dino", {}).get("views")
+    if views is None:
+        return
+    n_global, n_local = views["positive"]
+    if n_global < 1 or n_global + n_local < 2:
+        raise UserError(
+            f"config: methods.dino.views.positive: {n_global} global and {n_local} local views "
+            "cannot be compared: take at least one global view and one more view."
+        )
+    if not any(views["negative"]):
+        raise UserError("config: methods.dino.views.negative: negatives need at least one view.")
 
 
-def _check_evaluation(evaluation: dict[str, Any]) -> None:
+def _check_initial(config: dict[str, Any], weights: Collection[str]) -> None:
+    """Every training.initial names weights of the catalogue or a run that can be made."""
+    for section in ("methods", "variants"):
+        for name, settings in config[section].items():
+            initial = settings.get("training", {}).get("initial", RANDOM)
+            place = f"{section}.{name}.training.initial"
+            kind, _, what = initial.partition("/")
+            if kind == "weights":
+                _known(what, weights, "weights", place)
+            elif kind == "run":
+                study, _, variant = what.partition("/")
+                _known(study, config["studies"], "study", place)
+                _known(NO_NEGATIVES, config["strategies"], "strategy", place)
+                for part in variant.split(JOIN):
+                    _known(part, config["variants"], "variant", place)
+
+
+def _check_evaluation(evaluation: dict[str, Any], place: str) -> None:
     for score in evaluation["scores"]:
-        _known(score, SCORES, "score", "evaluation.scores")
+        _known(score, SCORES, "score", f"{place}.scores")
     for key, taus in (("tau", [evaluation["tau"]]), ("taus", evaluation["taus"])):
         for tau in taus:
             if tau <= 0:
-                raise UserError(f"config: evaluation.{key}: the temperature {tau} must be above 0.")
+                raise UserError(f"config: {place}.{key}: the temperature {tau} must be above 0.")
     if evaluation["tau"] not in evaluation["taus"]:
         raise UserError(
-            f"config: evaluation.tau {evaluation['tau']} is not one of evaluation.taus: add it."
+            f"config: {place}.tau {evaluation['tau']} is not one of {place}.taus: add it."
         )
 
 
@@ -116,12 +175,22 @@ def _check_target(config: dict[str, Any], place: str, options: dict[str, Any]) -
     in_distribution = options.get("in_distribution", [])
     for name in in_distribution:
         _known(name, study["in_distribution"], "in-distribution dataset", place)
-    for name in options.get("strategies", []):
+    if isinstance(options.get("strategies"), dict):
+        for name in options["strategies"]:
+            _known(name, in_distribution, "in-distribution dataset", f"{place}.strategies")
+    strategies = {s for name in in_distribution for s in strategies_of(options, name)}
+    if not in_distribution and isinstance(options.get("strategies"), list):
+        strategies = set(options["strategies"])
+    for name in strategies:
         _known(name, config["strategies"], "strategy", place)
-    for strategy, variants in options.get("variants", {}).items():
-        _known(strategy, options.get("strategies", []), "strategy", f"{place}.variants")
-        for variant in variants:
-            _known(variant, config["variants"], "variant", f"{place}.variants")
+    method = study["method"]
+    for strategy in options.get("variants", {}):
+        here = f"{place}.variants"
+        _known(strategy, strategies, "strategy", here)
+        for part in (p for v in variants_of(options, strategy) for p in v.split(JOIN)):
+            _known(part, config["variants"], "variant", here)
+            changes = config["variants"][part]
+            _check_override(changes, config["methods"][method], method, f"variants.{part}")
     for other in options.get("runs_of", []):
         targets = {**config["tables"], **config["figures"]}
         _known(other, targets, "table or figure", place)

@@ -31,6 +31,7 @@ COLUMNS = (
 )  # fmt: skip
 NOT_SCORES = ("set", "dataset", "role", "index", "label", "knn_label", "knn_weighted_label")
 AVERAGE, AVERAGE_HONEST = "average", "average_without_photographs"
+POOLED = "pooled"  # the union of all OOD images, unlike the averages over sets
 TPR = 0.95  # of the metric fpr95
 SOFT_CLASS_METRICS = ("occupied", "entropy_of_mean", "mean_entropy", "log_k")
 
@@ -124,14 +125,14 @@ def _rows(sets: list[FeatureSet], roles: list[str], indices: list | None = None)
 def _knn_columns(test_features, train_features, test, train, evaluation, n_rows: int) -> dict:
     """Labels that the nearest training images vote for; -1 beyond the test rows or without labels.
 
-    Either way of voting uses all k neighbours of the same search.
+    Either way of voting uses all k neighbours of the same search; k = 0 asks for no vote.
     """
     import torch
 
     from ssl_ood import scores
 
     columns = {name: np.full(n_rows, -1) for name in ("knn_label", "knn_weighted_label")}
-    if min(train.labels.min(), test.labels.min()) < 0:
+    if evaluation["knn"] == 0 or min(train.labels.min(), test.labels.min()) < 0:
         return columns
     similarities, where = scores.nearest(test_features, train_features, evaluation["knn"])
     labels = torch.from_numpy(train.labels).to(where.device)[where]
@@ -180,7 +181,9 @@ def measure_run(
 
     For every score and temperature: auroc, fpr95 and aupr against each OOD set, their mean over
     all sets (ood = average) and, where some sets are cut from photographs, over the others
-    (average_without_photographs); sensitivity; the k-NN accuracies; the teacher's soft-classes.
+    (average_without_photographs), and where there are two or more sets against all of their images
+    at once (pooled); sensitivity. Of the run: the k-NN accuracies where there are labels and k is
+    not 0; the teacher's soft-classes where the method has them.
     Values are shares in 0..1, counts, or nats.
     """
     identity = {key: config[key] for key in COLUMNS[:7]}
@@ -199,7 +202,9 @@ def _score_metrics(table: dict[str, np.ndarray], config: dict) -> Iterator[dict[
     test = role == "test"
     masks = {entry["dataset"]: (role == "ood") & (dataset == entry["dataset"])
              for entry in config["ood"]}  # fmt: skip
-    groups = {name: [name] for name in masks} | {AVERAGE: list(masks)}
+    groups = {name: [name] for name in masks}
+    if masks:
+        groups[AVERAGE] = list(masks)
     honest = [entry["dataset"] for entry in config["ood"] if not entry.get("photographs")]
     if 0 < len(honest) < len(masks):
         groups[AVERAGE_HONEST] = honest
@@ -220,6 +225,12 @@ def _score_metrics(table: dict[str, np.ndarray], config: dict) -> Iterator[dict[
             yield row | _with_interval("auroc", area)
             yield row | {"metric": "fpr95", "value": np.mean([fpr[n] for n in names]).item()}
             yield row | {"metric": "aupr", "value": np.mean([aupr[n] for n in names]).item()}
+        if len(outs) > 1:
+            together = np.concatenate(list(outs.values()))
+            row = common | {"ood": POOLED, "n_out": len(together)}
+            yield row | _with_interval("auroc", metrics.auroc_interval(below, together, confidence))
+            yield row | {"metric": "fpr95", "value": metrics.fpr_at_tpr(below, together, TPR)}
+            yield row | {"metric": "aupr", "value": metrics.aupr(below, together)}
         held, again = values[role == "sensitivity_held_out"], values[role == "sensitivity_test"]
         sensitivity = metrics.auroc_interval(held, again, confidence)
         yield (
@@ -241,7 +252,7 @@ def _quality(table: dict[str, np.ndarray], soft_classes: Path, config: dict) -> 
             share = metrics.accuracy_interval(voted, labels, config["evaluation"]["confidence"])
             yield {"n_in": len(labels)} | _with_interval(metric, share)
     summary = read_json(soft_classes)
-    for key in SOFT_CLASS_METRICS:
+    for key in SOFT_CLASS_METRICS if summary else ():  # {}: the method has no soft-classes
         metric = "occupied_soft_classes" if key == "occupied" else key
         yield {"metric": metric, "value": summary[key], "n_in": len(labels)}
 

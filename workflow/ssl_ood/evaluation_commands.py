@@ -81,15 +81,21 @@ def _add_figure(stages) -> None:
         "--images", type=Path, nargs="*", default=[], metavar="FOLDER",
         help="packed sets, for figures that are made from images",
     )  # fmt: skip
+    parser.add_argument(
+        "--scores", type=Path, nargs="*", default=[], metavar="FILE",
+        help="scores of the runs (parquet), for figures of their distributions",
+    )  # fmt: skip
+    parser.add_argument("--reported", type=Path, help="folder of reported values, where shown")
     parser.set_defaults(run=_figure)
 
 
 def _figure(options: argparse.Namespace) -> None:
-    from ssl_ood.figures import make_figure
+    from ssl_ood.figures import Files, make_figure
     from ssl_ood.files import read_json
 
     spec = read_json(options.spec) | {"name": options.name}
-    make_figure(spec, options.metrics, options.images, options.output)
+    files = Files(options.images, options.scores)
+    make_figure(spec, options.metrics, files, options.output, options.reported)
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -18,8 +18,12 @@ from typing import Any
 from ssl_ood.errors import UserError
 
 SHIFTS = ("rot90", "rot360", "perm4", "perm16", "pixel_shuffle")
-SCORES = ("cosine_tau", "cosine_max", "mahalanobis")
+SCORES = ("cosine_tau", "cosine_max", "mahalanobis", "logit")
 IN_DISTRIBUTION = "in_distribution"  # the source of a strategy that means the run's own dataset
+# Sources of a strategy that mean what the study names for the in-distribution dataset.
+AUXILIARY, OUT_DOMAIN = "auxiliary", "out_domain"
+JOIN = "+"  # between the parts of a variant that is made of several
+RANDOM = "random"  # training.initial; else weights/NAME or run/STUDY/VARIANT
 # Versions of the code of each stage: raise one when the same input gives another result. They are
 # parameters of the rules, so that what an edited stage made is made again (an edit alone is not
 # seen by Snakemake).
@@ -67,6 +71,9 @@ class Run:
     test: PackedSet
     ood: tuple[PackedSet, ...]
     sources: tuple[PackedSet, ...]  # of the negatives
+    evaluation: dict[str, Any]
+    weights: str | None = None  # of the catalogue, that the backbone starts from
+    initial: Run | None = None  # whose backbone it starts from
 
     @property
     def id(self) -> str:
@@ -113,6 +120,7 @@ class Experiments:
     datasets: dict[str, Any]  # the catalogue
     runs: dict[str, Run]
     targets: dict[str, Target]
+    weights: dict[str, Any]  # the catalogue's pre-trained ones
 
     def spec(self, name: str) -> dict[str, Any]:
         """What the table or figure stage is told: plain data, the rule's only parameter."""
@@ -128,7 +136,8 @@ class Experiments:
             "runs": [run.summary() for run in target.runs],
             "titles": titles,
             "strategies": {run.strategy: config["strategies"][run.strategy] for run in target.runs},
-            "evaluation": config["evaluation"],
+            "evaluation": self._evaluation_of(target),
+            "repeats": self._repeats(target),
             "show_reported": config["show_reported"],
             "photographs": sorted(n for n in used if self.datasets[n].photographs),
         }
@@ -143,7 +152,22 @@ class Experiments:
             }
             for s in run.ood
         ]
-        return {**run.training_config, "ood": ood, "evaluation": self.config["evaluation"]}
+        return {**run.training_config, "ood": ood, "evaluation": run.evaluation}
+
+    def _evaluation_of(self, target: Target) -> dict[str, Any]:
+        """How the runs of a target are scored: a target is of one study."""
+        return target.runs[0].evaluation if target.runs else self.config["evaluation"]
+
+    def _repeats(self, target: Target) -> str:
+        """What another seed means for the runs of a target."""
+        study = self.config["studies"][target.options["study"]]["in_distribution"]
+        entries = [study[name] for name in {run.in_distribution for run in target.runs}]
+        split = any("{seed}" in entry.get("train_split", "") for entry in entries)
+        return "train/test splits" if split else "seeds"
+
+    def images(self, run: Run) -> int:
+        """Images that an epoch of a run sees, as the catalogue expects; 0 where it does not say."""
+        return run.settings["training"].get("labels") or self.count(run.train)
 
     def count(self, packed: PackedSet) -> int:
         """Images that the catalogue expects in a packed set; 0 where it does not say."""
@@ -160,7 +184,9 @@ def needed_sets(run: Run) -> tuple[PackedSet, ...]:
     return (run.train, run.test, *run.ood, *run.sources)
 
 
-def load(config: dict[str, Any], datasets: dict[str, Any]) -> Experiments:
+def load(
+    config: dict[str, Any], datasets: dict[str, Any], weights: dict[str, Any] | None = None
+) -> Experiments:
     """Expands a checked config (see `config_check`) and the catalogue into runs and targets.
 
     Raises UserError for a run that would be trained twice under two names.
@@ -170,7 +196,7 @@ def load(config: dict[str, Any], datasets: dict[str, Any]) -> Experiments:
     entries = {**config["tables"], **config["figures"]}
     for name, options in entries.items():
         chosen = [_make_run(config, datasets, *key) for key in _run_keys(entries, name, config)]
-        for run in chosen:
+        for run in _with_initial(chosen):
             runs.setdefault(run.id, run)
         kind = "table" if name in config["tables"] else "figure"
         unique = {run.id: runs[run.id] for run in chosen}
@@ -180,7 +206,7 @@ def load(config: dict[str, Any], datasets: dict[str, Any]) -> Experiments:
         ]
         targets[name] = Target(name, kind, options, tuple(unique.values()), tuple(train))
     _refuse_equal_runs(runs)
-    return Experiments(config, datasets, runs, targets)
+    return Experiments(config, datasets, runs, targets, weights or {})
 
 
 def _run_keys(entries: dict[str, Any], name: str, config: dict[str, Any]) -> Iterator[tuple]:
@@ -190,52 +216,96 @@ def _run_keys(entries: dict[str, Any], name: str, config: dict[str, Any]) -> Ite
         yield from _run_keys(entries, other, config)
     study = options["study"]
     seeds = options.get("seeds", config["seeds"])
-    datasets, strategies = options.get("in_distribution", []), options.get("strategies", [])
-    for dataset, strategy in product(datasets, strategies):
-        variants = options.get("variants", {}).get(strategy, [BASE])
-        for variant, seed in product(variants, seeds):
-            yield study, dataset, strategy, variant, seed
+    datasets = options.get("in_distribution", [])
+    for dataset in datasets:
+        for strategy in strategies_of(options, dataset):
+            for variant, seed in product(variants_of(options, strategy), seeds):
+                yield study, dataset, strategy, variant, seed
     if options.get("untrained"):
         for dataset, seed in product(datasets, seeds):
             yield study, dataset, NO_NEGATIVES, UNTRAINED, seed
 
 
+def strategies_of(options: dict[str, Any], dataset: str) -> list[str]:
+    """The strategies of a table or figure for a dataset: one list for all, or a list for each."""
+    named = options.get("strategies", [])
+    return named.get(dataset, []) if isinstance(named, dict) else named
+
+
+def variants_of(options: dict[str, Any], strategy: str) -> list[str]:
+    """The variants of a strategy in a table or figure; lists in the list mean all combinations."""
+    named = options.get("variants", {}).get(strategy, [BASE])
+    if named and isinstance(named[0], list):
+        return [JOIN.join(parts) for parts in product(*named)]
+    return named
+
+
+def _with_initial(runs: Iterable[Run]) -> Iterator[Run]:
+    """The runs and those that they start from, which come first."""
+    for run in runs:
+        if run.initial is not None:
+            yield from _with_initial([run.initial])
+        yield run
+
+
 def _make_run(config, datasets, study_name, in_distribution, strategy, variant, seed) -> Run:
     study = config["studies"][study_name]
-    dataset = study["in_distribution"][in_distribution]
+    entry = study["in_distribution"][in_distribution]
     size = study["size"]
 
     def packed(name: str, role: str) -> PackedSet:
         split = getattr(datasets[name], f"{role}_split")
+        if name == in_distribution:
+            split = entry.get(f"{role}_split", split)
         if split is None:
             raise UserError(
                 f"config: {name} has no {role} split in the catalogue, but study {study_name} with "
                 f"strategy {strategy} needs one: take another dataset."
             )
+        split = split.format(seed=seed)
+        datasets[name].split(split)
         return PackedSet(name, split, size)
 
     train, test = packed(in_distribution, "train"), packed(in_distribution, "test")
     pairs, sources = [], []
     for pair in config["strategies"][strategy]:
-        own = pair["source"] == IN_DISTRIBUTION
-        source = train if own else packed(pair["source"], "train")
+        name = {AUXILIARY: entry.get(AUXILIARY), OUT_DOMAIN: entry.get(OUT_DOMAIN)}.get(
+            pair["source"], pair["source"]
+        )
+        if name is None:
+            raise UserError(
+                f"config: strategy {strategy} takes negatives from the {pair['source']} of "
+                f"{in_distribution}, but studies.{study_name}.in_distribution.{in_distribution} "
+                "names none: add it."
+            )
+        source = train if name == IN_DISTRIBUTION else packed(name, "train")
         sources.append(source)
         shift = pair.get("shift")
         pairs.append({"source": source.dataset, "split": source.split, "shift": shift})
     settings = merge(
         config["methods"][study["method"]],
         study.get("override", {}),
-        dataset.get("override", {}),
-        config["variants"][variant],
+        entry.get("override", {}),
+        *(config["variants"][part] for part in variant.split(JOIN)),
     )
-    if not pairs:
+    if not pairs and "lambda" in settings["training"]:
         settings["training"]["lambda"] = 0.0  # nothing to weigh: `none` is lambda = 0
     settings |= {"size": size, "train_split": train.split, "test_split": test.split}
     settings["negatives"] = pairs
-    ood = tuple(packed(name, "test") for name in dataset["ood"])
+    kind, _, start = settings["training"].pop("initial", RANDOM).partition("/")
+    initial = None
+    if kind == "run":
+        other_study, _, other_variant = start.partition("/")
+        key = (other_study, in_distribution, NO_NEGATIVES, other_variant, seed)
+        initial = _make_run(config, datasets, *key)
+    if kind != RANDOM:
+        settings["initial"] = {kind: initial.id if initial else start}
+    ood = tuple(packed(name, "test") for name in entry["ood"])
     return Run(
         study_name, in_distribution, study["method"], strategy, variant, seed,
         settings, train, test, ood, tuple(dict.fromkeys(sources)),
+        merge(config["evaluation"], study.get("evaluation", {})),
+        start if kind == "weights" else None, initial,
     )  # fmt: skip
 
 

@@ -1,9 +1,10 @@
-"""The figures of chapter 6, each as pdf, png and csv of its data.
+"""Every figure by name, as pdf, png and csv of its data; here are those of chapter 6.
 
     ssl_ood figure figure_sensitivity --spec SPEC.json --metrics results/metrics/*.csv \\
         --output results/figures/figure_sensitivity
 
-A figure is a function in `FIGURES`. Pictures of images are in `figures_images`.
+A figure is a function in `FIGURES`. Pictures of images are in `figures_images`, the figures of
+chapters 5 and 7 in `figures_medical` and `figures_scores`.
 """
 
 from __future__ import annotations
@@ -18,23 +19,36 @@ from matplotlib.axes import Axes
 from ssl_ood.errors import UserError
 from ssl_ood.figure_style import GREY, PAGE, Style, new_figure, save_figure, strategy_styles
 from ssl_ood.figures_images import color_histograms_figure
+from ssl_ood.figures_medical import label_efficiency_figure, negative_sources_figure
+from ssl_ood.figures_scores import score_distributions_figure
 from ssl_ood.measurements import NO_NEGATIVES, UNTRAINED, Results, Summary, load_results
 from ssl_ood.metrics import spearman
 from ssl_ood.table_formats import number
 
 
+class Files(NamedTuple):
+    """What a figure may read besides metrics: folders of packed sets, scores of the runs."""
+
+    images: Sequence[Path] = ()
+    scores: Sequence[Path] = ()
+
+
 def make_figure(
-    spec: dict[str, Any], metrics: Sequence[Path], images: Sequence[Path], prefix: Path
+    spec: dict[str, Any],
+    metrics: Sequence[Path],
+    files: Files,
+    prefix: Path,
+    reported_dir: Path | None = None,
 ) -> None:
     """Draws the figure `spec["name"]` to prefix.pdf, .png and .csv.
 
-    metrics: csv files of the runs; images: folders of packed sets. A figure reads one of the two.
+    metrics: csv files of the runs. reported_dir: for figures that show values of the thesis.
     Raises UserError for a name that is no figure or where there is nothing to draw.
     """
     name = spec["name"]
     if name not in FIGURES:
         raise UserError(f"There is no figure {name!r}: the figures are {', '.join(FIGURES)}.")
-    FIGURES[name](load_results(spec, metrics), images, prefix)
+    FIGURES[name](load_results(spec, metrics, reported_dir), files, prefix)
 
 
 class Point(NamedTuple):
@@ -104,7 +118,7 @@ def seeds_words(found: list[Point]) -> str:
     return f"mean ± SD over {seeds} seeds" if seeds > 1 else "one seed"
 
 
-def sensitivity_figure(results: Results, _: Sequence[Path], prefix: Path) -> None:
+def sensitivity_figure(results: Results, _: Files, prefix: Path) -> None:
     """Figure 6.3: AUROC near and far against 10-NN accuracy (top) and sensitivity (bottom)."""
     home = results.in_distributions()[0]
     styles = styles_of(results, home)
@@ -138,7 +152,7 @@ def _legend_below(figure, axes: Axes, results: Results, styles: dict[str, Style]
     )  # fmt: skip
 
 
-def occupied_soft_classes_figure(results: Results, _: Sequence[Path], prefix: Path) -> None:
+def occupied_soft_classes_figure(results: Results, _: Files, prefix: Path) -> None:
     """Figure 2 of the paper: occupied soft-classes by strategy, and against AUROC on the near set.
 
     The names on the left are the legend of both panels.
@@ -180,8 +194,19 @@ def occupied_soft_classes_figure(results: Results, _: Sequence[Path], prefix: Pa
     save_figure(figure, prefix, point_records(found, panel=f"occupied, {near}", ood=near))
 
 
-FIGURES: dict[str, Callable[[Results, Sequence[Path], Path], None]] = {
+def _color_histograms(results: Results, files: Files, prefix: Path) -> None:
+    color_histograms_figure(results, files.images, prefix)
+
+
+def _score_distributions(results: Results, files: Files, prefix: Path) -> None:
+    score_distributions_figure(results, files.scores, prefix)
+
+
+FIGURES: dict[str, Callable[[Results, Files, Path], None]] = {
     "figure_sensitivity": sensitivity_figure,
     "figure_occupied_soft_classes": occupied_soft_classes_figure,
-    "figure_color_histograms": color_histograms_figure,
+    "figure_color_histograms": _color_histograms,
+    "figure_score_distributions": _score_distributions,
+    "figure_label_efficiency": label_efficiency_figure,
+    "figure_negative_sources": negative_sources_figure,
 }

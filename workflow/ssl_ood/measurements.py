@@ -9,7 +9,7 @@ import csv
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,10 @@ from ssl_ood.metrics import t_interval
 
 BASE, UNTRAINED, NO_NEGATIVES = "base", "untrained", "none"
 AVERAGE, AVERAGE_HONEST = "average", "average_without_photographs"
-NAMES = {AVERAGE: "Average", AVERAGE_HONEST: "Average without photographs"}
+POOLED = "pooled"
+NAMES = {AVERAGE: "Average", AVERAGE_HONEST: "Average without photographs", POOLED: "All"}
+SCALES = {"fraction": 1.0, "percent": 100.0}  # of a share; metrics files hold fractions
+SEEDS = "seeds"
 
 
 class Key(NamedTuple):
@@ -43,13 +46,42 @@ class Measurement(NamedTuple):
     high: float
 
 
+class ReportedKey(NamedTuple):
+    """What a value of the thesis is of. The variant is empty for methods that are not ours."""
+
+    artefact: str
+    train: str
+    ood: str
+    method: str  # a strategy of ours, or another method's name
+    variant: str = ""
+    metric: str = "auroc"
+    score: str = ""
+
+    @property
+    def ours(self) -> bool:
+        return bool(self.variant)
+
+
+class Reported(NamedTuple):
+    """A value printed in the thesis, in its unit, and what is said of it."""
+
+    value: float
+    unit: str
+    note: str
+
+    def in_unit(self, unit: str) -> float:
+        """The value in another unit; unchanged, to the last digit, in its own."""
+        return self.value if unit == self.unit else self.value * SCALES[unit] / SCALES[self.unit]
+
+
 @dataclass(frozen=True)
 class Summary:
     """A value over seeds.
 
     spread: standard deviation over seeds, NaN for one. low, high: the confidence interval, of the
     mean over seeds (Student) where there are two or more, else over the images of the one run;
-    NaN where there is none. over: "seeds" or "images".
+    NaN where there is none. over: "seeds" or "images". Where the seed of a study chooses its
+    train/test split, `Results.repeats` says so.
     """
 
     mean: float
@@ -83,13 +115,12 @@ def summarise(values: Sequence[Measurement], confidence: float = 0.95) -> Summar
 class Results:
     """The measurements and reported values that a target may show.
 
-    spec: see `experiments.Experiments.spec`. reported: {(artefact, train, ood, method): value},
-    empty unless spec["show_reported"].
+    spec: see `experiments.Experiments.spec`. reported: empty unless spec["show_reported"].
     """
 
     spec: dict[str, Any]
     values: dict[Key, list[Measurement]]
-    reported: dict[tuple[str, str, str, str], dict[str, Any]]
+    reported: dict[ReportedKey, Reported]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -97,13 +128,27 @@ class Results:
 
     @property
     def score(self) -> str:
-        """The score that tables and figures show: option `score`, by default equation 6.1's."""
-        return self.options.get("score", "cosine_tau")
+        """The score that tables and figures show: option `score`, by default the first of all."""
+        return self.options.get("score", self.scores[0])
+
+    @property
+    def scores(self) -> list[str]:
+        """The scores of a table that shows several: option `scores`, by default all of them."""
+        return self.options.get("scores", self.spec["evaluation"]["scores"])
 
     @property
     def tau(self) -> float | None:
         """The temperature of `score`; None where it has none."""
-        return self.spec["evaluation"]["tau"] if self.score == "cosine_tau" else None
+        return self.tau_of(self.score)
+
+    def tau_of(self, score: str) -> float | None:
+        """The temperature that is shown of a score; None where it has none."""
+        return self.spec["evaluation"]["tau"] if score == "cosine_tau" else None
+
+    @property
+    def repeats(self) -> str:
+        """What the runs of one setting differ by: seeds, or train/test splits."""
+        return self.spec.get("repeats", SEEDS)
 
     @property
     def confidence(self) -> float:
@@ -114,8 +159,7 @@ class Results:
         metric = what.setdefault("metric", "auroc")
         if metric in ("auroc", "fpr95", "aupr", "sensitivity"):
             what.setdefault("score", self.score)
-            if what["score"] == "cosine_tau":
-                what.setdefault("tau", self.tau)
+            what.setdefault("tau", self.tau_of(what["score"]))
         key = Key(in_distribution, strategy, **what)
         return {m.seed: m for m in sorted(self.values.get(key, []), key=lambda m: m.seed)}
 
@@ -144,12 +188,29 @@ class Results:
     def strategies(self, in_distribution: str) -> list[str]:
         """The trained strategies (base variant) of the runs, those of the options first."""
         named = self.options.get("strategies", [])
+        if isinstance(named, dict):  # a list for each dataset
+            named = named.get(in_distribution, [])
         found = [
             run["strategy"]
             for run in self.spec["runs"]
             if run["in_distribution"] == in_distribution and run["variant"] == BASE
         ]
         return list(dict.fromkeys([s for s in named if s in found] + found))
+
+    def variants(self, in_distribution: str, strategy: str) -> list[str]:
+        """The variants of the runs of a strategy, in the order of the config."""
+        return list(dict.fromkeys(
+            run["variant"]
+            for run in self.spec["runs"]
+            if (run["in_distribution"], run["strategy"]) == (in_distribution, strategy)
+        ))  # fmt: skip
+
+    def of_study(self, study: str) -> Results:
+        """The results of one study of a target that has several."""
+        runs = [run for run in self.spec["runs"] if run["study"] == study]
+        names = {run["run"] for run in runs}
+        values = {key: [m for m in found if m.run in names] for key, found in self.values.items()}
+        return replace(self, spec=self.spec | {"runs": runs}, values=values)
 
     def title(self, kind: str, name: str) -> str:
         """How a dataset, strategy or variant is printed; its name where no title is given."""
@@ -173,13 +234,19 @@ def load_results(
                 key = Key(*(row[name] for name in Key._fields[:-1]), _number(row["tau"]))
                 numbers = (float(row[name] or "nan") for name in ("value", "ci_low", "ci_high"))
                 values[key].append(Measurement(row["run"], int(row["seed"]), *numbers))
+    shows = spec["show_reported"] and reported_dir is not None
+    return Results(spec, dict(values), read_reported(Path(reported_dir)) if shows else {})
+
+
+def read_reported(folder: Path) -> dict[ReportedKey, Reported]:
+    """Every value of the thesis in a folder's csv files, those of the claims in words aside."""
     reported = {}
-    if spec["show_reported"] and reported_dir is not None:
-        for path in sorted(Path(reported_dir).glob("table_*.csv")):
+    for path in sorted(folder.glob("*.csv")):
+        if not path.name.startswith("claims_"):
             for row in read_rows(path):
-                key = (row["artefact"], row["train"], row["ood"], row["method"])
-                reported[key] = {"value": float(row["value"]), "note": row["note"]}
-    return Results(spec, dict(values), reported)
+                key = ReportedKey(*(row[name] for name in ReportedKey._fields))
+                reported[key] = Reported(float(row["value"]), row["unit"], row["note"])
+    return reported
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -26,6 +26,7 @@ FLOAT, DOUBLE = 4, 8  # bytes
 KEPT_STATES = 3  # checkpoints of a training: two, and a third while it is written
 PICTURES = ("figure_negatives", "figure_views")  # they show images and need no training
 VIT_SIZES = {"vit_tiny": (192, 12), "vit_small": (384, 12), "vit_base": (768, 12)}  # width, depth
+RESNETS = {"resnet18": (512, 11_200_000), "resnet50": (2048, 23_500_000)}  # width, weights
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def speeds(experiments: Experiments) -> dict[tuple[str, str], float]:
 
 def device_hours(experiments: Experiments, run: Run, measured: dict) -> float:
     """Hours of one device that the training takes."""
-    images = experiments.count(run.train) * run.settings["training"]["epochs"]
+    images = experiments.images(run) * run.settings["training"]["epochs"]
     assumed = experiments.config["execution"]["images_per_second"]
     return images / measured.get((run.study, run.in_distribution), assumed) / 3600
 
@@ -101,22 +102,35 @@ def _results_of(experiments: Experiments, run: Run) -> int:
     images = sum(map(experiments.count, [run.train, *tested]))
     scores = len(experiments.config["evaluation"]["taus"]) + 6
     scored = sum(map(experiments.count, tested)) * scores * DOUBLE
-    width, _ = _width_and_depth(run.settings["backbone"])
+    width = features(run.settings["backbone"])
     return 2 * FLOAT * parameters(run.settings) + images * width * FLOAT + scored
 
 
 def parameters(settings: dict[str, Any]) -> int:
     """Weights of the backbone and the head, to a percent."""
-    backbone, head = settings["backbone"], settings["head"]
-    width, depth = _width_and_depth(backbone)
-    patch, view = backbone.get("patch_size", 16), settings["views"]["global_size"]
-    tokens = (view // patch) ** 2 + 1
-    vit = depth * (12 * width**2 + 13 * width) + width * (3 * patch**2 + tokens + 3)
-    widths = [width, *[head["hidden"]] * (head["layers"] - 1), head["bottleneck"], head["out"]]
-    return vit + sum(a * b for a, b in pairwise(widths))
+    backbone, head, views = settings["backbone"], settings.get("head"), settings["views"]
+    width = features(backbone)
+    if backbone["name"] in RESNETS:
+        of_backbone = RESNETS[backbone["name"]][1]
+    else:
+        depth = _vit(backbone)[1]
+        patch, view = backbone.get("patch_size", 16), views.get("global_size") or views["size"]
+        tokens = (view // patch) ** 2 + 1
+        of_backbone = depth * (12 * width**2 + 13 * width) + width * (3 * patch**2 + tokens + 3)
+    if head is None:
+        return of_backbone + width
+    widths = [width, *[head["hidden"]] * (head.get("layers", 2) - 1)]
+    widths += [head[name] for name in ("bottleneck", "out") if name in head]
+    return of_backbone + sum(a * b for a, b in pairwise(widths))
 
 
-def _width_and_depth(backbone: dict[str, Any]) -> tuple[int, int]:
+def features(backbone: dict[str, Any]) -> int:
+    """Length of a feature of this backbone."""
+    known = RESNETS.get(backbone["name"])
+    return known[0] if known else _vit(backbone)[0]
+
+
+def _vit(backbone: dict[str, Any]) -> tuple[int, int]:
     width, depth = VIT_SIZES.get("_".join(backbone["name"].split("_")[:2]), (384, 12))
     return backbone.get("embed_dim", width), backbone.get("depth", depth)
 

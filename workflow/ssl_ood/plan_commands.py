@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ssl_ood.errors import UserError
-from ssl_ood.experiments import Experiments, load, merge, without_nulls
+from ssl_ood.experiments import Experiments, merge
 
 DIGITS = 4
 
@@ -67,8 +67,7 @@ def read_experiments(paths: list[str]) -> Experiments:
     """The experiments of config files laid over each other. Raises UserError for a faulty one."""
     import yaml
 
-    from ssl_ood.config_check import check_config, check_shape
-    from ssl_ood.datasets.catalogue import load_catalogue
+    from ssl_ood.study import read_study
 
     layers = []
     for path in paths:
@@ -79,8 +78,4 @@ def read_experiments(paths: list[str]) -> Experiments:
             raise UserError(f"The config {path} cannot be read: {error.strerror}.") from None
         except yaml.YAMLError as error:
             raise UserError(f"The config {path} is not valid YAML: {error}.") from None
-    config = without_nulls(merge(*layers))
-    check_shape(config)
-    catalogue = load_catalogue(os.environ.get("SSL_OOD_CATALOGUE", config["catalogue"]))
-    check_config(config, catalogue)
-    return load(config, catalogue)
+    return read_study(merge(*layers), catalogue=os.environ.get("SSL_OOD_CATALOGUE"))

@@ -1,8 +1,9 @@
 """Anomaly scores from features: larger means more anomalous, always.
 
-Features are raw (N, d) float32 tensors on one device, CPU or GPU; every score normalises them
-itself. Similarities are streamed in blocks of test and training images, so memory does not grow
-with either. A new score is a function with the signature of those in `SCORES` and its name there.
+Features are raw (N, d) float32 tensors on one device, CPU or GPU; every score but `logit`
+normalises them itself. Similarities are streamed in blocks of test and training images, so memory
+does not grow with either. A new score is a function with the signature of those in `SCORES` and its
+name there.
 """
 
 from __future__ import annotations
@@ -197,6 +198,19 @@ def sensitivity_split(
     return np.sort(order[:held]), np.sort(order[held:])
 
 
+def logit(test: Tensor) -> Tensor:
+    """The output of a fine-tuned classifier, (N,) float64: larger, more likely abnormal.
+
+    test: (N, 1), the features of such a run. Training images play no part.
+    """
+    if test.shape[1] != 1:
+        raise UserError(
+            f"The score logit needs one output an image, but these features have {test.shape[1]}: "
+            "take it out of evaluation.scores of a study whose method is not finetune."
+        )
+    return test[:, 0].double()
+
+
 def _cosine_tau(test: Tensor, train: Tensor, evaluation: dict) -> dict[str, Tensor]:
     taus = sorted({*evaluation["taus"], evaluation["tau"]})
     scores = cosine_tau(test, train, taus)
@@ -209,6 +223,7 @@ SCORES: dict[str, Callable[[Tensor, Tensor, dict], dict[str, Tensor]]] = {
     "cosine_tau": _cosine_tau,
     "cosine_max": lambda test, train, evaluation: {"cosine_max": cosine_max(test, train)},
     "mahalanobis": lambda test, train, evaluation: {"mahalanobis": mahalanobis(test, train)},
+    "logit": lambda test, train, evaluation: {"logit": logit(test)},
 }
 
 

@@ -17,19 +17,19 @@ from ssl_ood.measurements import (
     Summary,
     summarise,
 )
-from ssl_ood.table_formats import Cell, Table, embolden, measured_cell, number
-from ssl_ood.tables import percent, photographs_note, record, score_words, seeds_note
-
-
-class Column(NamedTuple):
-    """A column of table_quality: what `Results.summary` is asked and how it is printed."""
-
-    title: str
-    metric: str
-    ood: str = ""
-    percent: bool = True
-    digits: int = 2
-    best: bool = True  # larger is better, so the largest is bold
+from ssl_ood.table_formats import Cell, Table, measured_cell, number
+from ssl_ood.table_parts import (
+    Column,
+    best_in_columns,
+    in_unit,
+    measure,
+    model_title,
+    record,
+    score_words,
+    seeds_note,
+    titles_of,
+)
+from ssl_ood.tables import photographs_note
 
 
 def quality_table(results: Results, _: Path) -> Table:
@@ -42,9 +42,9 @@ def quality_table(results: Results, _: Path) -> Table:
         Column(f"{results.spec['evaluation']['knn']}-NN accuracy", "knn_accuracy"),
         Column("weighted vote of the neighbours", "knn_accuracy_weighted"),
         Column("Sensitivity", "sensitivity"),
-        Column("Occupied soft-classes", "occupied_soft_classes", "", False, 0, best=False),
-        Column("Entropy of an output", "mean_entropy", percent=False, best=False),
-        Column("Entropy of the mean output", "entropy_of_mean", percent=False, best=False),
+        Column("Occupied soft-classes", "occupied_soft_classes", unit="count", best=False),
+        Column("Entropy of an output", "mean_entropy", unit="nats", best=False),
+        Column("Entropy of the mean output", "entropy_of_mean", unit="nats", best=False),
     ]  # fmt: skip
     n_averages = len(columns) - 6
     rows, records, rules, summaries, log_k = [], [], [], [], None
@@ -55,24 +55,17 @@ def quality_table(results: Results, _: Path) -> Table:
             lead = [Cell(results.title("datasets", home) if i == 0 else "")] * several
             cells = [*lead, Cell(model_title(results, strategy, variant))]
             for column in columns:
-                found = results.summary(
-                    home, strategy, variant=variant, metric=column.metric, ood=column.ood
-                )
-                found = percent(found) if column.percent else found
-                cells.append(measured_cell(found, column.digits))
-                scored = column.metric in ("auroc", "sensitivity")
-                records.append(record(
-                    results, home, column.ood, strategy, found, variant=variant,
-                    metric=column.metric, unit=_unit(column),
-                    score=None if scored else "",
-                ))  # fmt: skip
-                summaries.append(found)
+                found = measure(results, home, strategy, column, variant)
+                cells.append(measured_cell(found.summary, column.digits))
+                records.append(found.record)
+                summaries.append(found.summary)
             found = results.summary(home, strategy, variant=variant, metric="log_k")
             log_k = found.mean if found else log_k
             lines.append(cells)
         n_trained = sum(variant == BASE for _, variant in names)
         bold = [1 + several + i for i, column in enumerate(columns) if column.best]
-        rows += _best_in_columns(lines, bold, n_trained)
+        best_in_columns(lines, bold, range(n_trained))
+        rows += lines
         rules += [len(rows) - 1] * (n_trained < len(names))
     header = ["In-distribution"] * several + ["Negatives", *(c.title for c in columns)]
     groups = [("", 1 + several), ("AUROC (%)", n_averages), ("In-distribution test images (%)", 3),
@@ -87,7 +80,7 @@ def quality_table(results: Results, _: Path) -> Table:
             "learns has outputs far below it and a mean output that stays near it."
         )
     notes += [note for home in homes for note in photographs_note(results, home)]
-    titles = " and ".join(results.title("datasets", home) for home in homes)
+    titles = titles_of(results, "datasets", homes)
     caption = (
         f"What each kind of negatives does to the representation of {titles}: AUROC over the OOD "
         f"sets, and measures of the in-distribution test images alone; {score_words(results)}."
@@ -97,36 +90,12 @@ def quality_table(results: Results, _: Path) -> Table:
                  text_columns=1 + several)  # fmt: skip
 
 
-def _unit(column: Column) -> str:
-    return "percent" if column.percent else "nats" if "entropy" in column.metric else "count"
-
-
-def _best_in_columns(
-    lines: list[list[Cell]], columns: list[int], candidates: int
-) -> list[list[Cell]]:
-    for column in columns:
-        cells = embolden([line[column] for line in lines], range(candidates))
-        for line, cell in zip(lines, cells, strict=True):
-            line[column] = cell
-    return lines
-
-
 def models(results: Results, home: str) -> list[tuple[str, str]]:
     """(strategy, variant) of the strategies, and last the untrained network where it was run."""
     trained = [(strategy, BASE) for strategy in results.strategies(home)]
     runs = results.spec["runs"]
     untrained = any(run["variant"] == UNTRAINED and run["in_distribution"] == home for run in runs)
     return trained + [(NO_NEGATIVES, UNTRAINED)] * untrained
-
-
-def model_title(results: Results, strategy: str, variant: str) -> str:
-    """Title of a strategy, or of the variant where that is not the base."""
-    if variant == BASE:
-        return results.title("strategies", strategy)
-    title = results.title("variants", variant)
-    if variant == UNTRAINED:
-        return "Untrained network" if title == UNTRAINED else title
-    return f"{results.title('strategies', strategy)}, {title}"
 
 
 class Choice(NamedTuple):
@@ -216,7 +185,8 @@ def hyperparameters_table(results: Results, reported_dir: Path) -> Table:
             rules += [len(rows)] * bool(rows)
             best = chosen(choices)
             for i, choice in enumerate(choices):
-                sensitivity, auroc = percent(choice.sensitivity), percent(choice.auroc)
+                sensitivity = in_unit(choice.sensitivity, "percent")
+                auroc = in_unit(choice.auroc, "percent")
                 what = results.title("strategies", strategy) if strategy else "all strategies"
                 cells = [
                     Cell(results.title("datasets", home) if i == 0 else ""),
@@ -234,7 +204,8 @@ def hyperparameters_table(results: Results, reported_dir: Path) -> Table:
                     row = record(
                         results, home, AVERAGE if metric == "auroc" else "",
                         choice.strategy or "all", found, variant=choice.variant, metric=metric,
-                        score="cosine_tau", tau=choice.value if symbol == "τ" else results.tau,
+                        score="cosine_tau",
+                        tau=choice.value if symbol == "τ" else results.tau_of("cosine_tau"),
                     )  # fmt: skip
                     row["reported"] = row["difference"] = None
                     extra = {"hyperparameter": "lambda" if symbol == "λ" else "tau",

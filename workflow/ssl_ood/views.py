@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_ood.warps import affine
+
 ASPECT_RATIO = (3 / 4, 4 / 3)  # of the crop, log-uniform, as in torchvision's RandomResizedCrop
 CROP_TRIES = 10
 BLUR_SIGMA = (0.1, 2.0)  # pixels of the view, uniform, as in DINO
@@ -32,11 +34,14 @@ class ViewSpec:
     """What one kind of view looks like; probabilities and strengths as in torchvision.
 
     size: side of the view in pixels; scale: (min, max) share of the image's area in the crop;
-    jitter: strengths of brightness, contrast, saturation, hue.
+    jitter: strengths of brightness, contrast, saturation, hue. Without a scale the view is the
+    middle of the whole image, `crop` of its side. rotation: degrees at most, either way; shift:
+    share of the side at most; zoom: (min, max). They come before the colours are changed, or after
+    with `warp_last`.
     """
 
     size: int
-    scale: tuple[float, float]
+    scale: tuple[float, float] | None
     flip_p: float = 0.5
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1)
     jitter_p: float = 0.8
@@ -45,6 +50,46 @@ class ViewSpec:
     solarize_p: float = 0.0
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    crop: float = 1.0
+    rotation: float = 0.0
+    shift: float = 0.0
+    zoom: tuple[float, float] = (1.0, 1.0)
+    warp_last: bool = False
+
+    @property
+    def warps(self) -> bool:
+        """Whether views are turned, shifted or zoomed at all."""
+        return bool(self.rotation or self.shift or self.zoom != (1.0, 1.0))
+
+
+def crop_spec(views: dict) -> ViewSpec:
+    """The one kind of view of the methods moco and finetune, from the config's section.
+
+    With `scale` a random resized crop (table 2 of the paper of chapter 5), without it the middle of
+    the image after its shorter side was resized to `resize` (table 5).
+    """
+    scale = tuple(views["scale"]) if "scale" in views else None
+    return ViewSpec(
+        views["size"],
+        scale,
+        flip_p=views["flip_p"],
+        jitter=tuple(views["jitter"]),
+        jitter_p=1.0,
+        grey_p=0.0,
+        blur_p=0.0,
+        mean=tuple(views["mean"]),
+        std=tuple(views["std"]),
+        crop=middle_share(views),
+        rotation=views["rotation"],
+        shift=views.get("shift", 0.0),
+        zoom=tuple(views.get("zoom", (1.0, 1.0))),
+        warp_last=scale is None,
+    )
+
+
+def middle_share(views: dict) -> float:
+    """Share of the side that a view of a whole image shows: all, or `size` of `resize` pixels."""
+    return views["size"] / views.get("resize", views["size"])
 
 
 @dataclass(frozen=True)
@@ -53,7 +98,8 @@ class ViewParameters:
 
     box: (N, 4) integer top, left, height, width; factor: (N, 4) of brightness, contrast,
     saturation (multipliers) and hue (a shift in turns); order: (N, 4) the order of the four;
-    sigma: (N,) pixels. The other fields are booleans.
+    sigma: (N,) pixels; warp: (N, 4) degrees, pixels to the right and down, zoom. The other fields
+    are booleans.
     """
 
     box: np.ndarray
@@ -65,8 +111,9 @@ class ViewParameters:
     blur: np.ndarray
     sigma: np.ndarray
     solarize: np.ndarray
+    warp: np.ndarray
 
-    def rows(self, part: slice) -> ViewParameters:
+    def rows(self, part: slice | np.ndarray) -> ViewParameters:
         """The parameters of the images in `part`."""
         return ViewParameters(**{name: values[part] for name, values in vars(self).items()})
 
@@ -78,8 +125,12 @@ def draw(
     strengths = np.asarray(spec.jitter)
     low = np.array([*np.maximum(0, 1 - strengths[:3]), -strengths[HUE]])
     high = np.array([*(1 + strengths[:3]), strengths[HUE]])
+    if spec.scale is None:
+        box = np.tile(_middle_part(height, width, spec.crop), (count, 1))
+    else:
+        box = _draw_boxes(spec.scale, count, height, width, rng)
     return ViewParameters(
-        box=_draw_boxes(spec.scale, count, height, width, rng),
+        box=box,
         flip=rng.random(count) < spec.flip_p,
         jitter=rng.random(count) < spec.jitter_p,
         factor=low + (high - low) * rng.random((count, 4)),
@@ -88,7 +139,25 @@ def draw(
         blur=rng.random(count) < spec.blur_p,
         sigma=rng.uniform(*BLUR_SIGMA, count),
         solarize=rng.random(count) < spec.solarize_p,
+        warp=_draw_warps(spec, count, rng),
     )
+
+
+def _draw_warps(spec: ViewSpec, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Angles, shifts in whole pixels and zooms, uniform, as torchvision's RandomAffine has them."""
+    warp = np.tile([0.0, 0.0, 0.0, 1.0], (count, 1))
+    if spec.warps:
+        warp[:, 0] = rng.uniform(-spec.rotation, spec.rotation, count)
+        reach = spec.shift * spec.size
+        warp[:, 1:3] = np.rint(rng.uniform(-reach, reach, (count, 2)))
+        warp[:, 3] = rng.uniform(*spec.zoom, count)
+    return warp
+
+
+def _middle_part(height: int, width: int, share: float) -> tuple[int, int, int, int]:
+    """Box of `share` of both sides in the middle."""
+    box_h, box_w = round(height * share), round(width * share)
+    return (height - box_h) // 2, (width - box_w) // 2, box_h, box_w
 
 
 def _draw_boxes(scale, count: int, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
@@ -127,12 +196,22 @@ def render(images: Tensor, parameters: ViewParameters, spec: ViewSpec) -> Tensor
     pixels = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
     views = _crop_and_resize(pixels, parameters, spec.size)
     del pixels
+    if spec.warps and not spec.warp_last:
+        views = _warp(views, parameters)
     if spec.jitter_p > 0:
         _jitter(views, parameters)
     _apply(views, np.flatnonzero(parameters.grey), _grey_image)
     _apply(views, np.flatnonzero(parameters.blur), gaussian_blur, parameters.sigma)
     _apply(views, np.flatnonzero(parameters.solarize), solarize)
+    if spec.warps and spec.warp_last:
+        views = _warp(views, parameters)
     return normalize(views, spec.mean, spec.std)
+
+
+def _warp(views: Tensor, parameters: ViewParameters) -> Tensor:
+    numbers = torch.from_numpy(parameters.warp.astype(np.float32))
+    numbers = numbers.to(views.device, non_blocking=True)
+    return affine(views, numbers[:, 0], numbers[:, 1:3], numbers[:, 3])
 
 
 def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -146,15 +225,17 @@ def _by_channel(values: Sequence[float], like: Tensor) -> Tensor:
     return torch.cat(channels, dim=1)
 
 
-def resize_plain(images: Tensor, size: int, mean, std) -> Tensor:
+def resize_plain(images: Tensor, size: int, mean, std, crop: float = 1.0) -> Tensor:
     """Whole images at `size` without augmentation, normalised: what features are extracted from.
 
-    images: (N, H, W, 3) uint8. Returns (N, 3, size, size) float32.
+    images: (N, H, W, 3) uint8; crop: share of both sides, in the middle, that is shown. Returns
+    (N, 3, size, size) float32.
     """
     count, height, width, _ = images.shape
     pixels = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-    if (height, width) != (size, size):
-        box = np.tile(np.array([0, 0, height, width]), (count, 1))
+    part = _middle_part(height, width, crop)
+    if part != (0, 0, size, size) or (height, width) != (size, size):
+        box = np.tile(np.array(part), (count, 1))
         pixels = _resample(pixels, box, np.zeros(count, bool), size)
     return normalize(pixels, mean, std)
 
