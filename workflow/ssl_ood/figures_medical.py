@@ -78,7 +78,7 @@ def truncated_label(axes: Axes, what: str, digits: int, one: float) -> None:
 def label_efficiency_figure(results: Results, _: Any, prefix: Path) -> None:
     """Figure 5.3: AUROC against the number of labels, a line an initialisation."""
     homes = results.in_distributions()
-    figure, grid = new_figure(COLUMN * 1.25 * len(homes), 3.0, 1, len(homes), sharey=True)
+    figure, grid = new_figure(COLUMN * 1.25 * len(homes), 3.4, 1, len(homes), sharey=True)
     records = []
     for axes, home in zip(grid[0], homes, strict=True):
         records += _draw_label_efficiency(axes, results, home)
