@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 ASPECT_RATIO = (3 / 4, 4 / 3)  # of the crop, log-uniform, as in torchvision's RandomResizedCrop
@@ -70,6 +69,12 @@ class ViewParameters:
         """The parameters of the images in `part`."""
         return ViewParameters(**{name: values[part] for name, values in vars(self).items()})
 
+    @classmethod
+    def joined(cls, views: Sequence[ViewParameters]) -> ViewParameters:
+        """The parameters of several views of the same images, one after the other."""
+        columns = {name: [vars(view)[name] for view in views] for name in vars(views[0])}
+        return cls(**{name: np.concatenate(values) for name, values in columns.items()})
+
 
 def draw(
     spec: ViewSpec, count: int, height: int, width: int, rng: np.random.Generator
@@ -120,30 +125,83 @@ def _middle_box(height: int, width: int) -> tuple[int, int, int, int]:
 
 
 def render(images: Tensor, parameters: ViewParameters, spec: ViewSpec) -> Tensor:
-    """Views of `images` with `parameters`.
+    """Views of `images` with `parameters`, all in one pass.
 
-    images: (N, H, W, 3) uint8 on any device. Returns (N, 3, size, size) float32 there, normalised.
+    images: (N, H, W, 3) uint8 on any device. parameters: of V * N views, view v of image i in row
+    v * N + i. Returns (V * N, 3, size, size) float32 on the device, normalised.
+
+    The work is done in the layout (view, row, channel, column), in which a product with one matrix
+    a view from either side resizes or blurs the three channels at once.
     """
-    pixels = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-    views = _crop_and_resize(pixels, parameters, spec.size)
-    del pixels
+    chosen = _Chosen(parameters, images.device)
+    pixels = _crop_and_resize(images, chosen.numbers, spec.size)
     if spec.jitter_p > 0:
-        _jitter(views, parameters)
-    _apply(views, np.flatnonzero(parameters.grey), _grey_image)
-    _apply(views, np.flatnonzero(parameters.blur), gaussian_blur, parameters.sigma)
-    _apply(views, np.flatnonzero(parameters.solarize), solarize)
-    return normalize(views, spec.mean, spec.std)
+        for position in range(4):
+            for kind, operation in enumerate((brightness, contrast, saturation, hue)):
+                chosen.apply(pixels, (position, kind), operation, FACTOR + kind)
+    chosen.apply(pixels, "grey", _grey_image)
+    chosen.apply(pixels, "blur", gaussian_blur, SIGMA)
+    chosen.apply(pixels, "solarize", solarize)
+    return normalize(_channels_second(pixels), spec.mean, spec.std)
+
+
+TOP, LEFT, HEIGHT, WIDTH, FLIP, FACTOR, SIGMA = 0, 1, 2, 3, 4, 5, 9  # columns of `numbers`
+
+
+class _Chosen:
+    """The parameters on the device: the numbers (V * N, 10), and the rows of every operation.
+
+    Two transfers, without a synchronisation, bring all that `render` needs: which rows an operation
+    takes is known to the host.
+    """
+
+    def __init__(self, parameters: ViewParameters, device: torch.device) -> None:
+        self.count = len(parameters.flip)
+        numbers = np.column_stack(
+            [parameters.box, parameters.flip, parameters.factor, parameters.sigma]
+        )
+        rows: dict[str | tuple[int, int], np.ndarray] = {
+            name: np.flatnonzero(getattr(parameters, name)) for name in ("grey", "blur", "solarize")
+        }
+        for position in range(4):
+            for kind in range(4):
+                here = parameters.jitter & (parameters.order[:, position] == kind)
+                rows[position, kind] = np.flatnonzero(here)
+        every = torch.from_numpy(np.concatenate(list(rows.values())))
+        self.numbers = torch.from_numpy(numbers.astype(np.float32)).to(device, non_blocking=True)
+        parts = every.to(device, non_blocking=True).split([len(r) for r in rows.values()])
+        self.rows = dict(zip(rows, parts, strict=True))
+
+    def apply(self, pixels: Tensor, name, operation, argument: int | None = None) -> None:
+        """Replaces the chosen rows of pixels (V * N, S, 3, S) by the operation's result."""
+        rows = self.rows[name]
+        if len(rows) == 0:
+            return
+        everything = len(rows) == self.count
+        part = _channels_second(pixels if everything else pixels.index_select(0, rows))
+        arguments = []
+        if argument is not None:
+            column = self.numbers[:, argument]
+            arguments = [column if everything else column.index_select(0, rows)]
+        result = _channels_second(operation(part, *arguments))
+        if everything:
+            pixels.copy_(result)
+        else:
+            pixels.index_copy_(0, rows, result)
+
+
+def _channels_second(pixels: Tensor) -> Tensor:
+    """(N, S, 3, S) seen as (N, 3, S, S) or the other way round; the memory stays as it is."""
+    return pixels.transpose(1, 2)
 
 
 def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """(pixels - mean) / std by channel, in place; pixels (N, 3, H, W) in 0..1."""
-    return pixels.sub_(_by_channel(mean, pixels)).div_(_by_channel(std, pixels))
-
-
-def _by_channel(values: Sequence[float], like: Tensor) -> Tensor:
-    """(1, 3, 1, 1) of three numbers, filled on the device: a copy from the host would wait."""
-    channels = [torch.full((1, 1, 1, 1), float(v), device=like.device) for v in values]
-    return torch.cat(channels, dim=1)
+    """(pixels - mean) / std by channel, a new contiguous tensor; pixels (N, 3, H, W) in 0..1."""
+    out = torch.empty(pixels.shape, dtype=pixels.dtype, device=pixels.device)
+    for channel, (m, s) in enumerate(zip(mean, std, strict=True)):
+        torch.sub(pixels[:, channel], m, out=out[:, channel])
+        out[:, channel].div_(s)
+    return out
 
 
 def resize_plain(images: Tensor, size: int, mean, std) -> Tensor:
@@ -152,27 +210,34 @@ def resize_plain(images: Tensor, size: int, mean, std) -> Tensor:
     images: (N, H, W, 3) uint8. Returns (N, 3, size, size) float32.
     """
     count, height, width, _ = images.shape
-    pixels = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-    if (height, width) != (size, size):
-        box = np.tile(np.array([0, 0, height, width]), (count, 1))
-        pixels = _resample(pixels, box, np.zeros(count, bool), size)
+    if (height, width) == (size, size):
+        pixels = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    else:
+        box = torch.tensor([0, 0, height, width, 0], dtype=torch.float32)
+        box = box.to(images.device, non_blocking=True).expand(count, 5)
+        pixels = _channels_second(_crop_and_resize(images, box, size))
     return normalize(pixels, mean, std)
 
 
-def _crop_and_resize(pixels: Tensor, parameters: ViewParameters, size: int) -> Tensor:
-    return _resample(pixels, parameters.box, parameters.flip, size)
+def _crop_and_resize(images: Tensor, numbers: Tensor, size: int) -> Tensor:
+    """Crops, flips and resizes by two batched products; clamps after each pass, as Pillow does.
 
-
-def _resample(pixels: Tensor, box: np.ndarray, flip: np.ndarray, size: int) -> Tensor:
-    """Crops, flips and resizes by two batched products; clamps after each pass, as Pillow does."""
-    _, _, height, width = pixels.shape
-    # One transfer for all the numbers that the weights are made of.
-    numbers = torch.from_numpy(np.concatenate([box, flip[:, None]], axis=1).astype(np.float32))
-    top, left, box_h, box_w, flipped = numbers.to(pixels.device, non_blocking=True).unbind(1)
-    across = _resize_weights(left, box_w, width, size, flipped).unsqueeze(1)
-    down = _resize_weights(top, box_h, height, size, None).unsqueeze(1)
-    pixels = torch.matmul(pixels, across.transpose(-1, -2)).clamp_(0, 1)
-    return torch.matmul(down, pixels).clamp_(0, 1)
+    images: (N, H, W, 3) uint8; numbers: (V * N, ...) with the box and the flip in its first five
+    columns. Returns (V * N, size, 3, size) in 0..1.
+    """
+    count, height, width, _ = images.shape
+    top, left, box_h, box_w, flipped = numbers[:, :FACTOR].unbind(1)
+    # The 255 of uint8 goes into the first weights: one pass over the pixels less.
+    across = _resize_weights(left, box_w, width, size, flipped).div_(255).transpose(1, 2)
+    down = _resize_weights(top, box_h, height, size, None)
+    pixels = images.transpose(2, 3).to(torch.float32).reshape(count, height * 3, width)
+    narrow = pixels.new_empty(len(numbers), height * 3, size)
+    for first in range(0, len(numbers), count):
+        view = slice(first, first + count)
+        torch.bmm(pixels, across[view], out=narrow[view])
+    narrow.clamp_(0, 1)
+    out = torch.bmm(down, narrow.view(-1, height, 3 * size)).clamp_(0, 1)
+    return out.view(-1, size, 3, size)
 
 
 def _resize_weights(start: Tensor, length: Tensor, full: int, size: int, flipped: Tensor | None):
@@ -199,38 +264,15 @@ def _bicubic(x: Tensor) -> Tensor:
     return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
 
 
-def _apply(views: Tensor, rows: np.ndarray, operation, *per_image: np.ndarray) -> None:
-    """Replaces `views[rows]` by the operation's result. Rows are host data: no device sync."""
-    if len(rows) == 0:
-        return
-    everything = len(rows) == len(views)
-    index = torch.from_numpy(rows).to(views.device, non_blocking=True)
-    chosen = views if everything else views.index_select(0, index)
-    arguments = [
-        torch.from_numpy(values[rows].astype(np.float32)).to(views.device, non_blocking=True)
-        for values in per_image
-    ]
-    result = operation(chosen, *arguments)
-    if everything:
-        views.copy_(result)
-    else:
-        views.index_copy_(0, index, result)
-
-
-def _jitter(views: Tensor, parameters: ViewParameters) -> None:
-    for position in range(4):
-        for kind, operation in enumerate((brightness, contrast, saturation, hue)):
-            rows = np.flatnonzero(parameters.jitter & (parameters.order[:, position] == kind))
-            _apply(views, rows, operation, parameters.factor[:, kind])
-
-
 def _blend(views: Tensor, other: Tensor, factor: Tensor) -> Tensor:
     factor = factor.view(-1, 1, 1, 1)
     return (views * factor + other * (1 - factor)).clamp_(0, 1)
 
 
 def _grey(views: Tensor) -> Tensor:
-    return (views * _by_channel(GREY_WEIGHTS, views)).sum(dim=1, keepdim=True)
+    red, green, blue = views.split(1, dim=1)
+    r, g, b = GREY_WEIGHTS
+    return (red * r).add_(green, alpha=g).add_(blue, alpha=b)
 
 
 def _grey_image(views: Tensor) -> Tensor:
@@ -255,34 +297,54 @@ def saturation(views: Tensor, factor: Tensor) -> Tensor:
 def hue(views: Tensor, shift: Tensor) -> Tensor:
     """Turns the hue of HSV by `shift` turns, (N,) in -0.5..0.5."""
     red, green, blue = views.unbind(1)
-    value, brightest = views.max(dim=1)
-    chroma = value - views.amin(dim=1)
-    safe = torch.where(chroma > 0, chroma, torch.ones_like(chroma))
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    # A grey pixel has differences of 0, so that any divisor does.
+    inverse = chroma.clamp(min=1e-12).reciprocal_()
     sextant = torch.where(
-        brightest == 0,
-        (green - blue) / safe,
-        torch.where(brightest == 1, (blue - red) / safe + 2, (red - green) / safe + 4),
+        red == value,
+        (green - blue) * inverse,
+        torch.where(green == value, (blue - red) * inverse + 2, (red - green) * inverse + 4),
     )
-    sextant = sextant + 6 * shift.view(-1, 1, 1)
-    # Channel n of HSV's inverse: value - chroma * max(0, min(k, 4 - k, 1)), k = (n + sextant) mod 6
-    k = (_by_channel((5, 3, 1), views) + sextant.unsqueeze(1)) % 6
-    ramp = torch.minimum(k, 4 - k).clamp_(0, 1)
-    return value.unsqueeze(1) - chroma.unsqueeze(1) * ramp
+    sextant = sextant.add_(6 * shift.view(-1, 1, 1)).remainder_(6)
+    # A channel of HSV's inverse: value - chroma * clamp(2 - d, 0, 1), d the distance of the hue
+    # from the channel's opposite colour on the circle of six sextants.
+    out = torch.empty_like(views)
+    for channel, opposite in enumerate((3, 5, 1)):
+        distance = (sextant - opposite).abs_()
+        distance = torch.minimum(distance, 6 - distance)
+        ramp = distance.neg_().add_(2).clamp_(0, 1)
+        torch.addcmul(value, chroma, ramp, value=-1, out=out[:, channel])
+    return out
 
 
 def gaussian_blur(views: Tensor, sigma: Tensor) -> Tensor:
-    """Separable Gaussian with `sigma` (N,) pixels of its own for every image, reflected borders."""
+    """Separable Gaussian with `sigma` (N,) pixels of its own for every image, reflected borders.
+
+    As products with one matrix an image from either side: several times as fast as a convolution
+    with as many groups as there are images.
+    """
     count, channels, height, width = views.shape
     radius = min(int(np.ceil(3 * BLUR_SIGMA[1])), height - 1, width - 1)
     offset = torch.arange(-radius, radius + 1, device=views.device, dtype=views.dtype)
     kernel = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
-    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
-    groups = count * channels
-    flat = F.pad(views, (radius, radius, radius, radius), mode="reflect")
-    flat = flat.reshape(1, groups, height + 2 * radius, width + 2 * radius)
-    flat = F.conv2d(flat, kernel.view(groups, 1, 1, -1), groups=groups)
-    flat = F.conv2d(flat, kernel.view(groups, 1, -1, 1), groups=groups)
-    return flat.view(count, channels, height, width)
+    kernel = kernel / kernel.sum(dim=1, keepdim=True)
+    rows = views.transpose(1, 2).reshape(count, height * channels, width)
+    rows = torch.bmm(rows, _blur_matrix(kernel, width).transpose(1, 2))
+    rows = torch.bmm(_blur_matrix(kernel, height), rows.view(count, height, channels * width))
+    return rows.view(count, height, channels, width).transpose(1, 2)
+
+
+def _blur_matrix(kernel: Tensor, size: int) -> Tensor:
+    """Matrices (N, size, size) that convolve `size` pixels, reflected at both ends, with kernels
+    (N, taps)."""
+    count, taps = kernel.shape
+    pixel = torch.arange(size, device=kernel.device)
+    source = pixel[:, None] + torch.arange(taps, device=kernel.device)[:, None, None] - taps // 2
+    last = size - 1
+    source = last - (last - source.abs()).abs()  # reflected without repeating the border
+    takes = (source == pixel).to(kernel.dtype)  # (taps, size, size): which pixel a tap reads
+    return (kernel @ takes.view(taps, -1)).view(count, size, size)
 
 
 def solarize(views: Tensor) -> Tensor:
