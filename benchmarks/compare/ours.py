@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from compare.presets import Preset
-from ssl_ood import trainer
-from ssl_ood.images import Images, epoch_order
+from ssl_ood import method_dino, trainer
+from ssl_ood.images import Images
+from ssl_ood.methods import Batch
 from ssl_ood.negatives import Negatives
+from ssl_ood.sources import Sources
 
 
 def made_up_images(count: int, size: int, seed: int) -> np.ndarray:
@@ -25,30 +27,26 @@ class Ours:
     def __init__(self, preset: Preset, arrays: list[np.ndarray], device: torch.device) -> None:
         self.preset, self.device = preset, device
         config = preset.config
-        self.images, negatives = (Images(array, device) for array in arrays)
-        self.negatives = Negatives([(negatives, config["negatives"][0]["shift"])], config["seed"])
-        self.schedule = trainer.make_schedule(config["training"], len(self.images))
+        images, others = (Images(array, device) for array in arrays)
+        negatives = Negatives([(others, config["negatives"][0]["shift"])], config["seed"])
+        rows = np.arange(len(images))
+        self.sources = Sources(images, rows, None, negatives, {}, config["seed"])
+        self.schedule = trainer.make_schedule(config["training"], len(images))
         self.run = trainer.make_training(config, device)
         self.ready = self.views()
 
-    def sources(self):
-        """The positive and negative images of the next step, before any augmentation."""
-        batch, per_epoch = self.preset.batch, self.schedule.steps_per_epoch
-        epoch, position = divmod(self.run.step, per_epoch)
-        size = len(self.images)
-        order = epoch_order(self.preset.config["seed"], "positives", epoch, per_epoch * batch, size)
-        chosen = self.images.take(order[position * batch : (position + 1) * batch])
-        return chosen, self.negatives.batch(self.run.step, per_epoch, batch)
+    def batch(self) -> Batch:
+        """The images of the next step, before any augmentation."""
+        return self.sources.batch(self.run.step, self.schedule.steps_per_epoch, self.preset.batch)
 
     def views(self) -> dict:
         """All views of the next step by kind and first row, micro-batch by micro-batch."""
-        config, micro = self.preset.config, self.preset.micro
-        images = dict(zip(("positive", "negative"), self.sources(), strict=True))
+        config, micro, batch = self.preset.config, self.preset.micro, self.batch()
         made = {}
-        for low in range(0, self.preset.batch, micro):
-            rows = slice(low, min(low + micro, self.preset.batch))
-            for kind, batch in images.items():
-                made[kind, low] = trainer.make_views(batch, config, kind, self.run.step, rows)
+        for low in range(0, len(batch), micro):
+            rows = slice(low, min(low + micro, len(batch)))
+            for kind, images in (("positive", batch.images), ("negative", batch.negatives)):
+                made[kind, low] = method_dino.make_views(images, config, kind, self.run.step, rows)
         return made
 
     def make_views(self) -> None:
@@ -63,15 +61,15 @@ class Ours:
         def ready(images, config, kind, step, rows):
             return self.ready[kind, rows.start]
 
-        positives, negatives = self.sources()
-        with mock.patch.object(trainer, "make_views", ready):
+        batch = self.batch()
+        with mock.patch.object(method_dino, "make_views", ready):
             for _ in range(self.preset.steps):
-                self._step(positives, negatives)
+                self._step(batch)
 
     def train(self) -> None:
         """Both together, as in a training."""
         for _ in range(self.preset.steps):
-            self._step(*self.sources())
+            self._step(self.batch())
 
-    def _step(self, positives, negatives) -> None:
-        trainer.train_step(self.run, self.schedule, positives, negatives, self.preset.micro)
+    def _step(self, batch: Batch) -> None:
+        trainer.train_step(self.run, self.schedule, batch, self.preset.micro)

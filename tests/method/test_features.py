@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ssl_ood import features
-from ssl_ood.features import extract, extract_sets, load_teacher, soft_classes
+from ssl_ood.features import extract, extract_sets, load_model, soft_classes
 from ssl_ood.trainer import train
 
 CPU = torch.device("cpu")
@@ -26,12 +26,12 @@ def extracted(tiny, data, pack, tmp_path):
     config = tiny(training={"epochs": 0}, negatives=[])
     train(config, data, tmp_path / "run", tmp_path / "checkpoints", device=CPU)
 
-    def run(ood=("noise/test",), weights: Path = tmp_path / "run" / "teacher.safetensors"):
+    def run(ood=("noise/test",), weights: Path = tmp_path / "run" / "model.safetensors"):
         seen = []
 
-        def spy(teacher, images, device):
+        def spy(model, images, device):
             seen.append(len(images))
-            return extract(teacher, images, device)
+            return extract(model, images, device)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(features, "extract", spy)
@@ -40,7 +40,7 @@ def extracted(tiny, data, pack, tmp_path):
         return seen
 
     run.config, run.folder = config, tmp_path / "features"
-    run.weights = tmp_path / "run" / "teacher.safetensors"
+    run.weights = tmp_path / "run" / "model.safetensors"
     return run
 
 
@@ -71,11 +71,11 @@ def test_all_soft_classes_are_occupied_alike_by_different_images():
 
 def test_features_are_those_of_the_network_on_whole_images(extracted, data):
     extracted()
-    teacher = load_teacher(extracted.config, extracted.weights, CPU)
+    model = load_model(extracted.config, extracted.weights, CPU)
     images = np.load(data / "noise" / "test-16px" / "images.npy")
     pixels = (images.astype(np.float64) / 255 - 0.5) / 0.25
     with torch.inference_mode():
-        expected = teacher.network.backbone(torch.tensor(pixels).float().permute(0, 3, 1, 2))
+        expected = model.network.backbone(torch.tensor(pixels).float().permute(0, 3, 1, 2))
     found = np.load(extracted.folder / "noise-test.npy")
     assert found.dtype == np.float32
     assert found.shape == (7, 16)
@@ -101,9 +101,9 @@ def test_the_index_lists_every_set_with_its_role(extracted, data):
 
 def test_batches_do_not_change_the_features(extracted, data):
     extracted()
-    teacher = load_teacher(extracted.config, extracted.weights, CPU)
+    model = load_model(extracted.config, extracted.weights, CPU)
     images = np.load(data / "shapes" / "test-16px" / "images.npy")
-    whole, parts = (extract(teacher, images, CPU, batch=size) for size in (10, 3))
+    whole, parts = (extract(model, images, CPU, batch=size) for size in (10, 3))
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
@@ -126,7 +126,7 @@ def test_other_weights_extract_everything_again(extracted, data, tmp_path):
     before = np.load(extracted.folder / "noise-test.npy")
     config = extracted.config | {"seed": 1}
     train(config, data, tmp_path / "other", tmp_path / "other checkpoints", device=CPU)
-    assert extracted(weights=tmp_path / "other" / "teacher.safetensors") == [24, 10, 7]
+    assert extracted(weights=tmp_path / "other" / "model.safetensors") == [24, 10, 7]
     assert not np.allclose(np.load(extracted.folder / "noise-test.npy"), before)
 
 

@@ -84,7 +84,7 @@ def result_of(folder):
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     for line in log:
         del line["seconds"]
-    return (folder / "teacher.safetensors").read_bytes(), log
+    return (folder / "model.safetensors").read_bytes(), log
 
 
 def test_killed_at_any_moment_a_run_ends_with_the_same_weights(long_config, data, tmp_path):
@@ -185,7 +185,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
 def test_lost_outputs_are_written_again_without_training(tiny, data, tmp_path, monkeypatch):
     """Snakemake deletes the outputs of a job that it did not see end."""
     expected = undisturbed(tiny(), data, tmp_path / "run")
-    for name in ("teacher.safetensors", "log.jsonl", "train.json"):
+    for name in ("model.safetensors", "log.jsonl", "train.json"):
         (tmp_path / "run" / name).unlink()
 
     def never(*_):
@@ -223,6 +223,6 @@ def test_two_processes_give_the_losses_and_weights_of_one(tiny, data, tmp_path):
     for one, two in zip(log, found, strict=True):
         for name, value in one.items():
             assert two[name] == pytest.approx(value, rel=2e-3), name
-    one, two = (load_file(tmp_path / name / "teacher.safetensors") for name in ("one", "two"))
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for name, value in one.items():
         np.testing.assert_allclose(two[name], value, atol=2e-3, err_msg=name)

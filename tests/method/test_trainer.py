@@ -11,10 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ssl_ood import dino, trainer
+from ssl_ood import dino, method_dino, trainer
 from ssl_ood.errors import UserError
 from ssl_ood.monitor import check_learning
-from ssl_ood.trainer import loss_of, make_schedule, make_training, make_views, train, train_step
+from ssl_ood.method_dino import make_views
+from ssl_ood.methods import Batch, Moment
+from ssl_ood.trainer import make_schedule, make_training, train, train_step
 
 CPU = torch.device("cpu")
 ALL = slice(0, 8)
@@ -29,7 +31,7 @@ def trained(data, tmp_path):
         folder = tmp_path / f"run{next(folders)}"
         train(config, data, folder, folder / "checkpoints", device=CPU, **options)
         lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-        return load_file(folder / "teacher.safetensors"), lines, folder
+        return load_file(folder / "model.safetensors"), lines, folder
 
     return run
 
@@ -40,10 +42,20 @@ def batch(device=CPU, count=8, seed=0):
     return torch.from_numpy(images).to(device)
 
 
+def loss_of(run, positives, negatives, rows, temperature):
+    """Loss, its two parts, mean teacher logits and teacher probabilities at the run's step."""
+    moment = Moment(run.step, 0, float(temperature), 1.0)
+    return run.method.objective(Batch(positives, negatives=negatives), rows, moment)
+
+
+def step_on(run, schedule, positives, negatives, micro=8):
+    train_step(run, schedule, Batch(positives, negatives=negatives), micro)
+
+
 def gradient_of(config, positives, negatives):
     run = make_training(config, CPU)
     loss_of(run, positives, negatives, ALL, 0.05)[0].backward()
-    return torch.cat([p.grad.flatten() for p in run.student.parameters()])
+    return torch.cat([p.grad.flatten() for p in run.method.student.parameters()])
 
 
 # ---- one step ------------------------------------------------------------------------------------
@@ -53,12 +65,12 @@ def test_the_loss_is_that_of_the_views_one_by_one(tiny):
     """Against the network called view by view, and equations 3 and 4 as sums over pairs."""
     config = tiny(training={"lambda": 0.7})
     run = make_training(config, CPU)
-    run.centre.uniform_(-0.1, 0.1)
+    run.method.centre.uniform_(-0.1, 0.1)
     loss, parts, logit_mean, teacher = loss_of(run, batch(), batch(seed=1), ALL, 0.05)
     big, small = make_views(batch(), config, "positive", 0, ALL)
-    seen = [run.student([view])[0].double() for view in big + small]
-    shown = [run.teacher([view])[0].double() for view in big]
-    targets = [torch.softmax((logits - run.centre) / 0.05, dim=1) for logits in shown]
+    seen = [run.method.student([view])[0].double() for view in [*big, *small]]
+    shown = [run.method.teacher([view])[0].double() for view in big]
+    targets = [torch.softmax((logits - run.method.centre) / 0.05, dim=1) for logits in shown]
     pairs = [
         -(target * torch.log_softmax(logits / 0.1, dim=1)).sum(1).mean()
         for g, target in enumerate(targets)
@@ -68,7 +80,7 @@ def test_the_loss_is_that_of_the_views_one_by_one(tiny):
     assert len(pairs) == 6  # 2 global against 3 other views each
     positive = sum(pairs) / 6
     big, small = make_views(batch(seed=1), config, "negative", 0, ALL)
-    pushed = [run.student([view])[0] for view in big + small]
+    pushed = [run.method.student([view])[0] for view in [*big, *small]]
     negative = sum(-torch.log_softmax(p.double() / 0.1, dim=1).mean() for p in pushed) / 2
     assert parts.tolist() == pytest.approx([positive.item(), negative.item()], rel=1e-5)
     assert loss.item() == pytest.approx((positive + 0.7 * negative).item(), rel=1e-5)
@@ -98,7 +110,7 @@ def test_without_negatives_none_are_drawn(tiny, trained, monkeypatch, changes):
         kinds.append(kind)
         return make_views(images, config, kind, *rest)
 
-    monkeypatch.setattr(trainer, "make_views", spy)
+    monkeypatch.setattr(method_dino, "make_views", spy)
     _, log, _ = trained(tiny(**changes))
     assert set(kinds) == {"positive"}
     assert [line["negative"] for line in log] == [0, 0, 0]
@@ -112,7 +124,7 @@ def test_negatives_are_as_many_as_positives(tiny, trained, monkeypatch):
         counts[kind].append(len(images))
         return make_views(images, config, kind, *rest)
 
-    monkeypatch.setattr(trainer, "make_views", spy)
+    monkeypatch.setattr(method_dino, "make_views", spy)
     trained(tiny())
     assert counts["positive"] == counts["negative"] == [8] * 9
 
@@ -131,36 +143,40 @@ def test_views_are_made_outside_of_the_autocast(tiny, monkeypatch):
         rendered.append(bool(inside))
         return real_render(*arguments)
 
-    real_render = trainer.render
-    monkeypatch.setattr(trainer, "render", render)
-    monkeypatch.setattr(trainer.torch, "autocast", autocast)
+    real_render = method_dino.render
+    monkeypatch.setattr(method_dino, "render", render)
+    monkeypatch.setattr(method_dino.torch, "autocast", autocast)
     loss_of(make_training(tiny(), CPU), batch(), batch(seed=1), ALL, 0.05)
-    assert rendered == [False] * 6
+    assert rendered == [False] * 4  # of two sizes, positive and negative
 
 
 def stepped(config, device, steps, micro):
     schedule = make_schedule(config["training"], 24)
     run = make_training(config, device)
     for step in range(steps):
-        train_step(run, schedule, batch(device, seed=step), batch(device, seed=100 + step), micro)
+        step_on(run, schedule, batch(device, seed=step), batch(device, seed=100 + step), micro)
     return run
 
 
 @pytest.mark.parametrize("micro", [4, 3, 1])
 def test_micro_batches_give_the_gradient_of_the_whole_batch(tiny, micro, device):
     whole, parts = (stepped(tiny(), device, 1, m) for m in (8, micro))
-    for one, other in zip(whole.student.parameters(), parts.student.parameters(), strict=True):
+    for one, other in zip(
+        whole.method.student.parameters(), parts.method.student.parameters(), strict=True
+    ):
         if one.grad is not None:  # the last layer's is taken away in epoch 0
             torch.testing.assert_close(other.grad, one.grad, rtol=1e-3, atol=1e-6)
-    torch.testing.assert_close(parts.centre, whole.centre, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(parts.method.centre, whole.method.centre, rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(parts.sums, whole.sums, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(parts.mean_probability, whole.mean_probability, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        parts.method.mean_probability, whole.method.mean_probability, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_the_last_layer_is_frozen_in_epoch_nought_only(tiny):
     config = tiny()
-    start = make_training(config, CPU).student
-    after_epoch, after_more = stepped(config, CPU, 3, 8).student, stepped(config, CPU, 5, 8).student
+    start = make_training(config, CPU).method.student
+    after_epoch, after_more = (stepped(config, CPU, n, 8).method.student for n in (3, 5))
     assert torch.equal(after_epoch.head.prototypes, start.head.prototypes)
     assert not torch.equal(after_epoch.head.mlp[0].weight, start.head.mlp[0].weight)
     assert not torch.equal(after_more.head.prototypes, start.head.prototypes)
@@ -170,12 +186,12 @@ def test_a_step_moves_centre_and_teacher_as_worked_out(tiny):
     config = tiny(training={"warmup_epochs": 0})
     schedule = make_schedule(config["training"], 24)
     run = make_training(config, CPU)
-    before = [p.clone() for p in run.teacher.parameters()]
+    before = [p.clone() for p in run.method.teacher.parameters()]
     _, _, logit_mean, _ = loss_of(run, batch(), batch(seed=1), ALL, schedule.temperature[0])
-    train_step(run, schedule, batch(), batch(seed=1), 8)
-    torch.testing.assert_close(run.centre, 0.1 * logit_mean, rtol=1e-4, atol=1e-8)
-    student = run.student.parameters()
-    for old, new, mine in zip(before, run.teacher.parameters(), student, strict=True):
+    step_on(run, schedule, batch(), batch(seed=1))
+    torch.testing.assert_close(run.method.centre, 0.1 * logit_mean, rtol=1e-4, atol=1e-8)
+    student = run.method.student.parameters()
+    for old, new, mine in zip(before, run.method.teacher.parameters(), student, strict=True):
         torch.testing.assert_close(new, 0.9 * old + 0.1 * mine, rtol=1e-5, atol=1e-8)
     assert run.step == 1
 
@@ -189,9 +205,9 @@ def test_a_small_step_lowers_the_loss(tiny, weight):
     losses = []
     for _ in range(4):
         run.step = 0  # the same views and draws
-        run.centre.zero_()
+        run.method.centre.zero_()
         losses.append(loss_of(run, batch(), batch(seed=1), ALL, schedule.temperature[0])[0].item())
-        train_step(run, schedule, batch(), batch(seed=1), 8)
+        step_on(run, schedule, batch(), batch(seed=1))
     assert (np.diff(losses) < 0).all()
 
 
@@ -200,8 +216,8 @@ def test_the_rates_of_every_step_reach_the_optimiser(tiny):
     schedule = make_schedule(config["training"], 24)
     run = make_training(config, CPU)
     for step in range(schedule.steps):
-        train_step(run, schedule, batch(), None, 8)
-        decayed, plain = run.optimizer.param_groups
+        step_on(run, schedule, batch(), None)
+        decayed, plain = run.method.optimizer.param_groups
         assert decayed["lr"] == plain["lr"] == schedule.lr[step]
         assert decayed["weight_decay"] == schedule.weight_decay[step]
         assert plain["weight_decay"] == 0
@@ -210,11 +226,12 @@ def test_the_rates_of_every_step_reach_the_optimiser(tiny):
 def test_the_teacher_temperature_is_one_step_an_epoch(tiny, trained, monkeypatch):
     temperatures = []
 
-    def spy(run, positives, negatives, rows, temperature):
-        temperatures.append(temperature)
-        return loss_of(run, positives, negatives, rows, temperature)
+    def spy(method, batch, rows, moment):
+        temperatures.append(moment.temperature)
+        return real(method, batch, rows, moment)
 
-    monkeypatch.setattr(trainer, "loss_of", spy)
+    real = method_dino.Dino.objective
+    monkeypatch.setattr(method_dino.Dino, "objective", spy)
     trained(tiny())
     assert temperatures == pytest.approx([0.05] * 3 + [0.04] * 3 + [0.03] * 3)
 
@@ -235,7 +252,7 @@ def test_views_are_drawn_anew_for_every_step_kind_and_seed(tiny):
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny, trained):
     first, log, folder = trained(tiny())
     again, log_again, folder_again = trained(tiny())
-    weights = [(f / "teacher.safetensors").read_bytes() for f in (folder, folder_again)]
+    weights = [(f / "model.safetensors").read_bytes() for f in (folder, folder_again)]
     assert weights[0] == weights[1]
     assert [line["loss"] for line in log] == [line["loss"] for line in log_again]
     other, _, _ = trained(tiny(seed=1))
@@ -276,7 +293,7 @@ def test_the_log_holds_the_means_of_each_epoch(tiny, trained):
 def test_untrained_is_the_initial_network(tiny, trained):
     config = tiny(training={"epochs": 0}, negatives=[])
     weights, log, folder = trained(config)
-    initial = make_training(config, CPU).student.state_dict()
+    initial = make_training(config, CPU).method.student.state_dict()
     assert log == []
     assert weights.pop("centre").abs().max() == 0
     assert weights.keys() == initial.keys()
@@ -329,7 +346,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_a_good_checkpoint(tiny, data,
     assert kept["step"] >= 1
     for state in (kept["student"], kept["teacher"]):
         assert all(value.isfinite().all() for value in state.values())
-    assert not (tmp_path / "run" / "teacher.safetensors").exists()
+    assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
 def test_a_weight_that_is_not_finite_is_never_kept(tiny, data, tmp_path, monkeypatch):
@@ -338,12 +355,12 @@ def test_a_weight_that_is_not_finite_is_never_kept(tiny, data, tmp_path, monkeyp
     def overflow(run, *arguments):
         train_step(run, *arguments)
         if run.step == 9:
-            next(run.student.parameters()).data.view(-1)[0] = float("inf")
+            next(run.method.student.parameters()).data.view(-1)[0] = float("inf")
 
     monkeypatch.setattr(trainer, "train_step", overflow)
     with pytest.raises(UserError, match="the loss is not finite in epoch 3"):
         train(tiny(), data, tmp_path / "run", tmp_path / "checkpoints", device=CPU)
-    assert not (tmp_path / "run" / "teacher.safetensors").exists()
+    assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
 def test_outputs_that_stay_uniform_stop_the_run(tiny, data, tmp_path):
@@ -406,7 +423,7 @@ def test_entropy_in_the_log_is_that_of_the_teacher(tiny):
     schedule = make_schedule(config["training"], 8)
     run = make_training(config, CPU)
     _, _, _, teacher = loss_of(run, batch(), batch(seed=1), ALL, schedule.temperature[0])
-    train_step(run, schedule, batch(), batch(seed=1), 8)
+    step_on(run, schedule, batch(), batch(seed=1))
     found = trainer.finish_epoch(run, schedule)
     p = teacher.double().numpy()
     assert found["teacher_entropy"] == pytest.approx(-(p * np.log(p)).sum(-1).mean(), rel=1e-5)

@@ -47,6 +47,7 @@ def plain_parameters(count, size, **fields):
         "factor": np.tile([1.0, 1.0, 1.0, 0.0], (count, 1)),
         "order": np.tile(np.arange(4), (count, 1)),
         "sigma": np.ones(count),
+        "warp": np.tile([0.0, 0.0, 0.0, 1.0], (count, 1)),
     }
     return ViewParameters(**(values | fields))
 
@@ -292,6 +293,16 @@ def test_views_of_some_rows_are_those_of_the_whole_batch(rows, device):
     part = render(images[rows], parameters.rows(rows), spec)
     # The same float32 sums; the batched products may add up in another order.
     torch.testing.assert_close(part, whole[rows], rtol=0, atol=1e-5)
+
+
+def test_several_views_in_one_pass_are_those_made_one_by_one(device):
+    images = torch.from_numpy(random_images(10, 16)).to(device)
+    spec = ViewSpec(12, (0.3, 1.0), solarize_p=0.5, rotation=20.0, shift=0.1)
+    rng = stream(6, "together")
+    parameters = [draw(spec, 10, 16, 16, rng) for _ in range(3)]
+    together = render(images, ViewParameters.joined(parameters), spec)
+    for view, each in zip(together.split(10), parameters, strict=True):
+        torch.testing.assert_close(view, render(images, each, spec), rtol=0, atol=1e-5)
 
 
 def test_draws_are_the_same_for_the_same_stream_and_others_for_another():

@@ -84,7 +84,7 @@ class SlurmTraining:
     @property
     def weights(self) -> Path:
         """What it ends with."""
-        return self.clone.results("runs", self.run, "teacher.safetensors")
+        return self.clone.results("runs", self.run, "model.safetensors")
 
     @property
     def log(self) -> str:

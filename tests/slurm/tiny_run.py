@@ -131,7 +131,7 @@ class TinyRun:
     @property
     def weights(self) -> bytes:
         """The teacher that the run ended with."""
-        return (self.output / "teacher.safetensors").read_bytes()
+        return (self.output / "model.safetensors").read_bytes()
 
     @property
     def newest(self) -> Path:

@@ -247,10 +247,10 @@ def test_a_new_ood_set_trains_nothing_again(finished, tmp_path):
     assert jobs["fetch_dataset"] == jobs["pack_dataset"] == 1
     assert jobs["extract_features"] == jobs["score"] == jobs["metrics"] == models
     run = "natural-cifar10-rot_imgn-base-seed0"
-    before = study.results("runs", run, "teacher.safetensors").stat().st_mtime_ns
+    before = study.results("runs", run, "model.safetensors").stat().st_mtime_ns
     code, log = study.snakemake(f"results/metrics/{run}.csv")
     assert code == 0, log
-    assert study.results("runs", run, "teacher.safetensors").stat().st_mtime_ns == before
+    assert study.results("runs", run, "model.safetensors").stat().st_mtime_ns == before
     said = study.results("logs", "extract_features", f"{run}.log").read_text()
     assert said.count("as before") == 2 + len(OOD["cifar10"])
     rows = rows_of(study.results("metrics", f"{run}.csv"))

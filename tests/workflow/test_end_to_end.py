@@ -70,7 +70,7 @@ def test_every_table_and_figure_is_there_in_every_format(study, thesis):
 
 
 def test_every_trained_run_has_weights_features_scores_and_metrics(study):
-    trained = {path.parent.name for path in study.results.glob("runs/*/teacher.safetensors")}
+    trained = {path.parent.name for path in study.results.glob("runs/*/model.safetensors")}
     assert trained == {
         *(f"natural-fashion_low-{s}-base-seed0" for s in [*STRATEGIES, "combined"]),
         "natural-fashion_low-none-untrained-seed0",

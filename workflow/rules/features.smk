@@ -4,7 +4,7 @@
 rule extract_features:
     input:
         config=f"{R}/runs/{{run}}/config.json",
-        weights=f"{R}/runs/{{run}}/teacher.safetensors",
+        weights=f"{R}/runs/{{run}}/model.safetensors",
         packed=lambda wildcards: packed_meta(
             (run_of(wildcards).train, run_of(wildcards).test, *run_of(wildcards).ood)
         ),

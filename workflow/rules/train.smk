@@ -20,7 +20,7 @@ rule train:
         config=f"{R}/runs/{{run}}/config.json",
         packed=lambda wildcards: packed_meta((run_of(wildcards).train, *run_of(wildcards).sources)),
     output:
-        weights=f"{R}/runs/{{run}}/teacher.safetensors",
+        weights=f"{R}/runs/{{run}}/model.safetensors",
         history=f"{R}/runs/{{run}}/log.jsonl",
         summary=f"{R}/runs/{{run}}/train.json",
     log:

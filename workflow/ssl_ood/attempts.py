@@ -65,7 +65,7 @@ class Attempt:
         if self.progress and now - self.told > PROGRESS_SECONDS:
             self._tell()
             self.told = now
-        return any_process(self.told_to_stop, self.run.centre.device)
+        return any_process(self.told_to_stop, self.run.sums.device)
 
     def checkpoint_due(self) -> bool:
         """Whether the last checkpoint is older than it may be."""
@@ -88,7 +88,7 @@ class Attempt:
 
     def leave(self) -> NoReturn:
         """Ends the process after a SIGTERM, with a code that lets the job run again."""
-        any_process(False, self.run.centre.device)  # torchrun ends all once the first has left
+        any_process(False, self.run.sums.device)  # torchrun ends all once the first has left
         if self.leader:
             self._note(f"stopped by a signal at step {self.run.step}; it resumes there")
             if requeue_if_preempted():
@@ -103,10 +103,7 @@ class Attempt:
         line = self.run.history[-1]
         speed, left = self._rates()
         say(
-            f"epoch {line['epoch']}/{len(self.schedule.temperature)}  loss {line['loss']:.4f} "
-            f"(positive {line['positive']:.4f}, negative {line['negative']:.4f})  "
-            f"entropy of an output {line['teacher_entropy']:.2f}, of the mean output "
-            f"{line['entropy_of_mean']:.2f}, log K {line['log_k']:.2f}  "
+            f"epoch {line['epoch']}/{self.schedule.epochs}  {self.run.method.describe(line)}  "
             f"{speed:.0f} images/s  {left / 60:.1f} min left"
         )
 
@@ -120,7 +117,7 @@ class Attempt:
 
     def _resume(self) -> None:
         run, schedule = self.run, self.schedule
-        state = checkpoints.load(self.folder, self.identity, run.centre.device)
+        state = checkpoints.load(self.folder, self.identity, run.sums.device)
         if state is not None:
             run.restore(state)
         reached, repeated = self._last_words()
@@ -174,7 +171,7 @@ class Attempt:
             step=run.step,
             steps=self.schedule.steps,
             epoch=run.step // self.schedule.steps_per_epoch,
-            epochs=len(self.schedule.temperature),
+            epochs=self.schedule.epochs,
             loss=loss / steps if steps else run.history[-1]["loss"],
             images_per_second=speed_and_left[0],
             eta_seconds=speed_and_left[1],

@@ -1,8 +1,9 @@
-"""The network: a timm vision transformer and DINO's projection head."""
+"""The networks: timm backbones, and DINO's projection head."""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -60,29 +61,16 @@ class Network(nn.Module):
 
 
 def build_network(config: dict, *, drop_path: float | None = None) -> Network:
-    """The network of a run config; weights are drawn from torch's global generator.
+    """The network of a run of method dino; weights are drawn from torch's global generator.
 
     `drop_path` replaces the configured stochastic depth (the teacher runs without). Raises
     UserError for a backbone that timm cannot make, or views that its patches do not fill.
     """
-    import timm
-
     options = dict(config["backbone"])
-    name = options.pop("name")
     if drop_path is not None:
         options["drop_path_rate"] = drop_path
     sizes = {key: config["views"][key] for key in ("global_size", "local_size")}
-    try:
-        backbone = timm.create_model(
-            name,
-            pretrained=False,
-            num_classes=0,
-            img_size=sizes["global_size"],
-            dynamic_img_size=True,
-            **options,
-        )
-    except (RuntimeError, TypeError) as error:
-        raise UserError(f"timm cannot make the backbone {name} with {options}: {error}.") from None
+    backbone = build_backbone(options, img_size=sizes["global_size"], dynamic_img_size=True)
     (patch, _) = backbone.patch_embed.patch_size
     for key, size in sizes.items():
         if size % patch:
@@ -91,6 +79,42 @@ def build_network(config: dict, *, drop_path: float | None = None) -> Network:
                 "change one of the two."
             )
     return Network(backbone, Head(backbone.num_features, **config["head"]))
+
+
+def build_backbone(options: dict, **more: object) -> nn.Module:
+    """A timm model without its classifier: (N, 3, S, S) -> pooled features (N, num_features).
+
+    options: `name` and what timm.create_model takes. Raises UserError where timm cannot make it.
+    """
+    import timm
+
+    options = dict(options)
+    name = options.pop("name")
+    try:
+        return timm.create_model(name, pretrained=False, num_classes=0, **more, **options)
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"timm cannot make the backbone {name} with {options}: {error}.") from None
+
+
+def load_backbone(backbone: nn.Module, path: Path) -> None:
+    """Starts a backbone from a safetensors file: its own weights, or a whole model of a run.
+
+    Raises UserError where the file does not hold exactly the backbone's weights.
+    """
+    from safetensors.torch import load_file
+
+    state = load_file(path)
+    prefix = "backbone."
+    if any(name.startswith(prefix) for name in state):
+        state = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+    try:
+        backbone.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"{path} does not hold the weights of this backbone ({reason}): name another "
+            "training.initial, or the backbone that these weights are of."
+        ) from None
 
 
 def view_specs(views: dict) -> dict[str, ViewSpec]:

@@ -37,8 +37,9 @@ def _add_training(stages) -> None:
     parser = stages.add_parser("train", help="train one run, or resume it")
     parser.add_argument("--config", type=Path, required=True, help="run config (json)")
     parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the teacher")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the model")
     parser.add_argument("--checkpoints", type=Path, required=True)
+    parser.add_argument("--initial", type=Path, help="weights that the backbone starts from")
     parser.add_argument("--progress", type=Path, help="file to tell the progress in")
     parser.add_argument(
         "--devices", type=int, default=1, help="devices of this machine to train on (default: 1)"
@@ -76,6 +77,7 @@ def _train(options: argparse.Namespace) -> None:
         options.data,
         options.output,
         options.checkpoints,
+        initial=options.initial,
         progress=options.progress,
         device=_device(options),
         checkpoint_minutes=options.checkpoint_minutes,
@@ -87,7 +89,7 @@ def _train(options: argparse.Namespace) -> None:
 def _add_features(stages) -> None:
     parser = stages.add_parser("features", help="extract the features of a trained run")
     parser.add_argument("--config", type=Path, required=True, help="run config (json)")
-    parser.add_argument("--weights", type=Path, required=True, help="teacher.safetensors")
+    parser.add_argument("--weights", type=Path, required=True, help="model.safetensors")
     parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
     parser.add_argument("--ood", nargs="*", default=[], metavar="DATASET/SPLIT")
     parser.add_argument("--output", type=Path, required=True, help="index.json to write")

@@ -56,6 +56,16 @@ def average(tensors: list[Tensor]) -> None:
         tensor.copy_(part.view_as(tensor))
 
 
+def gather(tensor: Tensor) -> Tensor:
+    """The rows of every process, (processes * n, ...), in the order of their ranks."""
+    _, processes = world()
+    if processes == 1:
+        return tensor
+    parts = [torch.empty_like(tensor) for _ in range(processes)]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
 def any_process(flag: bool, device: torch.device) -> bool:
     """Whether the flag is set in any of the processes: all leave together or none."""
     if world()[1] == 1:

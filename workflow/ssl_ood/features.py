@@ -1,7 +1,7 @@
-"""Features of a trained run: the teacher's class token for the train, test and OOD sets.
+"""Features of a trained run for its train, test and OOD sets, by the network that it kept.
 
     ssl_ood features --config results/runs/RUN/config.json \\
-        --weights results/runs/RUN/teacher.safetensors --data results/data \\
+        --weights results/runs/RUN/model.safetensors --data results/data \\
         --ood svhn/test lsun/test --output results/features/RUN/index.json
 
 One job a run, one file a set. A set whose weights and images are those of the last time is not
@@ -17,59 +17,85 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ssl_ood.backbones import Network, build_network
+from ssl_ood.backbones import build_network
 from ssl_ood.datasets.packed import Packed, open_packed
 from ssl_ood.dino import entropy, teacher_probabilities
 from ssl_ood.experiments import VERSIONS
 from ssl_ood.files import atomic_path, read_json, sha256_of, write_json
-from ssl_ood.views import resize_plain
+from ssl_ood.views import middle_share, resize_plain
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """A trained teacher: network, centre (K,) and final temperature."""
+class Model:
+    """A trained network in evaluation mode; its `features` are what the scores use.
 
-    network: Network
-    centre: Tensor
-    temperature: float
+    A teacher of self-distillation has a centre (K,) and a final temperature, too: its head sorts
+    images into soft-classes. The other methods have none.
+    """
+
+    network: nn.Module
     config: dict
     sha256: str
+    centre: Tensor | None = None
+    temperature: float | None = None
 
 
-def load_teacher(config: dict, weights: Path, device: torch.device) -> Teacher:
-    """The teacher of a run config from its safetensors file, in evaluation mode."""
+def load_model(config: dict, weights: Path, device: torch.device) -> Model:
+    """The model of a run config from its safetensors file, in evaluation mode."""
     from safetensors.torch import load_file
 
     state = load_file(weights)
-    centre = state.pop("centre").to(device)
-    network = build_network(config, drop_path=0.0)
+    method, centre, temperature = config["method"], None, None
+    if method == "dino":
+        centre = state.pop("centre").to(device)
+        temperature = config["training"]["teacher_temperature"][1]
+        network = build_network(config, drop_path=0.0)
+    elif method == "moco":
+        from ssl_ood.method_moco import Encoder
+
+        network = Encoder(config)
+    else:
+        from ssl_ood.method_finetune import Classifier
+
+        network = Classifier(config)
     network.load_state_dict(state)
     network.to(device).eval()
-    temperature = config["training"]["teacher_temperature"][1]
-    return Teacher(network, centre, temperature, config, sha256_of(weights))
+    return Model(network, config, sha256_of(weights), centre, temperature)
+
+
+def whole_views(model: Model, images: Tensor) -> Tensor:
+    """(N, S, S, 3) uint8 images as the model sees them in evaluation: whole, not augmented."""
+    views = model.config["views"]
+    if "global_size" in views:
+        size, crop = views["global_size"], 1.0
+    else:
+        size, crop = views["size"], middle_share(views)
+    return resize_plain(images, size, views["mean"], views["std"], crop)
 
 
 @torch.inference_mode()
-def extract(teacher: Teacher, images: np.ndarray, device: torch.device, batch: int = 256):
-    """(features (N, d), logits (N, K)), both float32 host arrays, of (N, S, S, 3) uint8 images."""
-    views = teacher.config["views"]
+def extract(model: Model, images: np.ndarray, device: torch.device, batch: int = 256):
+    """(features (N, d), logits (N, K) or None), float32 host arrays, of (N, S, S, 3) uint8 images.
+
+    Logits are those of a teacher's soft-classes.
+    """
     features, logits = [], []
     for low in range(0, len(images), batch):
         block = torch.from_numpy(np.array(images[low : low + batch])).to(device)
-        pixels = resize_plain(block, views["global_size"], views["mean"], views["std"])
-        found = teacher.network.features(pixels).float()
+        found = model.network.features(whole_views(model, block)).float()
         features.append(found.cpu())
-        logits.append(teacher.network.head(found).cpu())
-    return torch.cat(features).numpy(), torch.cat(logits).numpy()
+        if model.centre is not None:
+            logits.append(model.network.head(found).cpu())
+    return torch.cat(features).numpy(), torch.cat(logits).numpy() if logits else None
 
 
 @torch.inference_mode()
-def logits_of(teacher: Teacher, features: np.ndarray, device: torch.device, batch: int = 256):
+def logits_of(model: Model, features: np.ndarray, device: torch.device, batch: int = 256):
     """The logits (N, K) that `extract` gives together with these features (N, d)."""
     blocks = torch.from_numpy(features).split(batch)
-    return torch.cat([teacher.network.head(b.to(device)).cpu() for b in blocks]).numpy()
+    return torch.cat([model.network.head(b.to(device)).cpu() for b in blocks]).numpy()
 
 
 def soft_classes(logits: np.ndarray, centre: Tensor, temperature: float) -> tuple[np.ndarray, dict]:
@@ -97,7 +123,7 @@ def extract_sets(
 
     ood: "dataset/split" of every OOD set; train and test sets are those of the config.
     """
-    teacher = load_teacher(config, weights, device)
+    model = load_model(config, weights, device)
     own = config["in_distribution"]
     wanted = [(role, f"{own}/{config[f'{role}_split']}") for role in ("train", "test")]
     wanted += [("ood", name) for name in ood]
@@ -107,7 +133,7 @@ def extract_sets(
         folder = data / f"{name}-{config['size']}px"
         packed = open_packed(folder)
         path = output.parent / f"{dataset}-{split}.npy"
-        fresh = _extract_set(teacher, packed, path, role == "test", device)
+        fresh = _extract_set(model, packed, path, role == "test", device)
         print(
             f"{dataset}-{split}: {len(packed.images)} images" + ("" if fresh else ", as before"),
             file=sys.stderr,
@@ -124,10 +150,10 @@ def extract_sets(
     write_json(output, index)
 
 
-def _extract_set(teacher: Teacher, packed: Packed, path: Path, with_classes: bool, device) -> bool:
+def _extract_set(model: Model, packed: Packed, path: Path, with_classes: bool, device) -> bool:
     """Extracts one set unless that has been done; whether it did."""
     stamp = {
-        "weights": teacher.sha256,
+        "weights": model.sha256,
         "images": packed.meta["images_sha256"],
         "code_version": VERSIONS["features"],
     }
@@ -137,14 +163,16 @@ def _extract_set(teacher: Teacher, packed: Packed, path: Path, with_classes: boo
     fresh = not (complete and read_json(stamp_path) == stamp)
     if fresh:
         stamp_path.unlink(missing_ok=True)
-        features, logits = extract(teacher, packed.images, device)
+        features, logits = extract(model, packed.images, device)
         _save(path, features)
         write_json(stamp_path, stamp)
-    elif with_classes:
+    elif with_classes and model.centre is not None:
         # Snakemake removes its outputs before a job, these too: the features give them back.
-        logits = logits_of(teacher, np.load(path), device)
+        logits = logits_of(model, np.load(path), device)
     if with_classes:
-        mean, summary = soft_classes(logits, teacher.centre, teacher.temperature)
+        mean, summary = np.empty(0), {}  # the rule's outputs, also of a method without soft-classes
+        if model.centre is not None:
+            mean, summary = soft_classes(logits, model.centre, model.temperature)
         _save(classes_path.with_suffix(".npy"), mean)
         write_json(classes_path, summary)
     return fresh

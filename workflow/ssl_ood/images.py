@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_ood.datasets.packed import open_packed
 from ssl_ood.streams import stream
 
 
@@ -46,12 +44,6 @@ class Images:
         if self.device.type == "cuda":
             batch = batch.pin_memory()
         return batch.to(self.device, non_blocking=True)
-
-
-def load_images(folder: Path, device: torch.device) -> tuple[Images, dict]:
-    """The images of the packed set in `folder` and its metadata."""
-    packed = open_packed(folder)
-    return Images(packed.images, device), packed.meta
 
 
 @lru_cache(maxsize=8)

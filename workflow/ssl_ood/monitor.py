@@ -24,7 +24,7 @@ def check_learning(history: list[dict], config: dict) -> None:
             "kept; lower training.lr_base or training.clip_grad and start the run again."
         )
     recent = history[-PATIENCE:]
-    if not config["training"]["stop_on_collapse"] or len(recent) < PATIENCE:
+    if not config["training"].get("stop_on_collapse") or len(recent) < PATIENCE:
         return
     if all(line["entropy_of_mean"] < MEAN_COLLAPSED * line["log_k"] for line in recent):
         raise UserError(

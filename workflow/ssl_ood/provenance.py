@@ -1,4 +1,4 @@
-"""What a finished run leaves: the teacher's weights and where they come from."""
+"""What a finished run leaves: the model's weights and where they come from."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ssl_ood.files import atomic_path, sha256_of, write_json, write_text
 
 
 def save_run(run, schedule, sources: dict[str, dict], output: Path, device: torch.device) -> None:
-    """Writes teacher.safetensors, log.jsonl and, last, train.json to `output`."""
+    """Writes model.safetensors, log.jsonl and, last, train.json to `output`."""
     from safetensors.torch import save_file
 
-    weights = {name: value.contiguous().cpu() for name, value in run.teacher.state_dict().items()}
-    weights["centre"] = run.centre.cpu()
-    path = output / "teacher.safetensors"
+    state = run.method.model_state()
+    weights = {name: value.contiguous().cpu() for name, value in state.items()}
+    path = output / "model.safetensors"
     with atomic_path(path) as partial:
         save_file(weights, partial, metadata={"config": json.dumps(run.config)})
     write_text(output / "log.jsonl", "".join(json.dumps(line) + "\n" for line in run.history))
@@ -39,7 +39,7 @@ def save_run(run, schedule, sources: dict[str, dict], output: Path, device: torc
             "last_epoch": run.history[-1] if run.history else None,
             "weights_sha256": sha256_of(path),
             "datasets": {name: meta["images_sha256"] for name, meta in sources.items()},
-            "parameters": sum(p.numel() for p in run.teacher.parameters()),
+            "parameters": sum(p.numel() for p in run.method.trained.parameters()),
             **machine(device),
         },
     )

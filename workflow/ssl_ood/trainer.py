@@ -1,4 +1,4 @@
-"""Trains one run: self-distillation with negatives (chapter 6).
+"""Trains one run, by whatever method its config names (`methods`).
 
     ssl_ood train --config results/runs/RUN/config.json --data results/data \\
         --output results/runs/RUN --checkpoints results/checkpoints/RUN
@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_ood import attempts, checkpoints, dino, schedules
-from ssl_ood.backbones import Network, build_network, view_specs
+from ssl_ood import attempts, checkpoints, schedules
+from ssl_ood.dino import clip_gradients
 from ssl_ood.distributed import average, process_group, world
 from ssl_ood.errors import UserError
-from ssl_ood.experiments import VERSIONS, packed_path
-from ssl_ood.images import Images, epoch_order, load_images
+from ssl_ood.experiments import VERSIONS
+from ssl_ood.files import sha256_of
+from ssl_ood.methods import Batch, Method, Moment, method_class
 from ssl_ood.monitor import check_learning
-from ssl_ood.negatives import Negatives
 from ssl_ood.provenance import save_run
-from ssl_ood.streams import stream, torch_seed
-from ssl_ood.views import draw, render
+from ssl_ood.sources import Sources, open_sources
+from ssl_ood.streams import torch_seed
 
 
 @dataclass
@@ -35,12 +35,8 @@ class Training:
     """Everything that changes while a run trains."""
 
     config: dict
-    student: Network
-    teacher: Network
-    optimizer: torch.optim.Optimizer
-    centre: Tensor
-    sums: Tensor  # loss, positive, negative, teacher entropy, steps: since the epoch began
-    mean_probability: Tensor  # (K,) sum of the teacher's batch means since the epoch began
+    method: Method
+    sums: Tensor  # loss, the method's parts, steps: since the epoch began
     step: int = 0
     seconds: float = 0.0
     repeated: int = 0  # steps that were done again after an attempt was killed
@@ -51,17 +47,15 @@ class Training:
         """What a checkpoint holds."""
         return {
             **self.result(),
-            "student": self.student.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            **self.method.state(),
+            "optimizer": self.method.optimizer.state_dict(),
             "sums": self.sums,
-            "mean_probability": self.mean_probability,
         }
 
     def result(self) -> dict:
         """What is left of it after the last step."""
         return {
-            "teacher": self.teacher.state_dict(),
-            "centre": self.centre,
+            **self.method.result(),
             "step": self.step,
             "seconds": self.seconds,
             "repeated": self.repeated,
@@ -71,10 +65,10 @@ class Training:
 
     def restore(self, state: dict) -> None:
         """Continues from what `state` gave, or stands again at the end from what `result` gave."""
-        for module in {"student", "teacher", "optimizer"} & state.keys():
-            getattr(self, module).load_state_dict(state[module])
-        for tensor in {"centre", "sums", "mean_probability"} & state.keys():
-            getattr(self, tensor).copy_(state[tensor])
+        self.method.restore(state)
+        if "optimizer" in state:
+            self.method.optimizer.load_state_dict(state["optimizer"])
+            self.sums.copy_(state["sums"])
         for number in ("step", "seconds", "repeated", "history"):
             setattr(self, number, state[number])
         self.resumed_at = [*state["resumed_at"], self.step]
@@ -94,10 +88,20 @@ class Schedule:
     def steps(self) -> int:
         return len(self.lr)
 
+    @property
+    def epochs(self) -> int:
+        return len(self.temperature)
+
+    def moment(self, step: int) -> Moment:
+        """The values that a method needs to know of a step."""
+        epoch = step // self.steps_per_epoch
+        return Moment(step, epoch, float(self.temperature[epoch]), float(self.momentum[step]))
+
 
 def make_schedule(training: dict, images: int) -> Schedule:
     """The schedule of a training on `images` images; the last, smaller batch of an epoch is left
-    out, the rate follows the linear rule lr_base * batch / 256."""
+    out, the rate follows the linear rule lr_base * batch / 256. Methods without a teacher have
+    none of its settings, and its values stay as they are."""
     batch, epochs = training["batch_size"], training["epochs"]
     per_epoch = images // batch
     steps, warmup = epochs * per_epoch, training["warmup_epochs"] * per_epoch
@@ -105,144 +109,67 @@ def make_schedule(training: dict, images: int) -> Schedule:
     return Schedule(
         lr=schedules.warmup_cosine(peak, training["lr_min"], warmup, steps),
         weight_decay=schedules.cosine(*training["weight_decay"], steps),
-        momentum=schedules.cosine(*training["teacher_momentum"], steps),
-        temperature=schedules.linear(*training["teacher_temperature"], epochs),
+        momentum=schedules.cosine(*training.get("teacher_momentum", (1.0, 1.0)), steps),
+        temperature=schedules.linear(*training.get("teacher_temperature", (1.0, 1.0)), epochs),
         steps_per_epoch=per_epoch,
     )
 
 
-def make_training(config: dict, device: torch.device) -> Training:
-    """Student and teacher with the same weights, drawn from the run's seed on the CPU."""
+def make_training(config: dict, device: torch.device, initial: Path | None = None) -> Training:
+    """A training at its first step; weights are drawn from the run's seed on the CPU.
+
+    initial: safetensors file that the backbone starts from instead.
+    """
     torch.manual_seed(torch_seed(config["seed"], "weights"))
-    student = build_network(config)
-    teacher = build_network(config, drop_path=0.0)
-    teacher.load_state_dict(student.state_dict())
-    teacher.requires_grad_(False)
-    student.to(device)
-    teacher.to(device)
-    optimizer = torch.optim.AdamW(dino.parameter_groups(student), lr=0.0, fused=True)
-    classes = config["head"]["out"]
-    return Training(
-        config,
-        student,
-        teacher,
-        optimizer,
-        centre=torch.zeros(classes, device=device),
-        sums=torch.zeros(5, device=device),
-        mean_probability=torch.zeros(classes, device=device),
-    )
+    method = method_class(config)(config, device, initial)
+    return Training(config, method, sums=torch.zeros(2 + len(method.PARTS), device=device))
 
 
-def make_views(
-    images: Tensor, config: dict, kind: str, step: int, rows: slice
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Global and local views of the images in `rows`, lists of (len(rows), 3, S, S).
-
-    kind: "positive" or "negative". Parameters are drawn for the whole batch, whichever rows are
-    asked, so that micro-batches and processes together give the views of one large batch.
-    """
-    specs = view_specs(config["views"])
-    n_global, n_local = config["views"][kind]
-    names = [f"global_{1 + i % 2}" for i in range(n_global)] + ["local"] * n_local
-    rng = stream(config["seed"], "views", kind, step)
-    height, width = images.shape[1:3]
-    views = []
-    for name in names:
-        parameters = draw(specs[name], len(images), height, width, rng)
-        views.append(render(images[rows], parameters.rows(rows), specs[name]))
-    return views[:n_global], views[n_global:]
-
-
-def loss_of(
-    run: Training, positives: Tensor, negatives: Tensor | None, rows: slice, temperature: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Total loss (equation 5) of some rows of the batch.
-
-    Returns loss, (positive, negative) losses, teacher logits' mean (K,), teacher probabilities.
-    """
-    config, training = run.config, run.config["training"]
-    device_type = run.centre.device.type
-    n_rows = rows.stop - rows.start
-    # All views before the autocast: in bfloat16 they would lose three of their eight bits.
-    big, small = make_views(positives, config, "positive", run.step, rows)
-    n_big, n_small = len(big), len(small)
-    if negatives is not None:
-        negative_big, negative_small = make_views(negatives, config, "negative", run.step, rows)
-        big, small = big + negative_big, small + negative_small
-    with torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda"):
-        with torch.no_grad():
-            (logits,) = run.teacher([torch.cat(big[:n_big])])
-        outputs = run.student([torch.cat(views) for views in (big, small) if views])
-    by_view = [out.view(-1, n_rows, out.shape[-1]) for out in outputs]
-    student = torch.cat([by_view[0][:n_big], *[out[:n_small] for out in by_view[1:]]])
-    teacher = dino.teacher_probabilities(logits, run.centre, temperature).view(n_big, n_rows, -1)
-    positive = dino.positive_loss(student, teacher, training["student_temperature"])
-    negative = torch.zeros_like(positive)
-    if negatives is not None:
-        pushed = torch.cat([by_view[0][n_big:], *[out[n_small:] for out in by_view[1:]]])
-        negative = dino.negative_loss(pushed, training["student_temperature"])
-    loss = positive + training["lambda"] * negative
-    return loss, torch.stack([positive, negative]).detach(), logits.float().mean(0), teacher
-
-
-def train_step(
-    run: Training, schedule: Schedule, positives: Tensor, negatives: Tensor | None, micro: int
-) -> None:
+def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int) -> None:
     """One optimiser step on a batch, in micro-batches of at most `micro` images a process."""
-    config, step = run.config["training"], run.step
-    epoch = step // schedule.steps_per_epoch
-    for group in run.optimizer.param_groups:
+    method, step = run.method, run.step
+    moment = schedule.moment(step)
+    for group in method.optimizer.param_groups:
         group["lr"] = float(schedule.lr[step])
         if group.get("decay"):
             group["weight_decay"] = float(schedule.weight_decay[step])
-    run.optimizer.zero_grad(set_to_none=True)
+    method.optimizer.zero_grad(set_to_none=True)
     rank, processes = world()
     torch.manual_seed(torch_seed(run.config["seed"], "drop_path", step, rank))
-    mine = len(positives) // processes
+    mine = len(batch) // processes
     start, stop = rank * mine, (rank + 1) * mine
-    logit_mean = torch.zeros_like(run.centre)
-    for low in range(start, stop, micro):
-        rows = slice(low, min(low + micro, stop))
+    at_a_time = method.rows_at_a_time(mine, micro)
+    method.begin_step(batch, slice(start, stop), moment)
+    for low in range(start, stop, at_a_time):
+        rows = slice(low, min(low + at_a_time, stop))
         share = (rows.stop - rows.start) / mine
-        temperature = float(schedule.temperature[epoch])
-        loss, parts, mean, teacher = loss_of(run, positives, negatives, rows, temperature)
+        loss, parts = method.loss(batch, rows, moment)
         (loss * share).backward()
         with torch.no_grad():
-            logit_mean += share * mean
-            entropy = dino.entropy(teacher).mean()
-            run.sums += share * torch.stack(
-                [loss.detach(), *parts, entropy, torch.ones_like(entropy)]
-            )
-            run.mean_probability += share * teacher.mean((0, 1))
-    parameters = list(run.student.parameters())
-    average([p.grad for p in parameters] + [logit_mean])
-    dino.clip_gradients(parameters, config["clip_grad"])
-    if epoch < config["freeze_last_layer_epochs"]:
-        run.student.head.prototypes.grad = None
-    run.optimizer.step()
-    dino.update_centre(run.centre, logit_mean, config["centre_momentum"])
-    dino.update_teacher(run.teacher.parameters(), parameters, float(schedule.momentum[step]))
+            one = torch.ones_like(loss)[None]
+            run.sums += share * torch.cat([loss.detach()[None], parts, one])
+    parameters = list(method.trained.parameters())
+    average([p.grad for p in parameters if p.grad is not None] + method.shared())
+    clip_gradients(parameters, run.config["training"]["clip_grad"])
+    method.before_update(moment)
+    method.optimizer.step()
+    method.end_step(moment)
     run.step += 1
 
 
 def finish_epoch(run: Training, schedule: Schedule) -> dict:
     """The means of the epoch that just ended, as a line of the log; begins the next."""
-    average([run.sums, run.mean_probability])
-    loss, positive, negative, entropy, steps = run.sums.tolist()
-    spread = dino.entropy(run.mean_probability / max(steps, 1)).item()
+    average([run.sums, *run.method.shared_in_epoch()])
+    loss, *parts, steps = run.sums.tolist()
     line = {
         "epoch": run.step // schedule.steps_per_epoch,
         "loss": loss / steps,
-        "positive": positive / steps,
-        "negative": negative / steps,
-        "teacher_entropy": entropy / steps,
-        "entropy_of_mean": spread,
-        "log_k": float(np.log(len(run.centre))),
+        **{name: value / steps for name, value in zip(run.method.PARTS, parts, strict=True)},
+        **run.method.epoch_line(round(steps)),
         "lr": float(schedule.lr[run.step - 1]),
         "seconds": run.seconds,
     }
     run.sums.zero_()
-    run.mean_probability.zero_()
     return line
 
 
@@ -252,15 +179,16 @@ def train(
     output: Path,
     checkpoint_folder: Path,
     *,
+    initial: Path | None = None,
     progress: Path | None = None,
     device: torch.device,
     checkpoint_minutes: float = 10.0,
     wait_minutes: float = 0.0,
     micro_batch: int | None = None,
 ) -> None:
-    """Trains the run of `config` on the packed sets below `data`; writes the teacher to `output`.
+    """Trains the run of `config` on the packed sets below `data`; writes the model to `output`.
 
-    Raises UserError where the data do not fit, the training fails to learn, or another process
+    initial: safetensors file with the weights that the backbone starts from, if any. Raises UserError where the data do not fit, the training fails to learn, or another process
     still trains this run after `wait_minutes`; leaves with code 143 after SIGTERM, a checkpoint
     written.
     """
@@ -271,76 +199,50 @@ def train(
         process_group(device, wait_minutes),
     ):
         _run(
-            config, data, output, checkpoint_folder, progress, device,
+            config, data, initial, output, checkpoint_folder, progress, device,
             checkpoint_minutes, micro_batch,
         )  # fmt: skip
 
 
-def _run(config, data, output, folder, progress, device, checkpoint_minutes, micro_batch) -> None:
-    (positives, negatives), sources = _open_sources(config, data, device)
-    batch, size = config["training"]["batch_size"], len(positives)
-    _check_batch(config, size)
-    schedule = make_schedule(config["training"], size)
-    run = make_training(config, device)
-    identity = {"config": config, "data": _checksums(sources), "code": VERSIONS["train"]}
+def _run(
+    config, data, initial, output, folder, progress, device, checkpoint_minutes, micro_batch
+) -> None:
+    sources = open_sources(config, data, device)
+    _check_batch(config, sources)
+    batch_size = config["training"]["batch_size"]
+    schedule = make_schedule(config["training"], len(sources))
+    run = make_training(config, device, initial)
+    identity = {"config": config, "data": sources.checksums, "code": VERSIONS["train"]}
+    if initial is not None:
+        identity["initial"] = sha256_of(initial)
     attempt = attempts.Attempt(run, schedule, folder, identity, progress, checkpoint_minutes)
     while run.step < schedule.steps:
-        epoch, position = divmod(run.step, schedule.steps_per_epoch)
-        order = epoch_order(
-            config["seed"], "positives", epoch, schedule.steps_per_epoch * batch, size
-        )
-        chosen = positives.take(order[position * batch : (position + 1) * batch])
-        pushed = None
-        if negatives is not None:
-            pushed = negatives.batch(run.step, schedule.steps_per_epoch, batch)
-        train_step(run, schedule, chosen, pushed, micro_batch or batch)
+        batch = sources.batch(run.step, schedule.steps_per_epoch, batch_size)
+        train_step(run, schedule, batch, micro_batch or batch_size)
         stop = attempt.after_step()
         if run.step % schedule.steps_per_epoch == 0:
             run.history.append(finish_epoch(run, schedule))
             check_learning(run.history, config)
             attempt.say_epoch()
         if stop or attempt.checkpoint_due():
-            _check_finite(run, epoch + 1)
+            _check_finite(run, schedule)
             attempt.save(attempts.TOLD if stop else attempts.CLOCK)
         if stop:
             attempt.leave()
     if attempt.leader:
-        _check_finite(run, config["training"]["epochs"])
+        _check_finite(run, schedule)
         attempt.save(attempts.RESULT)
-        save_run(run, schedule, sources, output, device)
+        save_run(run, schedule, sources.meta, output, device)
         attempt.end()
 
 
-def _checksums(sources: dict[str, dict]) -> dict[str, str]:
-    return {name: meta["images_sha256"] for name, meta in sources.items()}
-
-
-def _open_sources(config: dict, data: Path, device: torch.device):
-    """((positive images, negatives or None), metadata of every packed set by folder)."""
-    sources: dict[str, dict] = {}
-    opened: dict[str, Images] = {}
-
-    def images_of(dataset: str, split: str) -> Images:
-        path = packed_path(dataset, split, config["size"])
-        if path not in opened:
-            opened[path], sources[path] = load_images(data / path, device)
-        return opened[path]
-
-    positives = images_of(config["in_distribution"], config["train_split"])
-    pairs = [
-        (images_of(pair["source"], pair["split"]), pair["shift"]) for pair in config["negatives"]
-    ]
-    negatives = Negatives(pairs, config["seed"]) if pairs and config["training"]["lambda"] else None
-    return (positives, negatives), sources
-
-
-def _check_batch(config: dict, images: int) -> None:
+def _check_batch(config: dict, sources: Sources) -> None:
     """Raises UserError for a batch that cannot be filled or shared out equally."""
     name, training, pairs = config["run"], config["training"], config["negatives"]
     batch, (_, processes) = training["batch_size"], world()
-    if training["epochs"] and batch > images:
+    if training["epochs"] and batch > len(sources):
         raise UserError(
-            f"{name}: training.batch_size {batch} is larger than the {images} images of "
+            f"{name}: training.batch_size {batch} is larger than the {len(sources)} images of "
             f"{config['in_distribution']}: lower it."
         )
     if batch % processes:
@@ -353,13 +255,15 @@ def _check_batch(config: dict, images: int) -> None:
             f"{name}: training.batch_size {batch} is smaller than the number of (source, shift) "
             f"pairs of strategy {config['strategy']}, {len(pairs)}: raise it."
         )
+    method_class(config).check(config, len(sources), batch // processes)
 
 
-def _check_finite(run: Training, epoch: int) -> None:
+def _check_finite(run: Training, schedule: Schedule) -> None:
     """Raises UserError where a loss or a weight is not finite: such a state is never kept.
 
     A gradient can overflow while the loss is still finite, so the loss alone does not tell.
     """
-    norms = torch._foreach_norm([p.detach() for p in run.student.parameters()])
+    norms = torch._foreach_norm([p.detach() for p in run.method.trained.parameters()])
     if not bool(torch.isfinite(torch.stack([run.sums.sum(), *norms])).all()):
+        epoch = min(run.step // max(schedule.steps_per_epoch, 1) + 1, schedule.epochs)
         check_learning([*run.history, {"loss": float("nan"), "epoch": epoch}], run.config)
