@@ -8,6 +8,9 @@ from pathlib import Path
 
 import yaml
 
+from ssl_ood.micro_batches import CPU_ROWS
+
+OF_A_DEVICE = 64  # images of the batch of 256, as the thesis shared it out to four GPUs
 ROOT = Path(__file__).parents[2]
 
 # What the small preset changes of the settings in config.yaml: a network and views that two cores
@@ -24,8 +27,8 @@ SMALL = {
 class Preset:
     """The sizes of one measurement.
 
-    config: a run config with sections training, views, backbone and head; micro: images that a
-    device works on at a time; steps: batches in a repetition; train, test, dimensions: features
+    config: a run config with sections training, views, backbone and head; micro, usual_micro:
+    images that a device works on at a time, on our side and the usual one; steps: batches in a repetition; train, test, dimensions: features
     that are scored; scores: anomaly scores that are ranked; resamples: of the usual bootstrap.
     """
 
@@ -33,6 +36,7 @@ class Preset:
     config: dict
     images: int
     micro: int
+    usual_micro: int
     steps: int
     train: int
     test: int
@@ -66,10 +70,10 @@ def load(name: str, changes: dict | None = None) -> Preset:
         config[section] = {**config[section], **values}
     if name == "cpu":
         return Preset(
-            name, config, images=2048, micro=config["training"]["batch_size"], steps=2,
-            train=8000, test=4000, dimensions=384, scores=60_000, resamples=50, matrix=2048,
+            name, config, images=2048, micro=CPU_ROWS, usual_micro=config["training"]["batch_size"],
+            steps=2, train=8000, test=4000, dimensions=384, scores=60_000, resamples=50, matrix=2048,
         )  # fmt: skip
     return Preset(
-        name, config, images=50_000, micro=settings["execution"]["micro_batch"], steps=10,
+        name, config, images=50_000, micro=OF_A_DEVICE, usual_micro=OF_A_DEVICE, steps=10,
         train=50_000, test=100_000, dimensions=384, scores=60_000, resamples=1000, matrix=8192,
     )  # fmt: skip

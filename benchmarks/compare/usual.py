@@ -40,11 +40,11 @@ class Usual:
     def steps(self) -> None:
         """Steps alone, on the views that are ready."""
         for _ in range(self.preset.steps):
-            self.step(*self.ready, self.preset.micro)
+            self.step(*self.ready, self.preset.usual_micro)
 
     def train(self) -> float:
         """Seconds for both together: the workers go on while the step runs."""
-        return self._consume(lambda *views: self.step(*views, self.preset.micro))
+        return self._consume(lambda *views: self.step(*views, self.preset.usual_micro))
 
     def _consume(self, use) -> float:
         # The workers start anew in every repetition, not to run beside the other side; what they

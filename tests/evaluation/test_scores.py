@@ -70,7 +70,12 @@ def cosine_tau_in_double(test, train, taus):
 )
 def test_cosine_tau_is_float32_exact_for_any_temperatures(taus, seed, block, spread):
     """A cosine is off by a few 1e-7 in float32, and 1 / tau times as much in the score."""
-    taus = [*taus, taus[0] / 2, taus[0] / 4, taus[0]]  # terms that are squares of others', and equal
+    taus = [
+        *taus,
+        taus[0] / 2,
+        taus[0] / 4,
+        taus[0],
+    ]  # terms that are squares of others', and equal
     test, train = features(20, 16, seed, spread), features(50, 16, seed + 1, spread)
     found = scores.cosine_tau(torch.tensor(test), torch.tensor(train), taus, block).numpy()
     expected = cosine_tau_in_double(test, train, taus)

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from ssl_ood import dino, method_dino, trainer
 from ssl_ood.errors import UserError
-from ssl_ood.monitor import check_learning
 from ssl_ood.method_dino import make_views
 from ssl_ood.methods import Batch, Moment
+from ssl_ood.monitor import check_learning
 from ssl_ood.trainer import make_schedule, make_training, train, train_step
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_ood import dino
 from ssl_ood.backbones import build_network, load_backbone, view_specs
@@ -37,6 +37,9 @@ class Dino(Method):
         self.centre = torch.zeros(classes, device=device)
         self.logit_mean = torch.zeros(classes, device=device)  # of the teacher, in this step
         self.mean_probability = torch.zeros(classes, device=device)  # summed over the epoch's steps
+
+    def networks(self) -> list[nn.Module]:
+        return [self.student, self.teacher]
 
     def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
         self.logit_mean.zero_()
