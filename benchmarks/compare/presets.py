@@ -28,8 +28,9 @@ class Preset:
     """The sizes of one measurement.
 
     config: a run config with sections training, views, backbone and head; micro, usual_micro:
-    images that a device works on at a time, on our side and the usual one; steps: batches in a repetition; train, test, dimensions: features
-    that are scored; scores: anomaly scores that are ranked; resamples: of the usual bootstrap.
+    images that a device works on at a time, on our side and the usual one; steps: batches in a
+    repetition; train, test, dimensions: features that are scored; scores: anomaly scores that are
+    ranked; resamples: of the usual bootstrap.
     """
 
     name: str
@@ -70,8 +71,9 @@ def load(name: str, changes: dict | None = None) -> Preset:
         config[section] = {**config[section], **values}
     if name == "cpu":
         return Preset(
-            name, config, images=2048, micro=CPU_ROWS, usual_micro=config["training"]["batch_size"],
-            steps=2, train=8000, test=4000, dimensions=384, scores=60_000, resamples=50, matrix=2048,
+            name, config, images=2048, micro=CPU_ROWS,
+            usual_micro=config["training"]["batch_size"], steps=2, train=8000, test=4000,
+            dimensions=384, scores=60_000, resamples=50, matrix=2048,
         )  # fmt: skip
     return Preset(
         name, config, images=50_000, micro=OF_A_DEVICE, usual_micro=OF_A_DEVICE, steps=10,

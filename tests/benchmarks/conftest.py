@@ -33,5 +33,5 @@ def preset():
     from compare import presets
 
     found = presets.load("cpu", TINY)
-    return replace(found, images=32, micro=4, usual_micro=4, steps=1, train=60, test=40, dimensions=6,
-                   scores=100, resamples=20, matrix=32)  # fmt: skip
+    return replace(found, images=32, micro=4, usual_micro=4, steps=1, train=60, test=40,
+                   dimensions=6, scores=100, resamples=20, matrix=32)  # fmt: skip

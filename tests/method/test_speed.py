@@ -54,7 +54,7 @@ def unchanged(tiny):
     return check
 
 
-# ---- loss curves with and without what is not exact -----------------------------------------------
+# ---- loss curves with and without what is not exact ----------------------------------------------
 
 
 def test_micro_batches_leave_the_loss_curve_as_it_is(tiny, unchanged):

@@ -17,8 +17,8 @@ AHEAD = 4  # batches that are read before they are asked for, at most
 class Images:
     """A packed set, (N, S, S, 3) uint8, resident on the device if it has at most `resident` bytes.
 
-    A larger set stays memory-mapped, and `take` copies the asked rows. Where `expect` has told which
-    rows come next, a thread reads them while the device works on those before.
+    A larger set stays memory-mapped, and `take` copies the asked rows. Where `expect` has told
+    which rows come next, a thread reads them while the device works on those before.
     """
 
     def __init__(self, pixels: np.ndarray, device: torch.device, resident: int = 8 << 30) -> None:
@@ -47,8 +47,8 @@ class Images:
         return block.to(self.device, non_blocking=True)
 
     def expect(self, rows: np.ndarray) -> None:
-        """Begins to read rows that a later `take` will ask for. Positives and negatives may come from
-        the same images, so that several questions are expected; the oldest of too many is dropped.
+        """Begins to read rows that a later `take` will ask for. Positives and negatives may come
+        from the same images, so several are expected; the oldest of too many is dropped.
         """
         if isinstance(self.pixels, Tensor):
             return
