@@ -20,8 +20,8 @@ from ssl_ood.score_columns import column_name
 from ssl_ood.streams import stream
 
 # Similarities that are worked on at a time, test by training images: on a CPU what stays in the
-# cache of a core, on a GPU what keeps it busy (two float32 buffers of this size: 512 MiB).
-BLOCKS = {"cpu": (256, 1024), "cuda": (4096, 16384)}
+# cache, on a GPU what keeps it busy (two float32 buffers of this size: 512 MiB).
+BLOCKS = {"cpu": (256, 4096), "cuda": (4096, 16384)}
 SMALLEST_RIDGE = 1e-10  # of the mean variance; features carry float32 rounding, about 1e-7
 MAHALANOBIS_BLOCK = 1024  # test images
 LOG2_E = math.log2(math.e)
