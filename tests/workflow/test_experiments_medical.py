@@ -47,8 +47,8 @@ def test_lists_in_a_list_of_variants_are_all_combinations(thesis, load):
     thesis["variants"]["scratch"]["training"]["epochs"] = 3
     found = [run.variant for run in load(thesis).targets["table_label_efficiency"].runs]
     assert found == [
-        "random+labels_100+x", "random+labels_100+y", "scratch+labels_100+x", "scratch+labels_100+y",
-    ]  # fmt: skip
+        f"{start}+labels_100+{turn}" for start in ("random", "scratch") for turn in "xy"
+    ]
 
 
 def test_a_learning_rate_stays_with_a_smaller_batch(thesis, load):
