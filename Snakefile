@@ -33,7 +33,7 @@ rule all:
 rule all_tables:
     input:
         files_of("table"),
-        checked_negatives(),
+        checked_negatives(runs_of_tables()),
 
 
 rule all_figures:

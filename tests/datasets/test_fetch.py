@@ -104,6 +104,14 @@ def test_what_cannot_be_fetched_says_what_was_tried_and_where_to_put_it(dti, mir
         fetch(dti, tmp_path / "d", [Path("/shared")], context=mirror.context)
 
 
+def test_sets_out_of_the_same_archives_are_asked_for_once(catalogue, tmp_path):
+    chosen = [catalogue[n] for n in ("rsna_opacity", "rsna", "imagenet_100k", "rsna_labelled")]
+    message = missing_restricted(chosen, [tmp_path], Path("downloads"))
+    assert message.count("rsna-pneumonia-detection-challenge.zip") == 1
+    assert message.count("rsna: rsna-pneumonia-detection-challenge.zip. Log in at Kaggle") == 1
+    assert message.count("imagenet: ILSVRC2012_img_train.tar. Register at image-net.org") == 1
+
+
 def test_also_accepted_is_the_same_content_in_another_wrapping(catalogue):
     archive = catalogue["fashion_mnist"].archives[0]
     debian_file = Hashes("0" * 32, archive.also[0]["sha256"], 26421856)

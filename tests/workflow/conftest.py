@@ -13,10 +13,12 @@ import yaml
 
 from ssl_ood import experiments
 from ssl_ood.datasets.catalogue import load_catalogue
+from ssl_ood.datasets.weights import load_weights
 from ssl_ood.study import read_study
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = load_catalogue(ROOT / "resources" / "datasets.yaml")
+WEIGHTS = load_weights(ROOT / "resources" / "datasets.yaml", validate=False)
 
 
 def read(*names):
@@ -41,6 +43,11 @@ def demo() -> dict:
 @pytest.fixture(scope="session")
 def catalogue():
     return CATALOGUE
+
+
+@pytest.fixture(scope="session")
+def weights():
+    return WEIGHTS
 
 
 @pytest.fixture(scope="session")

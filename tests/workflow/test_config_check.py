@@ -83,6 +83,61 @@ MISTAKES = [
      "least one global view and one more view."),
     ("methods/dino/views/negative", [0, 0],
      "config: methods.dino.views.negative: negatives need at least one view."),
+    # a study's own evaluation: the place where the mistake is written
+    ("studies/medical/evaluation/scores", ["mahalanobi"],
+     "config: studies.medical.evaluation.scores: unknown score 'mahalanobi'; did you mean "
+     "'mahalanobis'?"),
+    ("studies/medical/evaluation/tau", 0.5,
+     "config: studies.medical.evaluation.tau 0.5 is not one of evaluation.taus: add it."),
+    ("studies/medical/evaluation/taus", [0.5],
+     "config: evaluation.tau 0.04 is not one of studies.medical.evaluation.taus: add it."),
+    # what a study names for an in-distribution dataset
+    ("studies/medical/in_distribution/rsna/auxiliary", "chexprt",
+     "config: studies.medical.in_distribution.rsna.auxiliary: unknown dataset 'chexprt'; did you "
+     "mean 'chexpert'?"),
+    ("strategies/rot_auxiliary", [{"source": "auxilary", "shift": "rot90"}],
+     "config: strategies.rot_auxiliary: unknown source 'auxilary'; did you mean 'auxiliary'?"),
+    # variants in parts, strategies by dataset
+    ("tables/table_batch_size/variants", {"none": ["base+batch_65"]},
+     "config: tables.table_batch_size.variants: unknown variant 'batch_65'; did you mean "
+     "'batch_64'?"),
+    ("tables/table_label_efficiency/variants", {"none": [["random"], ["labels_10"]]},
+     "config: tables.table_label_efficiency.variants: unknown variant 'labels_10'; did you mean "
+     "'labels_100'?"),
+    ("tables/table_medical/strategies", {"hyper_kvazir": ["perm4_both"]},
+     "config: tables.table_medical.strategies: unknown in-distribution dataset 'hyper_kvazir'; did "
+     "you mean 'hyper_kvasir'?"),
+    ("tables/table_medical/strategies", {"lag": ["perm4_bot"]},
+     "config: tables.table_medical: unknown strategy 'perm4_bot'; did you mean 'perm4_both'?"),
+    # what a training starts from
+    ("methods/moco/training/initial", "weights/moco_v3_imagenet",
+     "config: methods.moco.training.initial: unknown weights 'moco_v3_imagenet'; did you mean "
+     "'moco_v2_imagenet'?"),
+    ("variants/rsna_con/training/initial", "run/rsna_pretrainin/scratch",
+     "config: variants.rsna_con.training.initial: unknown study 'rsna_pretrainin'; did you mean "
+     "'rsna_pretraining'?"),
+    ("variants/rsna_con/training/initial", "run/rsna_pretraining/scrtch",
+     "config: variants.rsna_con.training.initial: unknown variant 'scrtch'; did you mean "
+     "'scratch'?"),
+    ("variants/rsna_con/training/initial", "run/rsna_pretraining/labels_100",
+     "config: variants.rsna_con.training.initial: variants.labels_100.training: unknown setting of "
+     "method moco 'labels'; known are batch_norm_images, batch_size, clip_grad, epochs, initial, "
+     "lr_base, lr_min, queue, sgd_momentum, teacher_momentum, temperature, warmup_epochs ..."),
+    # settings that the method does not have
+    ("studies/medical/override/training", {"queue": 4096},
+     "config: studies.medical.override.training: unknown setting of method dino 'queue'; known are "
+     "batch_size, centre_momentum, clip_grad, epochs, freeze_last_layer_epochs, initial, lambda, "
+     "lr_base, lr_min, stop_on_collapse, student_temperature, teacher_momentum ..."),
+    ("studies/medical/in_distribution/lag/override/views", {"rotation": 15},
+     "config: studies.medical.in_distribution.lag.override.views: unknown setting of method dino "
+     "'rotation'; did you mean 'rotate_positives'?"),
+    ("studies/label_efficiency/override", {"head": {"out": 2}},
+     "config: studies.label_efficiency.override: unknown part of method finetune 'head'; known are "
+     "backbone, training, views."),
+    ("tables/table_batch_size/variants", {"none": ["lambda_2"]},
+     "config: variants.lambda_2.training: unknown setting of method moco 'lambda'; known are "
+     "batch_norm_images, batch_size, clip_grad, epochs, initial, lr_base, lr_min, queue, "
+     "sgd_momentum, teacher_momentum, temperature, warmup_epochs ..."),
     # the shape
     ("methods/dino/head/out", 1,
      "config: methods.dino.head.out: 1 is less than the minimum of 2."),
@@ -102,14 +157,14 @@ MISTAKES = [
 @pytest.mark.parametrize(("path", "value", "sentence"), MISTAKES, ids=[
     f"{path.split('/')[-1]}-{i}" for i, (path, _, _) in enumerate(MISTAKES)
 ])  # fmt: skip
-def test_a_mistake_is_one_sentence(thesis, catalogue, path, value, sentence):
+def test_a_mistake_is_one_sentence(thesis, catalogue, weights, path, value, sentence):
     entry, key = place_in(thesis, path)
     entry[key] = value
     if sentence is None:
-        config_check.check_config(thesis, catalogue)
+        config_check.check_config(thesis, catalogue, weights)
         return
     with pytest.raises(UserError) as error:
-        config_check.check_config(thesis, catalogue)
+        config_check.check_config(thesis, catalogue, weights)
     assert str(error.value) == sentence
 
 
@@ -121,12 +176,12 @@ def leaves(value, path=()):
     yield path, value
 
 
-def test_the_configs_of_the_repository_are_valid(thesis, demo, catalogue):
-    config_check.check_config(thesis, catalogue)
-    config_check.check_config(demo, catalogue)
+def test_the_configs_of_the_repository_are_valid(thesis, demo, catalogue, weights):
+    config_check.check_config(thesis, catalogue, weights)
+    config_check.check_config(demo, catalogue, weights)
 
 
-def test_every_section_of_the_config_is_required(thesis, catalogue):
+def test_every_section_of_the_config_is_required(thesis, catalogue, weights):
     """What no default stands behind must be asked for where it is left out."""
     # A strategy, table, figure or variant may go if nothing names it; the rest may not.
     free = ("strategies", "variants", "tables", "figures", "titles", "studies")
@@ -135,11 +190,13 @@ def test_every_section_of_the_config_is_required(thesis, catalogue):
             continue
         if path[:3] == ("methods", "dino", "backbone") and len(path) > 3 and path[3] != "name":
             continue  # timm has defaults of its own
+        if path[-2:] == ("training", "initial"):
+            continue  # then it is random
         config = copy.deepcopy(thesis)
         entry, key = place_in(config, "/".join(path))
         del entry[key]
         with pytest.raises(UserError):
-            config_check.check_config(config, catalogue)
+            config_check.check_config(config, catalogue, weights)
             raise AssertionError(f"{'.'.join(path)} may be left out")
 
 
@@ -162,12 +219,23 @@ def test_the_schema_spells_out_nothing_that_the_config_does_not_show():
     """A key that only the schema knows is one that no reader of config.yaml finds."""
     schema = yaml.safe_load(config_check.SCHEMA.read_text(encoding="utf-8"))
     known = set(known_keys(schema, schema["$defs"]))
-    settings = {path[2:] for path in known if path[:2] == ("methods", "*")}
+    settings = set(known_keys(schema["$defs"]["settings"], schema["$defs"]))
     from_config = yaml.safe_load(
         (config_check.SCHEMA.parents[2] / "config.yaml").read_text(encoding="utf-8")
     )
-    shown = {path for path, _ in leaves(from_config["methods"]["dino"])}
-    assert settings - shown - {()} == set()
+    studies = from_config["studies"].values()
+    entries = [entry for study in studies for entry in study["in_distribution"].values()]
+    overrides = [part["override"] for part in (*studies, *entries) if "override" in part]
+    shown = {
+        path
+        for part in (
+            *from_config["methods"].values(),
+            *from_config["variants"].values(),
+            *overrides,
+        )
+        for path, _ in leaves(part)
+    }
+    assert settings and settings - shown == set()
     top = {path[0] for path in known if len(path) == 1}
     assert top == set(from_config)
     for section in ("evaluation", "execution"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,12 +13,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 10  # seconds for a dry-run on an idle machine of 2 cores
-# Jobs of all_tables: 16 runs a seed; 13 packed sets out of 11 datasets; a negative set for each
-# strategy with negatives, 10 of cifar10 and 2 of cifar100; 5 tables.
-RUN_RULES = ("write_run_config", "write_evaluation_config", "train", "extract_features", "score",
-             "metrics")  # fmt: skip
-TABLES = {"fetch_dataset": 11, "pack_dataset": 13, "build_negatives": 12, "write_spec": 5,
-          "table": 5, "all_tables": 1}  # fmt: skip
+# Jobs of the whole thesis, of which a seed repeats 67 runs; chapter 5 has five splits whatever the
+# seeds: 30 runs more. Chapter 6 packs 13 sets out of 11 datasets; chapter 5 17 at 512 and 256
+# pixels; chapter 7 13 more; these two out of 5 datasets. A negative set for each strategy with some:
+# 12 in chapter 6, 22 in chapter 7, of which 8 only in a figure. Splits that are proved to be some:
+# 2 pairs in chapter 6, 5 x 3 + 1 + 2 in chapter 5, 3 + 2 + 2 in chapter 7.
+RUN_RULES = ("write_evaluation_config", "extract_features", "score", "metrics")
+DATA_RULES = {"fetch_dataset": 16, "pack_dataset": 43, "fetch_weights": 2, "convert_weights": 2,
+              "write_split": 27}  # fmt: skip
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -28,7 +31,9 @@ def test_the_jobs_of_the_thesis_are_the_least_possible(snakemake, planned, tmp_p
         f"seeds={list(range(seeds))}",
     )  # fmt: skip
     assert said.returncode == 0, said.stdout
-    expected = TABLES | dict.fromkeys(RUN_RULES, 16 * seeds)
+    runs = 59 * seeds + 30
+    expected = DATA_RULES | dict.fromkeys([*RUN_RULES, "train", "write_run_config"], runs)
+    expected |= {"build_negatives": 26, "write_spec": 13, "table": 13, "all_tables": 1}
     assert planned(said.stdout) == expected | {"total": sum(expected.values())}
     # Processor time: how busy the machine is does not matter.
     used = os.times().children_user - begin[2]
@@ -38,13 +43,17 @@ def test_the_jobs_of_the_thesis_are_the_least_possible(snakemake, planned, tmp_p
 
 
 def test_all_has_every_table_and_figure(snakemake, planned, thesis, tmp_path):
+    begin = os.times().children_user
     said = snakemake("all", "-n", "--quiet", "rules", "--config", f"results_dir={tmp_path}")
     assert said.returncode == 0, said.stdout
     jobs = planned(said.stdout)
-    assert jobs["train"] == 16
-    assert jobs["table"] == len(thesis["tables"]) == 5
-    pictures = jobs["figure"] + jobs["picture"] + jobs["color_histograms"]
-    assert pictures == len(thesis["figures"]) == 5
+    assert jobs["train"] == jobs["write_run_config"] == 97
+    assert all(jobs[rule] == 97 for rule in RUN_RULES)
+    assert jobs["build_negatives"] == 34
+    assert jobs["table"] == len(thesis["tables"]) == 13
+    figures = [jobs[r] for r in ("figure", "score_figure", "picture", "color_histograms")]
+    assert sum(figures) == len(thesis["figures"]) == 8
+    assert os.times().children_user - begin < LIMIT
 
 
 def test_every_table_and_figure_is_a_target_of_its_name(snakemake, thesis):
@@ -59,6 +68,11 @@ def test_every_table_and_figure_is_a_target_of_its_name(snakemake, thesis):
         ("figure_sensitivity", 10),
         ("figure_negatives", 0),
         ("figure_color_histograms", 0),
+        ("table_rsna_contrastive", 5),
+        ("figure_score_distributions", 1),
+        ("table_pretraining", 2),
+        ("table_medical", 2),
+        ("figure_negative_sources", 11),
     ],
 )
 def test_one_target_alone_plans_its_own_runs(snakemake, planned, tmp_path, target, trainings):
@@ -67,6 +81,36 @@ def test_one_target_alone_plans_its_own_runs(snakemake, planned, tmp_path, targe
     jobs = planned(said.stdout)
     assert jobs[target] == 1
     assert jobs.get("train", 0) == jobs.get("extract_features", 0) == trainings
+
+
+@pytest.mark.parametrize("target", ["figure_label_efficiency", "table_label_efficiency"])
+def test_a_target_plans_the_runs_that_its_runs_start_from(snakemake, planned, tmp_path, target):
+    said = snakemake(target, "-n", "--quiet", "rules", "--config", f"results_dir={tmp_path}")
+    assert said.returncode == 0, said.stdout
+    jobs = planned(said.stdout)
+    assert jobs["train"] == 24 + 2
+    assert jobs["extract_features"] == jobs["score"] == 24  # the pre-trained are not scored
+    assert jobs["convert_weights"] == 2
+
+
+def test_the_training_of_a_run_waits_for_what_it_starts_from(snakemake, tmp_path):
+    """Its weights are an input, with the proof of its split."""
+    run = "label_efficiency-rsna_labelled-none-rsna_con+labels_100-seed0"
+    first = "rsna_pretraining-rsna_labelled-none-scratch-seed0"
+    said = snakemake(
+        f"{tmp_path}/runs/{run}/model.safetensors", "-n", "--config", f"results_dir={tmp_path}"
+    )
+    assert said.returncode == 0, said.stdout
+    jobs = re.findall(
+        r"^rule train:\n    input: (.*)\n    output: (\S+),", said.stdout, re.MULTILINE
+    )
+    inputs = {output.split("/")[-2]: files for files, output in jobs}
+    assert set(inputs) == {run, first}
+    assert f"{tmp_path}/runs/{first}/model.safetensors" in inputs[run]
+    folder = f"{tmp_path}/splits/rsna_labelled-train"
+    assert f"{folder}/rsna_labelled-test_normal-256px.json" in inputs[run]
+    assert f"{folder}/rsna_labelled_abnormal-test-256px.json" in inputs[run]
+    assert f"{folder}/rsna_labelled-test-512px.json" in inputs[first]
 
 
 def test_planning_imports_nothing_heavy():

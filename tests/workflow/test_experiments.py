@@ -15,24 +15,44 @@ STRATEGIES = [
 ]  # fmt: skip
 
 
+# Chapter 5: five splits whatever the seeds; what a classifier starts from, and its labels.
+CONTRASTIVE = ["base", "batch_64", "batch_256", "crop_0.4", "rotation_10", "jitter_0.25"]
+INITIAL = ["imagenet_con", "rsna_con", "imagenet_classifier", "random"]
+LABELS = [100, 500, 1000, 5000, 10000, "all"]
+# Chapter 7: tables 7.1 to 7.3 and the figure of where negatives come from.
+BOTH = ["rot_both", "rot360_both", "perm4_both", "perm16_both", "pixperm_both"]
+MEDICAL = {
+    "rsna": ["none", *BOTH, "rot_indist", "rot_auxiliary", "rot_outdomain"],
+    "lag": ["none", *BOTH, "rot_indist", "rot_auxiliary"],
+    "hyper_kvasir": ["none", *(s for s in BOTH if s != "rot360_both"), "perm4_indist",
+                     "perm4_auxiliary", "perm4_outdomain"],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("seeds", [[0], [0, 1, 2], [7, 3]])
 def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
     found = load(thesis | {"seeds": seeds})
-    expected = {
-        f"natural-cifar10-{strategy}-base-seed{seed}" for strategy in STRATEGIES for seed in seeds
-    }
-    expected |= {f"natural-cifar10-none-untrained-seed{seed}" for seed in seeds}
+    names = [f"natural-cifar10-{strategy}-base" for strategy in STRATEGIES]
+    names += ["natural-cifar10-none-untrained"]
+    names += [f"natural-cifar10-rot_imgn-lambda_{weight}" for weight in ("0.5", "2")]
+    names += [f"natural-cifar100-{strategy}-base" for strategy in ("rot_imgn", "combined")]
+    assert len(names) == 16
+    names += [f"rsna_pretraining-rsna_labelled-none-{start}" for start in ("base", "scratch")]
+    names += [
+        f"label_efficiency-rsna_labelled-none-{start}+labels_{labels}"
+        for start in INITIAL for labels in LABELS
+    ]  # fmt: skip
+    medical = [f"medical-{home}-{s}-base" for home in MEDICAL for s in MEDICAL[home]]
+    assert len(medical) == 25
+    expected = {f"{name}-seed{seed}" for name in [*names, *medical] for seed in seeds}
     expected |= {
-        f"natural-cifar10-rot_imgn-lambda_{weight}-seed{seed}"
-        for weight in ("0.5", "2") for seed in seeds
-    }  # fmt: skip
-    expected |= {
-        f"natural-cifar100-{strategy}-base-seed{seed}"
-        for strategy in ("rot_imgn", "combined") for seed in seeds
+        f"rsna_contrastive-rsna-none-{variant}-seed{split}"
+        for variant in CONTRASTIVE for split in range(5)
     }  # fmt: skip
     assert set(found.runs) == expected
-    assert len(found.runs) == 16 * len(seeds)
+    assert len(found.runs) == 67 * len(seeds) + 30
     assert all(name == run.id for name, run in found.runs.items())
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (13, 8)
 
 
 def test_ids_and_settings_of_runs_are_unique(thesis, demo, load):
@@ -104,7 +124,7 @@ def retrained(load, before, after):
         lambda c: c["evaluation"].update(taus=[0.04, 0.5]),
         lambda c: c["evaluation"].update(tau=0.05, knn=1),
         lambda c: c["studies"]["natural"]["in_distribution"]["cifar10"]["ood"].append(
-            "stl10_other"
+            "tinyimagenet_odin"
         ),
         lambda c: c["titles"]["strategies"].update(none="DINO"),
         lambda c: c["execution"].update(devices=8, micro_batch=16, checkpoint_minutes=1),
@@ -124,8 +144,7 @@ def retrained(load, before, after):
         "near",
     ],
 )
-def test_what_trains_nothing_again(thesis, load, catalogue, monkeypatch, edit):
-    monkeypatch.setitem(catalogue, "stl10_other", catalogue["stl10"])
+def test_what_trains_nothing_again(thesis, load, edit):
     after = copy.deepcopy(thesis)
     edit(after)
     assert retrained(load, thesis, after) == (set(), set(), set())
@@ -145,7 +164,8 @@ def test_a_new_seed_trains_its_own_runs_only(thesis, load):
     changed, new, gone = retrained(load, thesis, thesis | {"seeds": [0, 1]})
     assert (changed, gone) == (set(), set())
     assert {name.rsplit("-", 1)[1] for name in new} == {"seed1"}
-    assert len(new) == 16
+    assert len(new) == 67
+    assert not [name for name in new if name.startswith("rsna_contrastive")]  # has its own
 
 
 def test_a_new_strategy_trains_its_own_run_only(thesis, load):
@@ -173,16 +193,27 @@ def test_an_edited_variant_or_temperature_trains_its_own_runs_only(thesis, load)
 def test_packed_sets_are_the_least_possible(thesis, load):
     found = load(thesis)
     ood = ["svhn", "imagenet30", "tinyimagenet", "lsun", "stl10", "places365", "texture"]
-    assert {s.dataset for s in found.packed_sets().values()} == {
-        "cifar10", "cifar100", "imagenet", "dti", *ood,
-    }  # fmt: skip
-    assert len(found.packed_sets()) == 13  # train and test of both CIFARs, one of the others
+    own = [f"cifar{n}/{split}-32px" for n in (10, 100) for split in ("train", "test")]
+    others = {"tinyimagenet": "val", "places365": "validation", "texture": "all"}
+    natural = [f"{name}/{others.get(name, 'test')}-32px" for name in ood]
+    natural += [*own, "imagenet/train-32px", "dti/train-32px"]
+    large = [f"rsna/{split}_{n}" for split in ("train", "test") for n in range(5)]
+    large += [f"rsna_{name}/test" for name in ("opacity", "not_normal", "labelled")]
+    large += ["rsna_labelled/train"]
+    medical = [f"{home}/{split}" for home in MEDICAL for split in ("train", "test")]
+    medical += ["rsna_opacity/test", "rsna_not_normal/test", "hyper_kvasir_polyp/test"]
+    medical += ["lag_glaucoma/test", "hyper_kvasir_unlabelled/train", "chexpert/frontal"]
+    medical += ["imagenet_100k/train", "rsna_labelled/train", "rsna_labelled/test_normal"]
+    medical += ["rsna_labelled_abnormal/test"]
+    large = [f"{name}-512px" for name in large]
+    medical = [f"{name}-256px" for name in medical]
+    assert set(found.packed_sets()) == {*natural, *large, *medical}
 
 
 def test_a_table_of_other_tables_has_their_runs(thesis, load):
     found = load(thesis)
     names = {run.id for run in found.targets["table_claims"].runs}
-    assert names == set(found.runs)
+    assert names == {name for name in found.runs if name.startswith("natural-")}
 
 
 def test_the_spec_of_a_target_is_plain_and_complete(thesis, load):

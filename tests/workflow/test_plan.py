@@ -6,14 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from ssl_ood import plan
-from ssl_ood.backbones import build_network
 from ssl_ood.errors import UserError
 from ssl_ood.experiments import needed_sets
+from ssl_ood.methods import method_class
 from ssl_ood.plan_commands import read_experiments
 
 ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
 TOLD = {
     "seconds": 7200.0, "images_per_second": 500.0, "devices": 2, "resumed_at_steps": [10, 20],
     "repeated_steps": 3, "host_peak_bytes": 2e9, "device_peak_bytes": 3e9, "device": "a GPU",
@@ -36,9 +38,11 @@ def end(study, run, **changes):
 
 @pytest.mark.parametrize("scale", ["thesis", "demo"])
 def test_parameters_are_those_of_the_network(request, scale, load):
-    run = next(iter(load(request.getfixturevalue(scale)).runs.values()))
-    real = sum(p.numel() for p in build_network(run.training_config).parameters())
-    assert plan.parameters(run.settings) == pytest.approx(real, rel=0.02)
+    runs = load(request.getfixturevalue(scale)).runs.values()
+    for run in {run.study: run for run in runs}.values():
+        network = method_class(run.training_config)(run.training_config, CPU).trained
+        real = sum(p.numel() for p in network.parameters())
+        assert plan.parameters(run.settings) == pytest.approx(real, rel=0.02), run.id
 
 
 def test_a_run_that_tables_share_counts_once_in_the_sum(study):
@@ -85,6 +89,37 @@ def test_datasets_that_nobody_can_fetch_are_named(study):
     said = plan.describe_plan(study, ["table_ood_auroc"])
     assert "Datasets that the workflow fetches itself: cifar10, cifar100" in said
     assert "imagenet: ILSVRC2012_img_train.tar" in said
+
+
+def test_an_archive_is_listed_once_whatever_sets_come_out_of_it(study):
+    said = plan.describe_plan(study, [])
+    for file in ("rsna-pneumonia-detection-challenge.zip", "ILSVRC2012_img_train.tar"):
+        assert said.count(file) == 1
+    (fetched,) = [line for line in said.splitlines() if line.startswith("Datasets that")]
+    names = fetched.rstrip(".").partition(": ")[2].split(", ")
+    assert len(names) == len(set(names))
+    assert {"hyper_kvasir", "hyper_kvasir_unlabelled", "moco_v2_imagenet"} <= set(names)
+    assert "hyper_kvasir_polyp" not in names  # out of the archive of hyper_kvasir
+
+
+def test_a_classifier_sees_the_images_that_it_has_labels_of(study):
+    few, every = (
+        study.runs[f"label_efficiency-rsna_labelled-none-random+labels_{labels}-seed0"]
+        for labels in (100, "all")
+    )
+    assert plan.device_hours(study, few, {}) == pytest.approx(100 * 50 / 600 / 3600)
+    assert plan.device_hours(study, every, {}) == pytest.approx(21152 * 50 / 600 / 3600)
+
+
+def test_a_target_costs_what_its_runs_start_from_too(study):
+    """Who asks for the figure waits for the pre-trainings."""
+    lines = plan.describe_plan(study, ["figure_label_efficiency"]).splitlines()
+    pretraining = 2 * 21152 * 100 / 600 / 3600
+    labels = [100, 500, 1000, 5000, 10000, 21152]
+    tuning = 4 * sum(labels) * 50 / 600 / 3600
+    assert lines[1].split() == [
+        "figure_label_efficiency", "26", "26", f"{pretraining + tuning:.3g}",
+    ]  # fmt: skip
 
 
 def test_an_unknown_target_is_a_sentence(study):

@@ -121,6 +121,12 @@ def checked_negatives(runs=EXPERIMENTS.runs.values()):
     return [f"{R}/negatives/{name}/manifest.json" for name in sorted(names)]
 
 
+def runs_of_tables():
+    """The runs that some table shows."""
+    tables = (t for t in EXPERIMENTS.targets.values() if t.kind == "table")
+    return plan.runs_of(tables)
+
+
 def scored():
     """The metrics of every run that some table or figure shows."""
     runs = plan.runs_of(EXPERIMENTS.targets.values())

@@ -29,10 +29,12 @@ from ssl_ood.experiments import (
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
 
-# Settings of a method that its section of the config need not have.
+# Settings that a method knows and that its section of the config need not have.
+CROPS = ["scale", "resize", "rotation", "shift", "zoom"]  # of moco and finetune, in any mixture
 OPTIONAL = {
-    "training": ["initial", "labels"],
-    "views": ["rotate_positives", "scale", "resize", "shift", "zoom"],
+    "dino": {"training": ["initial"], "views": ["rotate_positives"]},
+    "moco": {"training": ["initial"], "views": CROPS},
+    "finetune": {"training": ["initial", "labels"], "views": CROPS},
 }
 
 
@@ -44,6 +46,7 @@ def check_config(
     config: as merged by Snakemake, nulls removed; datasets and weights: the names in the catalogue.
     """
     check_shape(config)
+    _check_evaluation(config["evaluation"], {}, "")
     _check_strategies(config, datasets)
     _check_studies(config, datasets)
     _check_views(config)
@@ -92,9 +95,7 @@ def _check_studies(config: dict[str, Any], datasets: Collection[str]) -> None:
         _known(study["method"], config["methods"], "method", place)
         method = config["methods"][study["method"]]
         _check_override(study.get("override", {}), method, study["method"], f"{place}.override")
-        _check_evaluation(
-            merge(config["evaluation"], study.get("evaluation", {})), f"{place}.evaluation"
-        )
+        _check_evaluation(config["evaluation"], study.get("evaluation", {}), f"{place}.")
         for name, entry in study["in_distribution"].items():
             _known(name, datasets, "dataset", f"{place}.in_distribution")
             here = f"{place}.in_distribution.{name}"
@@ -117,10 +118,11 @@ def _check_studies(config: dict[str, Any], datasets: Collection[str]) -> None:
 def _check_override(override: dict, method: dict, name: str, place: str) -> None:
     """Raises UserError for a setting that the method does not have."""
     for section, values in override.items():
+        _known(section, method, f"part of method {name}", place)
         if section == "backbone":  # what timm takes; it will tell
             continue
         for key in values:
-            known = [*method[section], *OPTIONAL.get(section, [])]
+            known = [*method[section], *OPTIONAL[name].get(section, [])]
             _known(key, known, f"setting of method {name}", f"{place}.{section}")
 
 
@@ -152,20 +154,32 @@ def _check_initial(config: dict[str, Any], weights: Collection[str]) -> None:
                 study, _, variant = what.partition("/")
                 _known(study, config["studies"], "study", place)
                 _known(NO_NEGATIVES, config["strategies"], "strategy", place)
+                method = config["studies"][study]["method"]
                 for part in variant.split(JOIN):
                     _known(part, config["variants"], "variant", place)
+                    changes, here = config["variants"][part], f"{place}: variants.{part}"
+                    _check_override(changes, config["methods"][method], method, here)
 
 
-def _check_evaluation(evaluation: dict[str, Any], place: str) -> None:
+def _check_evaluation(top: dict[str, Any], own: dict[str, Any], study: str) -> None:
+    """Checks a study's own evaluation over that of the top level; a mistake has its own place.
+
+    study: the beginning of the place of `own`, such as "studies.medical.".
+    """
+    evaluation = merge(top, own)
+
+    def place(key: str) -> str:
+        return f"{study if key in own else ''}evaluation.{key}"
+
     for score in evaluation["scores"]:
-        _known(score, SCORES, "score", f"{place}.scores")
+        _known(score, SCORES, "score", place("scores"))
     for key, taus in (("tau", [evaluation["tau"]]), ("taus", evaluation["taus"])):
         for tau in taus:
             if tau <= 0:
-                raise UserError(f"config: {place}.{key}: the temperature {tau} must be above 0.")
+                raise UserError(f"config: {place(key)}: the temperature {tau} must be above 0.")
     if evaluation["tau"] not in evaluation["taus"]:
         raise UserError(
-            f"config: {place}.tau {evaluation['tau']} is not one of {place}.taus: add it."
+            f"config: {place('tau')} {evaluation['tau']} is not one of {place('taus')}: add it."
         )
 
 
@@ -217,7 +231,7 @@ def _known(name: str, known: Iterable[str], what: str, place: str) -> None:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     """The end of a sentence that helps: the nearest valid name, or all of them."""
-    known = sorted(map(str, known))
+    known = sorted(set(map(str, known)))
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"

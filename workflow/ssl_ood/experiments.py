@@ -196,7 +196,7 @@ def load(
     entries = {**config["tables"], **config["figures"]}
     for name, options in entries.items():
         chosen = [_make_run(config, datasets, *key) for key in _run_keys(entries, name, config)]
-        for run in _with_initial(chosen):
+        for run in with_initial(chosen):
             runs.setdefault(run.id, run)
         kind = "table" if name in config["tables"] else "figure"
         unique = {run.id: runs[run.id] for run in chosen}
@@ -206,6 +206,7 @@ def load(
         ]
         targets[name] = Target(name, kind, options, tuple(unique.values()), tuple(train))
     _refuse_equal_runs(runs)
+    _refuse_other_backbones(runs.values(), weights or {})
     return Experiments(config, datasets, runs, targets, weights or {})
 
 
@@ -240,17 +241,26 @@ def variants_of(options: dict[str, Any], strategy: str) -> list[str]:
     return named
 
 
-def _with_initial(runs: Iterable[Run]) -> Iterator[Run]:
+def with_initial(runs: Iterable[Run]) -> Iterator[Run]:
     """The runs and those that they start from, which come first."""
     for run in runs:
         if run.initial is not None:
-            yield from _with_initial([run.initial])
+            yield from with_initial([run.initial])
         yield run
 
 
-def _make_run(config, datasets, study_name, in_distribution, strategy, variant, seed) -> Run:
+def _make_run(
+    config, datasets, study_name, in_distribution, strategy, variant, seed, needed_by=()
+) -> Run:
+    """needed_by: (study, variant) of the runs that start from this one, the nearest last."""
     study = config["studies"][study_name]
-    entry = study["in_distribution"][in_distribution]
+    entry = study["in_distribution"].get(in_distribution)
+    if entry is None:
+        raise UserError(
+            f"config: {'/'.join(needed_by[-1])} of {in_distribution} starts from a run of study "
+            f"{study_name}, which has no {in_distribution} (it has "
+            f"{', '.join(study['in_distribution'])}): add it there, or start from something else."
+        )
     size = study["size"]
 
     def packed(name: str, role: str) -> PackedSet:
@@ -296,8 +306,14 @@ def _make_run(config, datasets, study_name, in_distribution, strategy, variant, 
     initial = None
     if kind == "run":
         other_study, _, other_variant = start.partition("/")
+        path = (*needed_by, (study_name, variant))
+        if (other_study, other_variant) in path:
+            raise UserError(
+                f"config: the run {other_study}/{other_variant} of {in_distribution} would start "
+                "from itself: change a training.initial."
+            )
         key = (other_study, in_distribution, NO_NEGATIVES, other_variant, seed)
-        initial = _make_run(config, datasets, *key)
+        initial = _make_run(config, datasets, *key, path)
     if kind != RANDOM:
         settings["initial"] = {kind: initial.id if initial else start}
     ood = tuple(packed(name, "test") for name in entry["ood"])
@@ -319,6 +335,20 @@ def _refuse_equal_runs(runs: dict[str, Run]) -> None:
                 "twice: take one of them out of config.yaml."
             )
         seen[what] = run.id
+
+
+def _refuse_other_backbones(runs: Iterable[Run], weights: dict[str, Any]) -> None:
+    for run in runs:
+        own, other, what = run.settings["backbone"]["name"], None, None
+        if run.weights in weights:
+            other, what = weights[run.weights].backbone, f"the weights {run.weights}"
+        elif run.initial is not None:
+            other, what = run.initial.settings["backbone"]["name"], f"the run {run.initial.id}"
+        if other not in (None, own):
+            raise UserError(
+                f"config: {run.id} starts from {what}, which has the backbone {other}, not {own}: "
+                "give both the same."
+            )
 
 
 def merge(*layers: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from ssl_ood.datasets.places import missing_restricted, present
 from ssl_ood.errors import UserError
-from ssl_ood.experiments import Experiments, PackedSet, Run, Target, needed_sets
+from ssl_ood.experiments import Experiments, Run, Target, needed_sets, with_initial
 
 FLOAT, DOUBLE = 4, 8  # bytes
 KEPT_STATES = 3  # checkpoints of a training: two, and a third while it is written
@@ -41,9 +41,14 @@ class Disk:
 
 
 def runs_of(targets: Iterable[Target]) -> list[Run]:
-    """The runs that have to be trained for these targets, each once."""
-    needed = [run for t in targets if t.name not in PICTURES for run in t.runs]
-    return list({run.id: run for run in needed}.values())
+    """The runs that these targets show, each once."""
+    shown = [run for t in targets if t.name not in PICTURES for run in t.runs]
+    return list({run.id: run for run in shown}.values())
+
+
+def trained_for(targets: Iterable[Target]) -> list[Run]:
+    """The runs that have to be trained for these targets, with those that they start from."""
+    return list({run.id: run for run in with_initial(runs_of(targets))}.values())
 
 
 # ---- before
@@ -88,7 +93,7 @@ def disk_needed(experiments: Experiments, runs: list[Run]) -> Disk:
     sets = {s.path: s for run in runs for s in needed_sets(run)}.values()
     absent = [s for s in sets if not (data / s.path / "meta.json").exists()]
     return Disk(
-        downloads=sum(size for _, size in to_download(experiments, sets)),
+        downloads=sum(size for _, size in to_download(experiments, runs)),
         packed=sum(experiments.count(s) * s.size**2 * 3 for s in absent),
         runs=sum(_results_of(experiments, run) for run in runs),
         checkpoints=sum(KEPT_STATES * 4 * FLOAT * parameters(run.settings) for run in runs),
@@ -135,23 +140,26 @@ def _vit(backbone: dict[str, Any]) -> tuple[int, int]:
     return backbone.get("embed_dim", width), backbone.get("depth", depth)
 
 
-def to_download(experiments: Experiments, sets: Iterable[PackedSet]) -> list[tuple[str, int]]:
-    """(dataset, bytes) of what the workflow would fetch itself."""
+def to_download(experiments: Experiments, runs: Iterable[Run]) -> list[tuple[str, int]]:
+    """(dataset or weights, bytes) of what the workflow would fetch itself."""
     config = experiments.config
+    sets = {s.dataset for run in runs for s in needed_sets(run)}
+    weights = {run.weights for run in runs if run.weights}
+    sources = [experiments.datasets[name] for name in sorted(sets)]
+    sources += [experiments.weights[name] for name in sorted(weights)]
     stores = {}
-    for name in sorted({s.dataset for s in sets}):
-        dataset = experiments.datasets[name]
+    for source in sources:
         absent = [
             archive.bytes or 0
-            for archive in dataset.archives
+            for archive in source.archives
             if not archive.package
             and not archive.optional
             and not present(
-                dataset, archive, Path(config["downloads_dir"]), map(Path, config["archive_dirs"])
+                source, archive, Path(config["downloads_dir"]), map(Path, config["archive_dirs"])
             )
         ]
-        if dataset.free and absent:
-            stores[dataset.store] = sum(absent)
+        if source.free and absent:
+            stores[source.store] = sum(absent)
     return list(stores.items())
 
 
@@ -166,13 +174,13 @@ def describe_plan(experiments: Experiments, names: list[str]) -> str:
                 f"There is no table or figure {name!r}: there are {', '.join(experiments.targets)}."
             )
     targets = [experiments.targets[name] for name in names or experiments.targets]
-    runs = runs_of(targets)
+    runs = trained_for(targets)
     execution, measured = experiments.config["execution"], speeds(experiments)
     hours = {run.id: device_hours(experiments, run, measured) for run in runs}
     pending = {run.id for run in to_train(experiments, runs)}
     unit = "GPU hours" if execution["devices"] else "CPU hours"
     rows = [("", "trainings", "to train", unit)]
-    for name, chosen in [(t.name, runs_of([t])) for t in targets] + [("together", runs)]:
+    for name, chosen in [(t.name, trained_for([t])) for t in targets] + [("together", runs)]:
         left = [run.id for run in chosen if run.id in pending]
         total = sum(hours[run] for run in left)
         rows.append((name, str(len(chosen)), str(len(left)), f"{total:,.3g}"))
@@ -209,7 +217,7 @@ def _dataset_lines(experiments: Experiments, runs: list[Run]) -> str:
     missing = missing_restricted(
         datasets, list(map(Path, config["archive_dirs"])), Path(config["downloads_dir"])
     )
-    fetched = ", ".join(name for name, _ in to_download(experiments, sets))
+    fetched = ", ".join(name for name, _ in to_download(experiments, runs))
     lines = [f"Datasets that the workflow fetches itself: {fetched}."] if fetched else []
     return "\n".join(lines + ([missing] if missing else []))
 
@@ -227,11 +235,11 @@ def cost_of(experiments: Experiments, run: Run) -> dict[str, Any] | None:
 def costs(experiments: Experiments) -> list[dict[str, Any]]:
     """A row a table or figure that has runs, and the sum in which each run counts once."""
     rows = [
-        _cost_row(experiments, target.name, runs_of([target]))
+        _cost_row(experiments, target.name, trained_for([target]))
         for target in experiments.targets.values()
-        if runs_of([target])
+        if trained_for([target])
     ]
-    return [*rows, _cost_row(experiments, "together", runs_of(experiments.targets.values()))]
+    return [*rows, _cost_row(experiments, "together", trained_for(experiments.targets.values()))]
 
 
 def _cost_row(experiments: Experiments, name: str, runs: list[Run]) -> dict[str, Any]:

@@ -29,20 +29,22 @@ def present(
 def missing_restricted(
     datasets: Sequence[Dataset], archive_dirs: Sequence[Path], downloads: Path
 ) -> str | None:
-    """One message that lists every archive only a person can get and that is not there, or None."""
-    lines = []
+    """One message that lists every archive only a person can get and that is not there, or None.
+
+    Datasets that come out of the same archives are one line, under the name of their folder.
+    """
+    absent: dict[str, dict[str, None]] = {}  # files in order, each once, by folder
+    how_to_get = {}
     for dataset in datasets:
         if dataset.free:
             continue
-        absent = [
-            a.file
-            for a in dataset.archives
-            if not a.optional and present(dataset, a, downloads, archive_dirs) is None
-        ]
-        if absent:
-            lines.append(f"  {dataset.name}: {', '.join(absent)}. {dataset.how_to_get}.")
-    if not lines:
+        for archive in dataset.archives:
+            if not archive.optional and not present(dataset, archive, downloads, archive_dirs):
+                absent.setdefault(dataset.store, {})[archive.file] = None
+                how_to_get[dataset.store] = dataset.how_to_get
+    if not absent:
         return None
+    lines = [f"  {name}: {', '.join(files)}. {how_to_get[name]}." for name, files in absent.items()]
     where = ", ".join(map(str, archive_dirs)) or "a folder named under archive_dirs"
     return (
         "These archives cannot be downloaded without a person and are missing:\n"
