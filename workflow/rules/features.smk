@@ -18,6 +18,8 @@ rule extract_features:
         f"{R}/benchmarks/extract_features/{{run}}.jsonl"
     conda:
         "../../envs/ssl_ood.yaml"
+    group:
+        "evaluate"
     threads: EXECUTION["threads"]["features"]
     resources:
         gpu=min(EXECUTION["devices"], 1),

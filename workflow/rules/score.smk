@@ -1,4 +1,5 @@
-# Scores of every image, then the metrics of a run: AUROC, sensitivity, k-NN, soft-classes.
+# Scores of every image, then the metrics of a run: AUROC, sensitivity, k-NN, soft-classes. Features
+# and scores of a run are one job of a cluster: each alone would wait longer than it runs.
 
 
 rule write_evaluation_config:
@@ -29,6 +30,8 @@ rule score:
         f"{R}/benchmarks/score/{{run}}.jsonl"
     conda:
         "../../envs/ssl_ood.yaml"
+    group:
+        "evaluate"
     threads: EXECUTION["threads"]["features"]
     resources:
         mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["score"], attempt),
