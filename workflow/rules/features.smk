@@ -16,10 +16,10 @@ rule extract_features:
         f"{R}/logs/extract_features/{{run}}.log",
     benchmark:
         f"{R}/benchmarks/extract_features/{{run}}.jsonl"
-    conda:
-        "../../envs/ssl_ood.yaml"
     group:
         "evaluate"
+    conda:
+        "../../envs/ssl_ood.yaml"
     threads: EXECUTION["threads"]["features"]
     resources:
         gpu=min(EXECUTION["devices"], 1),

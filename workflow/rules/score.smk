@@ -28,10 +28,10 @@ rule score:
         f"{R}/logs/score/{{run}}.log",
     benchmark:
         f"{R}/benchmarks/score/{{run}}.jsonl"
-    conda:
-        "../../envs/ssl_ood.yaml"
     group:
         "evaluate"
+    conda:
+        "../../envs/ssl_ood.yaml"
     threads: EXECUTION["threads"]["features"]
     resources:
         mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["score"], attempt),
