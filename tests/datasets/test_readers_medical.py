@@ -2,69 +2,19 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
+from writers_medical import RSNA_CLASSES as CLASSES
+from writers_medical import chexpert, dicom, hyper_kvasir_unlabelled, rsna
 
 from ssl_ood.errors import UserError
-
-CLASSES = ["Normal", "No Lung Opacity / Not Normal", "Lung Opacity"]
-
-
-def dicom(pixels, make, *, jpeg=False, bits=8, inverted=False):
-    """A DICOM as Kaggle has them: one grey frame, JPEG baseline inside."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = JPEGBaseline8Bit if jpeg else ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    meta.MediaStorageSOPInstanceUID = "1.2.3"
-    record = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
-    record.Rows, record.Columns = pixels.shape
-    record.SamplesPerPixel, record.PixelRepresentation = 1, 0
-    record.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
-    record.BitsAllocated, record.BitsStored, record.HighBit = (
-        (8 if bits == 8 else 16),
-        bits,
-        bits - 1,
-    )
-    if jpeg:
-        record.PixelData = encapsulate([make.encoded(pixels, "JPEG", quality=95)])
-        record["PixelData"].VR = "OB"
-    else:
-        record.PixelData = pixels.tobytes()
-        record["PixelData"].VR = "OB" if bits == 8 else "OW"
-    stream = io.BytesIO()
-    record.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
-
-
-def rsna(path, make, films, classes, head="patientId,class", targets=None):
-    """The competition's zip: rows of a patient are repeated for each box."""
-    detail = [head] + [
-        f"{p},{c}" for p, c in classes.items() for _ in range(2 if c == CLASSES[2] else 1)
-    ]
-    labels = ["patientId,x,y,width,height,Target"]
-    for patient, name in classes.items():
-        target = (targets or {}).get(patient, int(name == CLASSES[2]))
-        labels += [f"{patient},264.0,152.0,213.0,379.0,1"] * 2 if target else [f"{patient},,,,,0"]
-    files = {
-        "stage_2_detailed_class_info.csv": "\n".join(detail).encode(),
-        "stage_2_train_labels.csv": "\n".join(labels).encode(),
-        "stage_2_sample_submission.csv": b"patientId,PredictionString",
-        "stage_2_test_images/other.dcm": b"not looked at",
-    }
-    files |= {f"stage_2_train_images/{patient}.dcm": film for patient, film in films.items()}
-    return make.zipped(path / "rsna-pneumonia-detection-challenge.zip", files)
 
 
 def test_rsna(mirror, small, through, make, rng):
     pixels = rng.integers(0, 256, (6, 64, 64), np.uint8)
-    films = {f"p{i}": dicom(film, make) for i, film in enumerate(pixels)}
+    films = {f"p{i}": dicom(film) for i, film in enumerate(pixels)}
     classes = {f"p{i}": CLASSES[i % 3] for i in range(6)}
-    rsna(mirror.folder, make, films, classes)
+    rsna(mirror.folder, films, classes)
     dataset = small("rsna", mirror.folder, all=6, normal=2, opacity=2, abnormal=4)
     packed = through(dataset, "all", 64, workers=2)
     np.testing.assert_array_equal(packed.images, np.repeat(pixels[..., None], 3, axis=-1))
@@ -75,8 +25,8 @@ def test_rsna(mirror, small, through, make, rng):
 
 
 def test_rsna_train_and_test_share_no_film(mirror, small, through, make):
-    films = {f"p{i}": dicom(np.full((16, 16), i, np.uint8), make) for i in range(12)}
-    rsna(mirror.folder, make, films, {p: CLASSES[0] for p in films})
+    films = {f"p{i}": dicom(np.full((16, 16), i, np.uint8)) for i in range(12)}
+    rsna(mirror.folder, films, {p: CLASSES[0] for p in films})
     parts = {
         "train": {"count": 9, "select": {"classes": [0], "seed": 0, "stop": 9}},
         "test": {"count": 3, "select": {"classes": [0], "seed": 0, "start": 9, "stop": 12}},
@@ -99,7 +49,7 @@ def test_dicom_pixels(mirror, small, through, make, options, expected):
     ramp = np.add.outer(np.arange(64), np.arange(64))
     deep = options.get("bits") == 12
     pixels = (ramp * 32).astype(np.uint16) if deep else ramp.astype(np.uint8)
-    rsna(mirror.folder, make, {"p": dicom(pixels, make, **options)}, {"p": CLASSES[0]})
+    rsna(mirror.folder, {"p": dicom(pixels, **options)}, {"p": CLASSES[0]})
     packed = through(small("rsna", mirror.folder, all=1), "all", 64)
     if expected is None:  # lossy
         assert np.abs(packed.images[0, :, :, 0].astype(int) - pixels).max() <= 4
@@ -122,28 +72,15 @@ def test_dicom_pixels(mirror, small, through, make, options, expected):
     ],
 )
 def test_rsna_archives_that_are_wrong_are_said(mirror, small, through, make, change, message):
-    films = {"p": dicom(np.zeros((8, 8), np.uint8), make)}
-    rsna(mirror.folder, make, **{"films": films, "classes": {"p": CLASSES[0]}, **change})
+    films = {"p": dicom(np.zeros((8, 8), np.uint8))}
+    rsna(mirror.folder, **{"films": films, "classes": {"p": CLASSES[0]}, **change})
     with pytest.raises(UserError, match=message):
         through(small("rsna", mirror.folder, all=1), "all", 8)
 
 
-def chexpert(mirror, make, images, head="Path,Sex,Age,Frontal/Lateral,AP/PA,No Finding", lost=()):
-    rows, files = [head], {}
-    for i, image in enumerate(images):
-        view = "Frontal" if i % 2 == 0 else "Lateral"
-        inside = f"CheXpert-v1.0-small/train/patient{i:05d}/study1/view1_{view.lower()}.jpg"
-        rows.append(f"{inside},Female,68,{view},AP,1.0")
-        if i not in lost:
-            files[inside] = make.encoded(image)
-    files["CheXpert-v1.0-small/train.csv"] = "\n".join(rows).encode()
-    files["CheXpert-v1.0-small/valid.csv"] = b"Path"
-    make.zipped(mirror.folder / "CheXpert-v1.0-small.zip", files)
-
-
 def test_chexpert_all_and_frontal_only(mirror, small, through, make, rng):
     images = rng.integers(0, 256, (6, 32, 32), np.uint8)
-    chexpert(mirror, make, images)
+    chexpert(mirror.folder, images)
     dataset = small("chexpert", mirror.folder, train=6, frontal=3)
     packed = through(dataset, "train", 32)
     np.testing.assert_array_equal(packed.images[..., 0], images)
@@ -155,12 +92,12 @@ def test_chexpert_all_and_frontal_only(mirror, small, through, make, rng):
 
 def test_a_chexpert_that_is_wrong_is_said(mirror, small, through, make, rng):
     images = rng.integers(0, 256, (4, 8, 8), np.uint8)
-    chexpert(mirror, make, images, head="Path,Sex,Age,View")
+    chexpert(mirror.folder, images, head="Path,Sex,Age,View")
     with pytest.raises(
         UserError, match=r"train.csv has no column 'Frontal/Lateral', only Path, Sex"
     ):
         through(small("chexpert", mirror.folder, train=4), "train", 8)
-    chexpert(mirror, make, images, lost=(1, 2))
+    chexpert(mirror.folder, images, lost=(1, 2))
     with pytest.raises(
         UserError, match=r"lacks 2 of the images that train.csv lists, train/patient00001"
     ):
@@ -204,10 +141,7 @@ def test_hyper_kvasir(mirror, small, through, make, rng):
 
 def test_hyper_kvasir_unlabelled(mirror, small, through, make, rng):
     images = rng.integers(0, 256, (5, 16, 16, 3), np.uint8)
-    files = {
-        f"unlabeled-images/images/{i}.jpg": make.encoded(image) for i, image in enumerate(images)
-    }
-    make.zipped(mirror.folder / "hyper-kvasir-unlabeled-images.zip", files)
+    hyper_kvasir_unlabelled(mirror.folder, images)
     packed = through(
         small("hyper_kvasir_unlabelled", mirror.folder, mirror.url, train=5), "train", 16
     )

@@ -1,4 +1,4 @@
-"""Small archives of every dataset of chapter 6, and a catalogue that knows them."""
+"""Small archives of every dataset of chapters 5 to 7, and a catalogue that knows them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import writers
 import yaml
 from PIL import Image
+from small_medical import shrink_medical, write_medical
 from writers import jpeg
 
 CATALOGUE = Path(__file__).parents[2] / "resources" / "datasets.yaml"
@@ -30,7 +31,7 @@ def scenes(rng: np.random.Generator, count: int, height: int, width: int | None 
 
 
 def write_archives(folder: Path) -> None:
-    """The archives of every dataset of chapter 6, and of one more OOD set."""
+    """The archives of every dataset of the config, of one more OOD set, and the weights."""
     folder.mkdir()
     rng = np.random.default_rng(6)
     tints = rng.integers(0, 128, (100, 1, 1, 3), np.uint8)
@@ -62,6 +63,7 @@ def write_archives(folder: Path) -> None:
     of_classes = folders("texture", "banded", "dotted", "woven")
     writers.dtd(folder, pictures("texture", 64, 90), of_classes, encode=jpeg)
     write_auxiliary(folder)
+    write_medical(folder)
 
 
 def write_auxiliary(
@@ -92,4 +94,5 @@ def write_catalogue(path: Path, archives: Path) -> None:
                 found = {"bytes": file.stat().st_size, "md5": md5}
                 # What the catalogue does not know stays unknown.
                 archive |= {key: found[key] for key in found.keys() & archive.keys()}
+    shrink_medical(catalogue, archives)
     path.write_text(yaml.safe_dump(catalogue), encoding="utf-8")

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ssl_ood.datasets.archives import open_gzip, readable
+from ssl_ood.datasets.lesions import draw
 from ssl_ood.datasets.readers import Item, Paths, Source
 from ssl_ood.errors import UserError
 
@@ -55,33 +56,61 @@ def crops(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """Random square crops of pictures: the same number of each, the label is the picture.
 
     Sides are log-uniform in `side` (pixels), places uniform; a crop whose grey values have a
-    standard deviation below `contrast` shows nothing and is drawn again. The crops of a picture
-    depend on its name and on nothing else.
+    standard deviation below `contrast` shows nothing and is drawn again. With `area`, [left, top,
+    right, bottom] as shares of a picture, all crops lie in there. With `lesions`, a list of `none`
+    and kinds of `lesions.draw`, the crops in turn get the lesions of the list, and the label is 0
+    for none and 1 for any. `draw` crops are made, or as many as the split counts.
+    The crops of a picture depend on its name, its area and its lesions, and on nothing else.
     """
-    low, high = options["side"]
-    each, rest = divmod(options["count"], len(paths))
+    each, rest = divmod(options.get("draw", options["count"]), len(paths))
+    lesions, area = options.get("lesions"), options.get("area", (0, 0, 1, 1))
 
     def items() -> Iterator[Item]:
         for label, (file, path) in enumerate(paths.items()):
             picture = Image.open(path)
             mode = "L" if picture.mode == "L" else "RGB"
+            bounds = [round(s * n) for s, n in zip(area, picture.size * 2, strict=True)]
             pixels = np.asarray(picture.convert(mode))
             grey = np.asarray(picture.convert("L"))
-            height, width = grey.shape
-            rng = np.random.Generator(np.random.PCG64(list(Path(file).name.encode())))
+            rng = np.random.Generator(np.random.PCG64(_seed(Path(file).name, options)))
             for number in range(each + (label < rest)):
-                for _ in range(1000):
-                    side = round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
-                    side = min(side, height, width)
-                    top = int(rng.integers(height - side + 1))
-                    left = int(rng.integers(width - side + 1))
-                    window = np.s_[top : top + side, left : left + side]
-                    if grey[window].std() >= options["contrast"]:
-                        break
-                name = f"{Path(file).stem}/{number}/{left},{top}+{side}"
-                yield Item(name, label, np.ascontiguousarray(pixels[window]))
+                window, name = _window(grey, bounds, options, rng)
+                crop = np.ascontiguousarray(pixels[window])
+                name = f"{Path(file).stem}/{number}/{name}"
+                if lesions is None:
+                    yield Item(name, label, crop)
+                    continue
+                lesion = lesions[number % len(lesions)]
+                if lesion == "none":
+                    yield Item(f"{name}-normal", 0, crop)
+                else:
+                    yield Item(f"{name}-{lesion}", 1, draw(lesion, crop, rng))
 
-    return Source(items(), [Path(file).stem for file in paths])
+    names = [Path(file).stem for file in paths] if lesions is None else ["normal", "lesion"]
+    return Source(items(), names)
+
+
+def _window(
+    grey: np.ndarray, bounds: list[int], options: Mapping[str, Any], rng: np.random.Generator
+) -> tuple[tuple[slice, slice], str]:
+    """A square inside bounds (left, top, right, bottom) of a picture, and what it is called."""
+    low, high = options["side"]
+    width, height = bounds[2] - bounds[0], bounds[3] - bounds[1]
+    for _ in range(1000):
+        side = round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
+        side = min(side, height, width)
+        top = bounds[1] + int(rng.integers(height - side + 1))
+        left = bounds[0] + int(rng.integers(width - side + 1))
+        window = np.s_[top : top + side, left : left + side]
+        if grey[window].std() >= options["contrast"]:
+            break
+    return window, f"{left},{top}+{side}"
+
+
+def _seed(name: str, options: Mapping[str, Any]) -> list[int]:
+    """The picture's name; where there are an area and lesions, also the text of these."""
+    more = [str(options[key]) for key in ("area", "lesions") if key in options]
+    return list("/".join([name, *more]).encode())
 
 
 def glyphs(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
