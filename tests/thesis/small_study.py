@@ -1,7 +1,8 @@
-"""Chapter 6 as config.yaml has it, on small archives in the true formats and with tiny models."""
+"""The thesis as config.yaml has it, on small archives in the true formats, with tiny models."""
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
@@ -17,8 +18,9 @@ from small_archives import write_archives, write_catalogue
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config.yaml", "workflow", "resources", "envs")
 PATIENCE = 1800  # seconds for the whole study on a busy machine
-# What is laid over config.yaml: small models, few steps, this machine. No dataset, strategy, table
-# or figure is among it.
+SGD = {"epochs": 2, "batch_size": 8, "lr_base": 0.5}
+# What is laid over config.yaml: small models and images, few steps and labels, this machine. No
+# dataset, strategy, variant, table or figure is among it.
 OVERLAY = {
     "methods": {
         "dino": {
@@ -30,7 +32,45 @@ OVERLAY = {
             "views": {"positive": [2, 2], "negative": [1, 2], "global_size": 32, "local_size": 16},
             "backbone": {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": 8},
             "head": {"layers": 2, "hidden": 16, "bottleneck": 8, "out": 16},
-        }
+        },
+        "moco": {
+            "training": SGD | {"queue": 12, "batch_norm_images": 4},
+            "views": {"size": 32},
+            "backbone": {"name": "resnet18"},
+            "head": {"hidden": 16, "out": 8},
+        },
+        "finetune": {
+            "training": SGD | {"lr_min": 0.01},
+            "views": {"size": 28, "resize": 32},
+            "backbone": {"name": "resnet18"},
+        },
+    },
+    "variants": {
+        "batch_64": {"training": {"batch_size": 4}},
+        "batch_256": {"training": {"batch_size": 12}},
+        "labels_100": {"training": {"labels": 8, "batch_size": 4, "lr_base": 1.0}},
+        "labels_500": {"training": {"labels": 12, "batch_size": 4, "lr_base": 1.0}},
+        "labels_1000": {"training": {"labels": 16}},
+        "labels_5000": {"training": {"labels": 24}},
+        "labels_10000": {"training": {"labels": 32}},
+    },
+    "studies": {
+        "rsna_contrastive": {"size": 32},
+        "rsna_pretraining": {"size": 32},
+        "label_efficiency": {"size": 32},
+        "medical": {
+            "size": 32,
+            "override": {"training": {"epochs": 2}, "views": {"local_size": 16}},
+            "in_distribution": {
+                name: {"override": {"training": {"lr_base": 0.1, "batch_size": 8}}}
+                for name in ("rsna", "hyper_kvasir", "lag")
+            },
+        },
+    },
+    "tables": {
+        "table_rsna_contrastive": {"seeds": [0, 1]},
+        "table_batch_size": {"seeds": [0]},
+        "table_augmentation": {"seeds": [0]},
     },
     "execution": {"devices": 0, "threads": {"train": 1, "features": 1, "pack": 1}},
 }  # fmt: skip
@@ -57,7 +97,7 @@ class Study:
     def write_config(self, change: Callable[[dict], None] = lambda overlay: None) -> None:
         """Writes the catalogue and what is laid over config.yaml, edited by `change`."""
         write_catalogue(self.folder / "datasets.yaml", self.archives)
-        overlay = OVERLAY | {
+        overlay = copy.deepcopy(OVERLAY) | {
             "catalogue": str(self.folder / "datasets.yaml"),
             "archive_dirs": [str(self.archives)],
         }
