@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import os
 import re
 import shutil
@@ -19,8 +20,14 @@ ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config.yaml", "workflow", "resources", "envs")
 PATIENCE = 1800  # seconds for the whole study on a busy machine
 SGD = {"epochs": 2, "batch_size": 8, "lr_base": 0.5}
+LABELLED = {
+    "none": [
+        ["imagenet_con", "rsna_con", "imagenet_classifier", "random"],
+        ["labels_100", "labels_all"],
+    ]
+}
 # What is laid over config.yaml: small models and images, few steps and labels, this machine. No
-# dataset, strategy, variant, table or figure is among it.
+# study, dataset, strategy, table or figure is among it.
 OVERLAY = {
     "methods": {
         "dino": {
@@ -49,10 +56,6 @@ OVERLAY = {
         "batch_64": {"training": {"batch_size": 4}},
         "batch_256": {"training": {"batch_size": 12}},
         "labels_100": {"training": {"labels": 8, "batch_size": 4, "lr_base": 1.0}},
-        "labels_500": {"training": {"labels": 12, "batch_size": 4, "lr_base": 1.0}},
-        "labels_1000": {"training": {"labels": 16}},
-        "labels_5000": {"training": {"labels": 24}},
-        "labels_10000": {"training": {"labels": 32}},
     },
     "studies": {
         "rsna_contrastive": {"size": 32},
@@ -67,11 +70,21 @@ OVERLAY = {
             },
         },
     },
+    # Of the long lists of chapters 5 and 7 a part: every run is four processes that start.
     "tables": {
         "table_rsna_contrastive": {"seeds": [0, 1]},
         "table_batch_size": {"seeds": [0]},
-        "table_augmentation": {"seeds": [0]},
+        "table_augmentation": {"seeds": [0], "variants": {"none": ["crop_0.4", "base"]}},
+        "table_label_efficiency": {"variants": LABELLED},
+        "table_shifts_medical": {
+            "strategies": {
+                "rsna": ["none", "rot_both", "perm4_both"],
+                "lag": ["none", "rot_both"],
+                "hyper_kvasir": ["none", "perm4_both"],
+            }
+        },
     },
+    "figures": {"figure_label_efficiency": {"variants": LABELLED}},
     "execution": {"devices": 0, "threads": {"train": 1, "features": 1, "pack": 1}},
 }  # fmt: skip
 
@@ -141,3 +154,15 @@ def planned(log: str) -> dict[str, int]:
     """The jobs by rule that Snakemake said it would run."""
     rows = re.findall(r"^(\w+) +(\d+)$", log, re.MULTILINE)
     return {rule: int(count) for rule, count in rows}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The rows of a csv file."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def markdown_rows(path: Path) -> list[list[str]]:
+    """The cells of a markdown table, without its head."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
