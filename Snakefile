@@ -28,6 +28,7 @@ rule all:
         files_of("table"),
         files_of("figure"),
         checked_negatives(),
+        f"{R}/costs.csv",
 
 
 rule all_tables:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial.distance import mahalanobis as scipy_mahalanobis
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -47,6 +49,48 @@ def test_cosine_tau_is_the_logarithm_of_equation_6_1(block):
         expected = equation_6_1(test, train, tau)
         np.testing.assert_allclose(found[:, t], -np.log(-expected), atol=2e-5)
         assert (np.argsort(found[:, t]) == np.argsort(expected)).all()
+
+
+def cosine_tau_in_double(test, train, taus):
+    """Equation 6.1 in the log domain, all similarities at once, float64."""
+    cosines = unit(test) @ unit(train).T
+    out = []
+    for tau in taus:
+        top = cosines.max(1)
+        sums = np.exp((cosines - top[:, None]) / tau).mean(1)
+        out.append(-np.log(sums) - top / tau)
+    return np.stack(out, axis=1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.floats(0.005, 2.0), min_size=1, max_size=8),
+    st.integers(0, 1000),
+    st.sampled_from([(7, 5), (16, 33), (1024, 4096)]),
+    st.floats(0.01, 3.0),
+)
+def test_cosine_tau_is_float32_exact_for_any_temperatures(taus, seed, block, spread):
+    """A cosine is off by a few 1e-7 in float32, and 1 / tau times as much in the score."""
+    taus = [
+        *taus,
+        taus[0] / 2,
+        taus[0] / 4,
+        taus[0],
+    ]  # terms that are squares of others', and equal
+    test, train = features(20, 16, seed, spread), features(50, 16, seed + 1, spread)
+    found = scores.cosine_tau(torch.tensor(test), torch.tensor(train), taus, block).numpy()
+    expected = cosine_tau_in_double(test, train, taus)
+    allowed = 1e-6 / np.array(taus) + 2e-6
+    assert (np.abs(found - expected) <= allowed).all()
+
+
+def test_halved_temperatures_are_squared_and_none_is_lost():
+    taus = [0.02 + 0.005 * i for i in range(13)]
+    ladders = scores.halving_ladders(taus)
+    assert sorted(t for ladder in ladders for t in ladder) == list(range(13))
+    named = [[round(taus[t], 3) for t in ladder] for ladder in ladders if len(ladder) > 1]
+    assert named == [[0.08, 0.04, 0.02], [0.07, 0.035], [0.06, 0.03], [0.05, 0.025]]
+    assert len(ladders) == 8
 
 
 def test_cosine_tau_survives_a_temperature_at_which_the_exponential_overflows():

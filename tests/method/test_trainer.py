@@ -68,7 +68,7 @@ def test_the_loss_is_that_of_the_views_one_by_one(tiny):
     run.method.centre.uniform_(-0.1, 0.1)
     loss, parts, logit_mean, teacher = loss_of(run, batch(), batch(seed=1), ALL, 0.05)
     big, small = make_views(batch(), config, "positive", 0, ALL)
-    seen = [run.method.student([view])[0].double() for view in big + small]
+    seen = [run.method.student([view])[0].double() for view in [*big, *small]]
     shown = [run.method.teacher([view])[0].double() for view in big]
     targets = [torch.softmax((logits - run.method.centre) / 0.05, dim=1) for logits in shown]
     pairs = [
@@ -80,7 +80,7 @@ def test_the_loss_is_that_of_the_views_one_by_one(tiny):
     assert len(pairs) == 6  # 2 global against 3 other views each
     positive = sum(pairs) / 6
     big, small = make_views(batch(seed=1), config, "negative", 0, ALL)
-    pushed = [run.method.student([view])[0] for view in big + small]
+    pushed = [run.method.student([view])[0] for view in [*big, *small]]
     negative = sum(-torch.log_softmax(p.double() / 0.1, dim=1).mean() for p in pushed) / 2
     assert parts.tolist() == pytest.approx([positive.item(), negative.item()], rel=1e-5)
     assert loss.item() == pytest.approx((positive + 0.7 * negative).item(), rel=1e-5)
@@ -147,7 +147,7 @@ def test_views_are_made_outside_of_the_autocast(tiny, monkeypatch):
     monkeypatch.setattr(method_dino, "render", render)
     monkeypatch.setattr(method_dino.torch, "autocast", autocast)
     loss_of(make_training(tiny(), CPU), batch(), batch(seed=1), ALL, 0.05)
-    assert rendered == [False] * 6
+    assert rendered == [False] * 4  # of two sizes, positive and negative
 
 
 def stepped(config, device, steps, micro):

@@ -8,13 +8,14 @@ import torch
 import torchvision.transforms.functional as tv
 from PIL import Image, ImageOps
 from scipy import stats
-from torchvision.transforms import ColorJitter, RandomResizedCrop
+from torchvision.transforms import ColorJitter, InterpolationMode, RandomResizedCrop
 
 from ssl_ood import views
 from ssl_ood.method_dino import make_views
 from ssl_ood.streams import stream
 from ssl_ood.views import ViewParameters, ViewSpec, draw, render
 
+BICUBIC = InterpolationMode.BICUBIC
 PLAIN = {"jitter_p": 0, "grey_p": 0, "blur_p": 0, "mean": (0, 0, 0), "std": (1, 1, 1)}
 # Pillow rounds to 8 bits after each of the two passes. The first rounding error, at most half a
 # level, grows by the sum of the absolute weights of the second pass (at most 1.25 for this kernel,
@@ -210,6 +211,52 @@ def test_the_steps_come_in_dinos_order():
     assert different.float().mean().item() < 0.005
 
 
+def through_pillow(image, parameters, i, spec):
+    """View i of one image by torchvision's functions on Pillow images, 8 bits after every step."""
+    top, left, height, width = parameters.box[i].tolist()
+    shape = [spec.size, spec.size]
+    picture = tv.resized_crop(Image.fromarray(image), top, left, height, width, shape, BICUBIC)
+    if parameters.flip[i]:
+        picture = tv.hflip(picture)
+    kinds = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.adjust_hue)
+    for kind in parameters.order[i] if parameters.jitter[i] else []:
+        if spec.jitter[kind]:
+            picture = kinds[kind](picture, float(parameters.factor[i, kind]))
+    if parameters.grey[i]:
+        picture = tv.to_grayscale(picture, 3)
+    if parameters.blur[i]:
+        picture = tv.gaussian_blur(picture, 13, float(parameters.sigma[i]))
+    if parameters.solarize[i]:
+        picture = tv.solarize(picture, 128)
+    return tv.normalize(tv.to_tensor(picture), spec.mean, spec.std)
+
+
+@pytest.mark.parametrize(
+    ("hue", "solarize_p", "typical", "nearly_all"),
+    [
+        # Each of up to six steps cuts or rounds to 8 bits, and the next may multiply that by 1.4.
+        (0.0, 0.0, 1.5, 3.5),
+        # The inverse is continuous at the threshold of half: no pixel jumps by crossing it.
+        (0.0, 1.0, 1.5, 3.5),
+        # Pillow turns the hue in HSV of 8 bits, where one step is up to 6 of 255 in a channel.
+        (0.1, 0.2, 1.5, 6.0),
+    ],
+    ids=["without hue", "solarised", "with hue"],
+)
+def test_the_whole_pipeline_gives_the_pictures_of_torchvision_on_pillow(
+    hue, solarize_p, typical, nearly_all, device
+):
+    images = random_images(60, 32, smooth=True)
+    spec = ViewSpec(24, (0.4, 1.0), jitter=(0.4, 0.4, 0.2, hue), solarize_p=solarize_p)
+    parameters = draw(spec, 60, 32, 32, stream(0, "pipeline"))
+    found = render(torch.from_numpy(images).to(device), parameters, spec).cpu()
+    expected = torch.stack([through_pillow(im, parameters, i, spec) for i, im in enumerate(images)])
+    std = torch.tensor(spec.std).view(1, 3, 1, 1)
+    difference = ((found - expected) * std * 255).abs().flatten()
+    assert difference.median() <= typical
+    assert difference.quantile(0.99) <= nearly_all
+
+
 # ---- the draws -----------------------------------------------------------------------------------
 
 
@@ -294,6 +341,16 @@ def test_views_of_some_rows_are_those_of_the_whole_batch(rows, device):
     part = render(images[rows], parameters.rows(rows), spec)
     # The same float32 sums; the batched products may add up in another order.
     torch.testing.assert_close(part, whole[rows], rtol=0, atol=1e-5)
+
+
+def test_several_views_in_one_pass_are_those_made_one_by_one(device):
+    images = torch.from_numpy(random_images(10, 16)).to(device)
+    spec = ViewSpec(12, (0.3, 1.0), solarize_p=0.5, rotation=20.0, shift=0.1)
+    rng = stream(6, "together")
+    parameters = [draw(spec, 10, 16, 16, rng) for _ in range(3)]
+    together = render(images, ViewParameters.joined(parameters), spec)
+    for view, each in zip(together.split(10), parameters, strict=True):
+        torch.testing.assert_close(view, render(images, each, spec), rtol=0, atol=1e-5)
 
 
 def test_draws_are_the_same_for_the_same_stream_and_others_for_another():

@@ -15,6 +15,30 @@ from sklearn.metrics import roc_auc_score
 pytestmark = pytest.mark.e2e
 LAYERS = ["profiles/demo/study.yaml", "tests/tiny_study.yaml"]
 STRATEGIES = ["none", "imgn", "rot_imgn", "rot_indist"]
+NATURAL = {
+    *(f"natural-fashion_low-{s}-base-seed0" for s in [*STRATEGIES, "combined"]),
+    "natural-fashion_low-none-untrained-seed0",
+    "natural-fashion_low-rot_imgn-lambda_0.3-seed0",
+    *(f"natural-fashion_high-{s}-base-seed0" for s in ("rot_imgn", "combined")),
+}
+CONTRASTIVE = {
+    *(f"rsna_contrastive-demo_retina-none-base-seed{split}" for split in (0, 1)),
+    "rsna_contrastive-demo_retina-none-crop_0.4-seed0",
+    "rsna_pretraining-demo_retina_labelled-none-base-seed0",
+}
+FINETUNED = {
+    f"label_efficiency-demo_retina_labelled-none-{start}+labels_32-seed0"
+    for start in ("rsna_con", "random")
+}
+MEDICAL = {
+    *(f"medical-demo_retina-{s}-base-seed0" for s in ("none", "rot_both", "rot_indist")),
+    "medical-demo_tissue-perm4_both-base-seed0",
+}
+RUNS = NATURAL | CONTRASTIVE | FINETUNED | MEDICAL
+STEPS = dict.fromkeys(NATURAL, 2 * (4000 // 250)) | {"natural-fashion_low-none-untrained-seed0": 0}
+STEPS |= dict.fromkeys(CONTRASTIVE, 700 // 32) | dict.fromkeys(FINETUNED, 32 // 16)
+STEPS |= dict.fromkeys(MEDICAL, 700 // 100)
+STEPS["rsna_pretraining-demo_retina_labelled-none-base-seed0"] = 800 // 32
 
 
 class Study:
@@ -71,20 +95,16 @@ def test_every_table_and_figure_is_there_in_every_format(study, thesis):
 
 def test_every_trained_run_has_weights_features_scores_and_metrics(study):
     trained = {path.parent.name for path in study.results.glob("runs/*/model.safetensors")}
-    assert trained == {
-        *(f"natural-fashion_low-{s}-base-seed0" for s in [*STRATEGIES, "combined"]),
-        "natural-fashion_low-none-untrained-seed0",
-        "natural-fashion_low-rot_imgn-lambda_0.3-seed0",
-        *(f"natural-fashion_high-{s}-base-seed0" for s in ("rot_imgn", "combined")),
-    }
+    assert trained == RUNS
     for run in trained:
         summary = json.loads((study.results / "runs" / run / "train.json").read_text())
-        assert summary["steps"] == (0 if "untrained" in run else 2 * (4000 // 250))
+        assert summary["steps"] == STEPS[run], run
+        width = 1 if run in FINETUNED else 8 if run in CONTRASTIVE else 32
         for entry in json.loads(
             (study.results / "features" / run / "index.json").read_text()
         ).values():
             found = np.load(study.results / "features" / run / entry["features"])
-            assert found.shape == (entry["count"], 32)
+            assert found.shape == (entry["count"], width)
             assert np.isfinite(found).all()
         assert (study.results / "metrics" / f"{run}.csv").exists()
 
@@ -168,8 +188,9 @@ def test_a_new_ood_set_trains_nothing(study):
 def test_another_score_or_temperature_extracts_nothing_again(study):
     jobs = study.plan({"evaluation": {"scores": ["cosine_tau", "cosine_max"]}})
     assert {"train", "extract_features", "pack_dataset"} & jobs.keys() == set()
-    assert jobs["score"] == jobs["metrics"] == 9
-    assert study.plan({"evaluation": {"taus": [0.03, 0.04]}})["score"] == 9
+    # A study that names its own scores keeps them.
+    assert jobs["score"] == jobs["metrics"] == len(NATURAL)
+    assert study.plan({"evaluation": {"taus": [0.03, 0.04]}})["score"] == len(RUNS)
 
 
 def test_another_title_or_way_to_run_computes_nothing_again(study):
@@ -181,7 +202,9 @@ def test_another_title_or_way_to_run_computes_nothing_again(study):
 
 def test_a_new_seed_trains_its_own_runs_only(study):
     jobs = study.plan({"seeds": [0, 1]})
-    assert jobs["train"] == jobs["extract_features"] == jobs["score"] == 9
+    # The seeds of the contrastive tables are their splits.
+    again = len(RUNS) - len(CONTRASTIVE) + 1
+    assert jobs["train"] == jobs["extract_features"] == jobs["score"] == again
     assert "pack_dataset" not in jobs
 
 

@@ -44,6 +44,7 @@ os.environ.update(
     SSL_OOD_ARCHIVE_DIRS=os.pathsep.join(CONFIG["archive_dirs"]),
     SSL_OOD_CHECKPOINT_MINUTES=str(EXECUTION["checkpoint_minutes"]),
     SSL_OOD_MICRO_BATCH=str(EXECUTION["micro_batch"]),
+    SSL_OOD_COMPILE=str(EXECUTION["compile"]).lower(),
     SSL_OOD_WAIT_MINUTES=str(EXECUTION["max_minutes"]),
 )
 

@@ -24,9 +24,10 @@ rule figure:
     params:
         version=VERSIONS["figure"],
         prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
+        reported=CONFIG["reported_dir"],
     shell:
         "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --metrics {input.metrics}"
-        " --output {params.prefix} 2> {log}"
+        " --reported {params.reported:q} --output {params.prefix} 2> {log}"
 
 
 # The scores of every image, not their metrics.
@@ -34,6 +35,7 @@ rule score_figure:
     input:
         spec=f"{R}/specs/{{figure}}.json",
         scores=lambda wildcards: scores_of(wildcards.figure),
+        metrics=lambda wildcards: metrics_of(wildcards.figure),
     output:
         png=report(
             f"{R}/figures/{{figure}}.png",
@@ -55,7 +57,7 @@ rule score_figure:
         prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
     shell:
         "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --scores {input.scores}"
-        " --output {params.prefix} 2> {log}"
+        " --metrics {input.metrics} --output {params.prefix} 2> {log}"
 
 
 # Pictures show images and train nothing.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ssl_ood import checkpoints
-from ssl_ood.distributed import any_process, world
+from ssl_ood.distributed import StopVote, any_process, world
 from ssl_ood.slurm import job_id, requeue_if_preempted
 from ssl_ood.watch import write_progress
 
@@ -52,6 +52,7 @@ class Attempt:
         self.progress = progress if self.leader else None
         self.minutes = minutes
         self.told_to_stop = False
+        self.vote = StopVote(run.votes)
         for number in (signal.SIGTERM, signal.SIGINT):  # a cluster, or Ctrl-C
             signal.signal(number, self._on_signal)
         self._resume()
@@ -65,7 +66,7 @@ class Attempt:
         if self.progress and now - self.told > PROGRESS_SECONDS:
             self._tell()
             self.told = now
-        return any_process(self.told_to_stop, self.run.sums.device)
+        return self.vote.after_step(self.told_to_stop)
 
     def checkpoint_due(self) -> bool:
         """Whether the last checkpoint is older than it may be."""

@@ -51,8 +51,12 @@ def _add_training(stages) -> None:
         help="time between two checkpoints",
     )  # fmt: skip
     parser.add_argument(
-        "--micro-batch", type=int, default=setting("SSL_OOD_MICRO_BATCH"),
-        help="images that a device works on at a time",
+        "--micro-batch", type=_micro_batch, default=setting("SSL_OOD_MICRO_BATCH"),
+        help="images that a device works on at a time, or auto: as many as its memory holds",
+    )  # fmt: skip
+    parser.add_argument(
+        "--compile", choices=("true", "false"), default=setting("SSL_OOD_COMPILE", "false"),
+        help="whether torch.compile makes the networks' passes (default: false)",
     )  # fmt: skip
     parser.add_argument(
         "--wait-minutes", type=float, default=setting("SSL_OOD_WAIT_MINUTES", "0"),
@@ -83,7 +87,16 @@ def _train(options: argparse.Namespace) -> None:
         checkpoint_minutes=options.checkpoint_minutes,
         wait_minutes=options.wait_minutes,
         micro_batch=options.micro_batch,
+        compiled=options.compile == "true",
     )
+
+
+def _micro_batch(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be auto, or at least 1")
+    return number
 
 
 def _add_features(stages) -> None:

@@ -66,6 +66,27 @@ def gather(tensor: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+class StopVote:
+    """Whether any process wants to stop, without waiting for the step that was just begun.
+
+    The vote travels with the gradients of a step (`votes`, averaged by it) and is read after the
+    next one: the host waits for a step that the device has behind it or nearly so. All processes
+    read the same value after the same step, so that all leave together or none.
+    """
+
+    def __init__(self, votes: Tensor) -> None:
+        self.votes = votes
+        self.before: Tensor | None = None
+
+    def after_step(self, wanted: bool) -> bool:
+        """Whether to leave here; `wanted` is this process's wish."""
+        if world()[1] == 1:
+            return wanted
+        counted, self.before = self.before, self.votes.clone()
+        self.votes.fill_(float(wanted))
+        return counted is not None and bool(counted.item() > 0)
+
+
 def any_process(flag: bool, device: torch.device) -> bool:
     """Whether the flag is set in any of the processes: all leave together or none."""
     if world()[1] == 1:

@@ -27,8 +27,8 @@ RANDOM = "random"  # training.initial; else weights/NAME or run/STUDY/VARIANT
 # Versions of the code of each stage: raise one when the same input gives another result. They are
 # parameters of the rules, so that what an edited stage made is made again (an edit alone is not
 # seen by Snakemake).
-VERSIONS = {"pack": 1, "negatives": 1, "train": 1, "features": 1, "score": 1, "metrics": 1}
-VERSIONS |= {"table": 1, "figure": 1, "weights": 1, "splits": 1}
+VERSIONS = {"pack": 1, "negatives": 1, "train": 2, "features": 2, "score": 2, "metrics": 2}
+VERSIONS |= {"table": 2, "figure": 2, "weights": 1, "splits": 1}
 LITERAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false|null")
 BASE, UNTRAINED, NO_NEGATIVES = "base", "untrained", "none"
 
@@ -138,6 +138,7 @@ class Experiments:
             "strategies": {run.strategy: config["strategies"][run.strategy] for run in target.runs},
             "evaluation": self._evaluation_of(target),
             "repeats": self._repeats(target),
+            "train_counts": {run.in_distribution: self.count(run.train) for run in target.runs},
             "show_reported": config["show_reported"],
             "photographs": sorted(n for n in used if self.datasets[n].photographs),
         }

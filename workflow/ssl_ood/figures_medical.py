@@ -43,6 +43,7 @@ ROLES = {
     TOGETHER: ("Both", Style(BOTH, "D")),
     OUT_DOMAIN: ("Out-of-domain auxiliary images", Style(SOURCES[1], "^")),
 }
+REPORTED = "Reported in the thesis"
 LEFT, RIGHT = (OWN, AUXILIARY, TOGETHER), (AUXILIARY, OUT_DOMAIN)
 
 
@@ -63,17 +64,21 @@ def bars(summaries: Sequence[Summary]) -> list[list[float]]:
     return [below, above]
 
 
-def truncated_label(axes: Axes, what: str, digits: int, most: float) -> None:
-    """Names the y axis, and says where it starts, since it does not at 0; ends it at `most`."""
+def truncated_label(axes: Axes, what: str, digits: int, one: float) -> None:
+    """Names the y axis, and says where it starts, since it does not at 0.
+
+    one: a share of 1 in the axis's unit; it starts at a twentieth of that and ends just above it.
+    """
     low, high = axes.get_ylim()
-    axes.set_ylim(low, min(high, most))
+    low = math.floor(20 * low / one) * one / 20
+    axes.set_ylim(low, min(high, 1.008 * one))
     axes.set_ylabel(f"{what}\n(axis starts at {number(low, digits)})")
 
 
 def label_efficiency_figure(results: Results, _: Any, prefix: Path) -> None:
     """Figure 5.3: AUROC against the number of labels, a line an initialisation."""
     homes = results.in_distributions()
-    figure, grid = new_figure(COLUMN * 1.25 * len(homes), 3.0, 1, len(homes), sharey=True)
+    figure, grid = new_figure(COLUMN * 1.25 * len(homes), 3.4, 1, len(homes), sharey=True)
     records = []
     for axes, home in zip(grid[0], homes, strict=True):
         records += _draw_label_efficiency(axes, results, home)
@@ -81,8 +86,9 @@ def label_efficiency_figure(results: Results, _: Any, prefix: Path) -> None:
         raise UserError(
             f"{results.spec['name']}: no run has an AUROC; compute the metrics of its runs first."
         )
-    truncated_label(grid[0, 0], "AUROC (%)", 0, 100.5)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
+    truncated_label(grid[0, 0], "AUROC (%)", 0, 100.0)
+    named = zip(*grid[0, 0].get_legend_handles_labels(), strict=True)
+    handles, labels = zip(*sorted(named, key=lambda pair: pair[1] == REPORTED), strict=True)
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False,
                   handlelength=2.2)  # fmt: skip
     save_figure(figure, prefix, records)
@@ -119,7 +125,7 @@ def _draw_label_efficiency(axes: Axes, results: Results, home: str) -> list[dict
     for i, (x, value, colour) in enumerate(reported):
         axes.plot(x, value, "*", markersize=11, markerfacecolor="none", markeredgecolor=colour,
                   markeredgewidth=1.0, zorder=4, linestyle="none",
-                  label="Reported in the thesis" if i == 0 else None)  # fmt: skip
+                  label=REPORTED if i == 0 else None)  # fmt: skip
     axes.set_xscale("log")
     ticks = dict(sorted({where[p.labels]: p.labels for p in points}.items()))
     axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
@@ -181,7 +187,7 @@ def negative_sources_figure(results: Results, _: Any, prefix: Path) -> None:
         for x, place in enumerate(shown):
             there = [role for role in roles if role in place.entries]
             for i, role in enumerate(there):
-                _draw_entry(axes, results, x + 0.2 * (i - (len(there) - 1) / 2), role,
+                _draw_entry(axes, results, x + 0.25 * (i - (len(there) - 1) / 2), role,
                             place.entries[role])  # fmt: skip
                 drawn.append(place.entries[role].summary)
                 records.append({"panel": title, "source": role} | place.entries[role].record)
@@ -233,5 +239,5 @@ def _draw_entry(axes: Axes, results: Results, x: float, role: str, entry: Entry)
         row = entry.record
         found = results.by_seed(row["in_distribution"], row["method"], ood=row["ood"])
         values = [m.value for m in found.values()]
-        axes.plot([x + 0.06] * len(values), values, ".", color=style.colour, markersize=3,
+        axes.plot([x + 0.1] * len(values), values, ".", color=style.colour, markersize=3,
                   alpha=0.7, zorder=2)  # fmt: skip

@@ -82,7 +82,7 @@ def _draw(
     scale = np.log10 if logarithmic else np.asarray
     low = min(np.quantile(scale(v), TAIL) for v in everything)
     high = max(np.quantile(scale(v), 1 - TAIL) for v in everything)
-    pad = 0.03 * (high - low) or 0.1
+    pad = 0.1 * (high - low) or 0.1
     grid = np.linspace(low - pad, high + pad, GRID)
     x = 10**grid if logarithmic else grid
     records = []
@@ -145,10 +145,10 @@ def _title(results: Results, home: str, strategy: str, n_runs: int, beyond: floa
     if len(results.strategies(home)) > 1:
         parts[0] += f", {results.title('strategies', strategy)}"
     if n_runs > 1:
-        parts.append(f"mean over {n_runs} {results.repeats} (thin: each)")
+        parts.append(f"thick: mean over {n_runs} {results.repeats}; thin: each of them")
     if beyond > 0:
         parts.append(f"{100 * beyond:.1g} % of the images lie beyond the axis")
-    return parts[0] + ("\n" + "; ".join(parts[1:]) if parts[1:] else "")
+    return "\n".join(parts)
 
 
 def density(values: NDArray, grid: NDArray) -> NDArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -10,16 +11,21 @@ from torch import Tensor
 
 from ssl_ood.streams import stream
 
+AHEAD = 4  # batches that are read before they are asked for, at most
+
 
 class Images:
     """A packed set, (N, S, S, 3) uint8, resident on the device if it has at most `resident` bytes.
 
-    A larger set stays memory-mapped, and `take` copies the asked rows.
+    A larger set stays memory-mapped, and `take` copies the asked rows. Where `expect` has told
+    which rows come next, a thread reads them while the device works on those before.
     """
 
     def __init__(self, pixels: np.ndarray, device: torch.device, resident: int = 8 << 30) -> None:
         self.device = device
         self.pixels: Tensor | np.ndarray = pixels
+        self._reader: ThreadPoolExecutor | None = None
+        self._expected: dict[bytes, Future] = {}  # rows that are being read
         if pixels.nbytes <= resident:
             self.pixels = torch.from_numpy(np.array(pixels)).to(device)
 
@@ -36,14 +42,32 @@ class Images:
         if isinstance(self.pixels, Tensor):
             index = torch.from_numpy(np.array(rows))
             return self.pixels.index_select(0, index.to(self.device, non_blocking=True))
+        reading = self._expected.pop(np.asarray(rows).tobytes(), None)
+        block = reading.result() if reading else self._read(rows)
+        return block.to(self.device, non_blocking=True)
+
+    def expect(self, rows: np.ndarray) -> None:
+        """Begins to read rows that a later `take` will ask for. Positives and negatives may come
+        from the same images, so several are expected; the oldest of too many is dropped.
+        """
+        if isinstance(self.pixels, Tensor):
+            return
+        if self._reader is None:
+            self._reader = ThreadPoolExecutor(1, thread_name_prefix="images")
+        while len(self._expected) >= AHEAD:
+            self._expected.pop(next(iter(self._expected))).cancel()
+        self._expected[np.asarray(rows).tobytes()] = self._reader.submit(self._read, rows)
+
+    def _read(self, rows: np.ndarray) -> Tensor:
+        """The rows in the host's memory, pinned where a GPU will fetch them."""
+        pinned = self.device.type == "cuda"
+        block = torch.empty(
+            (len(rows), *self.pixels.shape[1:]), dtype=torch.uint8, pin_memory=pinned
+        )
         # A sorted read of the file is several times faster on disks that hate random access.
         order = np.argsort(rows, kind="stable")
-        block = np.empty((len(rows), *self.pixels.shape[1:]), np.uint8)
-        block[order] = self.pixels[rows[order]]
-        batch = torch.from_numpy(block)
-        if self.device.type == "cuda":
-            batch = batch.pin_memory()
-        return batch.to(self.device, non_blocking=True)
+        block.numpy()[order] = np.take(self.pixels, rows[order], axis=0)
+        return block
 
 
 @lru_cache(maxsize=8)

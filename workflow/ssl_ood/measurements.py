@@ -9,7 +9,7 @@ import csv
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ AVERAGE, AVERAGE_HONEST = "average", "average_without_photographs"
 POOLED = "pooled"
 NAMES = {AVERAGE: "Average", AVERAGE_HONEST: "Average without photographs", POOLED: "All"}
 SCALES = {"fraction": 1.0, "percent": 100.0}  # of a share; metrics files hold fractions
+SCORED = ("auroc", "fpr95", "aupr", "sensitivity")  # metrics of a score, the others are of a run
 SEEDS = "seeds"
 
 
@@ -157,7 +158,7 @@ class Results:
     def by_seed(self, in_distribution: str, strategy: str, **what: Any) -> dict[int, Measurement]:
         """Measurements by seed; the score and temperature shown are filled in where needed."""
         metric = what.setdefault("metric", "auroc")
-        if metric in ("auroc", "fpr95", "aupr", "sensitivity"):
+        if metric in SCORED:
             what.setdefault("score", self.score)
             what.setdefault("tau", self.tau_of(what["score"]))
         key = Key(in_distribution, strategy, **what)
@@ -204,13 +205,6 @@ class Results:
             for run in self.spec["runs"]
             if (run["in_distribution"], run["strategy"]) == (in_distribution, strategy)
         ))  # fmt: skip
-
-    def of_study(self, study: str) -> Results:
-        """The results of one study of a target that has several."""
-        runs = [run for run in self.spec["runs"] if run["study"] == study]
-        names = {run["run"] for run in runs}
-        values = {key: [m for m in found if m.run in names] for key, found in self.values.items()}
-        return replace(self, spec=self.spec | {"runs": runs}, values=values)
 
     def title(self, kind: str, name: str) -> str:
         """How a dataset, strategy or variant is printed; its name where no title is given."""

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_ood import dino
 from ssl_ood.backbones import build_network, load_backbone, view_specs
 from ssl_ood.methods import Batch, Method, Moment
 from ssl_ood.shifts import rotate_quarters
 from ssl_ood.streams import stream
-from ssl_ood.views import draw, render
+from ssl_ood.views import ViewParameters, ViewSpec, draw, render
 
 
 class Dino(Method):
@@ -38,6 +38,9 @@ class Dino(Method):
         self.logit_mean = torch.zeros(classes, device=device)  # of the teacher, in this step
         self.mean_probability = torch.zeros(classes, device=device)  # summed over the epoch's steps
 
+    def networks(self) -> list[nn.Module]:
+        return [self.student, self.teacher]
+
     def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
         self.logit_mean.zero_()
         self._count = mine.stop - mine.start
@@ -60,15 +63,17 @@ class Dino(Method):
         device_type = self.device.type
         n_rows = rows.stop - rows.start
         # All views before the autocast: in bfloat16 they would lose three of their eight bits.
-        big, small = make_views(batch.images, self.config, "positive", step, rows)
-        n_big, n_small = len(big), len(small)
+        views = make_views(batch.images, self.config, "positive", step, rows)
+        n_big, n_small = map(len, views)
+        positive_big = views[0]
         if batch.negatives is not None:
-            more_big, more_small = make_views(batch.negatives, self.config, "negative", step, rows)
-            big, small = big + more_big, small + more_small
+            more = make_views(batch.negatives, self.config, "negative", step, rows)
+            views = [torch.cat(pair) for pair in zip(views, more, strict=True)]
+        # Views of one size go through the backbone in one pass, positives and negatives together.
         with torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda"):
             with torch.no_grad():
-                (logits,) = self.teacher([torch.cat(big[:n_big])])
-            outputs = self.student([torch.cat(views) for views in (big, small) if views])
+                (logits,) = self.teacher([positive_big.flatten(0, 1)])
+            outputs = self.student([v.flatten(0, 1) for v in views if len(v)])
         by_view = [out.view(-1, n_rows, out.shape[-1]) for out in outputs]
         student = torch.cat([by_view[0][:n_big], *[out[:n_small] for out in by_view[1:]]])
         teacher = dino.teacher_probabilities(logits, self.centre, moment.temperature)
@@ -129,8 +134,8 @@ METHOD = Dino
 
 def make_views(
     images: Tensor, config: dict, kind: str, step: int, rows: slice
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Global and local views of the images in `rows`, lists of (len(rows), 3, S, S).
+) -> tuple[Tensor, Tensor]:
+    """Global and local views of the images in `rows`, (V, len(rows), 3, S, S) each.
 
     kind: "positive" or "negative". Parameters are drawn for the whole batch, whichever rows are
     asked, so that micro-batches and processes together give the views of one large batch. With
@@ -147,8 +152,13 @@ def make_views(
     if kind == "positive" and options.get("rotate_positives"):
         quarters = stream(seed, "rotate", step).integers(1, 4, len(images))
         chosen = rotate_quarters(chosen, quarters[rows])
-    views = []
-    for name in names:
-        parameters = draw(specs[name], len(images), height, width, rng)
-        views.append(render(chosen, parameters.rows(rows), specs[name]))
-    return views[:n_global], views[n_global:]
+    drawn = [draw(specs[name], len(images), height, width, rng).rows(rows) for name in names]
+
+    def together(views: list[ViewParameters], spec: ViewSpec) -> Tensor:
+        """All views of one size in one pass; what differs between their specs has been drawn."""
+        shape = (len(views), len(chosen), 3, spec.size, spec.size)
+        if not views:
+            return torch.empty(shape, device=images.device)
+        return render(chosen, ViewParameters.joined(views), spec).view(shape)
+
+    return together(drawn[:n_global], specs["global_1"]), together(drawn[n_global:], specs["local"])

@@ -65,6 +65,9 @@ class Moco(Method):
         queue = torch.randn(training["queue"], config["head"]["out"], generator=drawn)
         self.queue = F.normalize(queue, dim=1).to(device)
 
+    def networks(self) -> list[nn.Module]:
+        return [self.query, self.key]
+
     @classmethod
     def check(cls, config: dict[str, Any], images: int, rows: int) -> None:
         name, training = config["run"], config["training"]
@@ -101,7 +104,7 @@ class Moco(Method):
             keys.append(self._encode(self.key, "key", batch, rows, moment.step))
         everyone = gather(torch.cat(keys))
         self.keys = torch.empty_like(everyone)
-        self.keys[torch.from_numpy(shuffled).to(self.device)] = everyone
+        self.keys[torch.from_numpy(shuffled).to(self.device, non_blocking=True)] = everyone
 
     def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
         """NT-Xent, equation 5.1; the part is the share of queries nearest to their own key."""
@@ -117,7 +120,10 @@ class Moco(Method):
         images, spec = batch.images, crop_spec(self.config["views"])
         rng = stream(self.config["seed"], "views", name, step)
         parameters = draw(spec, len(images), *images.shape[1:3], rng)
-        chosen = images[rows if isinstance(rows, slice) else torch.from_numpy(rows)]
+        if not isinstance(rows, slice):  # on the device first, since indexing would wait for it
+            chosen = images[torch.from_numpy(rows).to(self.device, non_blocking=True)]
+        else:
+            chosen = images[rows]
         views = render(chosen, parameters.rows(rows), spec)
         kind = self.device.type
         with (

@@ -62,6 +62,19 @@ class Method:
     def check(cls, config: dict[str, Any], images: int, rows: int) -> None:
         """Raises UserError for settings that `images` images or `rows` a process cannot meet."""
 
+    def compile(self, **options: Any) -> None:
+        """Lets torch.compile make the passes of the networks' backbones; the weights, and what is
+        kept of them, are the same. options: of torch.compile."""
+        import torch._inductor.config as inductor
+
+        inductor.fallback_random = True  # drop path draws the numbers that it draws without
+        for network in self.networks():
+            network.backbone.compile(**options)
+
+    def networks(self) -> list[nn.Module]:
+        """All networks, each with a `backbone`."""
+        return [self.trained]
+
     # ---- a step
 
     def rows_at_a_time(self, rows: int, micro: int) -> int:

@@ -25,14 +25,19 @@ class Negatives:
 
         An image comes at most once an epoch, as long as its source has images enough.
         """
-        epoch, position = divmod(step, steps_per_epoch)
         bounds = np.linspace(0, size, len(self.pairs) + 1).round().astype(int)
         batches = []
         for i, (images, shift) in enumerate(self.pairs):
             share = int(bounds[i + 1] - bounds[i])
-            order = epoch_order(
-                self.seed, f"negatives/{i}", epoch, steps_per_epoch * share, len(images)
-            )
-            chosen = images.take(order[position * share : (position + 1) * share])
+            chosen = images.take(self._rows_of(i, step, steps_per_epoch, share))
+            images.expect(self._rows_of(i, step + 1, steps_per_epoch, share))
             batches.append(SHIFTS[shift](chosen, stream(self.seed, "shift", i, step)))
         return torch.cat(batches)
+
+    def _rows_of(self, pair: int, step: int, steps_per_epoch: int, share: int) -> np.ndarray:
+        """The images of a step from a pair, (share,) rows of its packed set."""
+        epoch, position = divmod(step, steps_per_epoch)
+        available = len(self.pairs[pair][0])
+        name = f"negatives/{pair}"
+        order = epoch_order(self.seed, name, epoch, steps_per_epoch * share, available)
+        return order[position * share : (position + 1) * share]

@@ -38,15 +38,21 @@ class Sources:
 
     def batch(self, step: int, steps_per_epoch: int, size: int) -> Batch:
         """The images of a step; within an epoch none comes twice."""
-        epoch, position = divmod(step, steps_per_epoch)
-        order = epoch_order(self.seed, "positives", epoch, steps_per_epoch * size, len(self))
-        rows = self.rows[order[position * size : (position + 1) * size]]
+        rows = self._rows_of(step, steps_per_epoch, size)
         labels = negatives = None
         if self.labels is not None:
             labels = torch.from_numpy(self.labels[rows]).to(self.images.device, non_blocking=True)
         if self.negatives is not None:
             negatives = self.negatives.batch(step, steps_per_epoch, size)
-        return Batch(self.images.take(rows), labels, negatives)
+        images = self.images.take(rows)
+        self.images.expect(self._rows_of(step + 1, steps_per_epoch, size))
+        return Batch(images, labels, negatives)
+
+    def _rows_of(self, step: int, steps_per_epoch: int, size: int) -> np.ndarray:
+        """The images of a step, (size,) rows of the packed set."""
+        epoch, position = divmod(step, steps_per_epoch)
+        order = epoch_order(self.seed, "positives", epoch, steps_per_epoch * size, len(self))
+        return self.rows[order[position * size : (position + 1) * size]]
 
 
 def open_sources(config: dict, data: Path, device: torch.device) -> Sources:

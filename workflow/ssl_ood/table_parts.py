@@ -9,6 +9,7 @@ from ssl_ood.measurements import (
     BASE,
     NO_NEGATIVES,
     SCALES,
+    SCORED,
     SEEDS,
     UNTRAINED,
     ReportedKey,
@@ -18,7 +19,6 @@ from ssl_ood.measurements import (
 from ssl_ood.table_formats import MISSING, Cell, embolden, number, signed
 
 DIGITS = {"fraction": 3, "percent": 2, "nats": 2, "count": 0}  # printed; csv files have all
-SCORED = ("auroc", "fpr95", "aupr", "sensitivity")  # metrics of a score, the others are of a run
 IN_DISTRIBUTION = "in_distribution"  # the source of a strategy that means the run's own dataset
 SCORE_TITLES = {
     "mahalanobis": "Mahalanobis", "cosine_max": "cosine", "cosine_tau": "equation 6.1",

@@ -1,9 +1,10 @@
-"""The tables of chapter 6: measured values over seeds beside the thesis's reported ones.
+"""Every table by name: measured values beside the thesis's reported ones; here those of chapter 6.
 
     ssl_ood table table_negative_sampling --spec SPEC.json --metrics results/metrics/*.csv \\
         --reported resources/reported --output results/tables/table_negative_sampling
 
-A table is a function of `Results` in `TABLES`. Shares are printed in percent, as in the thesis.
+A table is a function of `Results`. Shares are printed as the thesis prints them: in percent in
+chapter 6 and for accuracies and label efficiency, as fractions elsewhere in chapters 5 and 7.
 """
 
 from __future__ import annotations

@@ -148,8 +148,10 @@ def _ours(results: Results, homes: Sequence[str]) -> list[Ours]:
 
 
 def _strategy_note(results: Results, homes: Sequence[str]) -> list[str]:
-    """Which negatives ours has on which dataset, where there are any."""
+    """Which negatives ours has on which dataset, where there are any and no row's title tells."""
     parts = []
+    if any(len(results.strategies(home)) > 1 for home in homes):
+        return []
     for home in homes:
         names = results.strategies(home)
         if set(names) - {NO_NEGATIVES}:

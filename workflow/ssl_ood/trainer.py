@@ -24,6 +24,7 @@ from ssl_ood.errors import UserError
 from ssl_ood.experiments import VERSIONS
 from ssl_ood.files import sha256_of
 from ssl_ood.methods import Batch, Method, Moment, method_class
+from ssl_ood.micro_batches import MicroBatches
 from ssl_ood.monitor import check_learning
 from ssl_ood.provenance import save_run
 from ssl_ood.sources import Sources, open_sources
@@ -37,6 +38,7 @@ class Training:
     config: dict
     method: Method
     sums: Tensor  # loss, the method's parts, steps: since the epoch began
+    votes: Tensor  # (1,) share of the processes that want to stop, averaged with the gradients
     step: int = 0
     seconds: float = 0.0
     repeated: int = 0  # steps that were done again after an attempt was killed
@@ -122,20 +124,48 @@ def make_training(config: dict, device: torch.device, initial: Path | None = Non
     """
     torch.manual_seed(torch_seed(config["seed"], "weights"))
     method = method_class(config)(config, device, initial)
-    return Training(config, method, sums=torch.zeros(2 + len(method.PARTS), device=device))
+    sums = torch.zeros(2 + len(method.PARTS), device=device)
+    return Training(config, method, sums, votes=torch.zeros(1, device=device))
 
 
-def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int) -> None:
-    """One optimiser step on a batch, in micro-batches of at most `micro` images a process."""
+def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int | MicroBatches) -> None:
+    """One optimiser step on a batch, in micro-batches of at most `micro` images a process.
+
+    Without a synchronisation with the host: what the step gives is read when it is asked for.
+    """
     method, step = run.method, run.step
     moment = schedule.moment(step)
     for group in method.optimizer.param_groups:
         group["lr"] = float(schedule.lr[step])
         if group.get("decay"):
             group["weight_decay"] = float(schedule.weight_decay[step])
+    if isinstance(micro, int):
+        _gradients(run, batch, moment, micro)
+    else:
+        gathered = [run.sums, *method.shared_in_epoch()]
+        before = [tensor.clone() for tensor in gathered] if micro.auto else []
+
+        def undo() -> None:
+            for tensor, value in zip(gathered, before, strict=True):
+                tensor.copy_(value)
+
+        micro.settle(lambda size: _gradients(run, batch, moment, size), undo)
+    parameters = list(method.trained.parameters())
+    shared = [p.grad for p in parameters if p.grad is not None] + method.shared()
+    average([*shared, run.votes])
+    clip_gradients(parameters, run.config["training"]["clip_grad"])
+    method.before_update(moment)
+    method.optimizer.step()
+    method.end_step(moment)
+    run.step += 1
+
+
+def _gradients(run: Training, batch: Batch, moment: Moment, micro: int) -> None:
+    """Forward and backward passes of a step."""
+    method = run.method
     method.optimizer.zero_grad(set_to_none=True)
     rank, processes = world()
-    torch.manual_seed(torch_seed(run.config["seed"], "drop_path", step, rank))
+    torch.manual_seed(torch_seed(run.config["seed"], "drop_path", moment.step, rank))
     mine = len(batch) // processes
     start, stop = rank * mine, (rank + 1) * mine
     at_a_time = method.rows_at_a_time(mine, micro)
@@ -148,13 +178,6 @@ def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int) -> N
         with torch.no_grad():
             one = torch.ones_like(loss)[None]
             run.sums += share * torch.cat([loss.detach()[None], parts, one])
-    parameters = list(method.trained.parameters())
-    average([p.grad for p in parameters if p.grad is not None] + method.shared())
-    clip_gradients(parameters, run.config["training"]["clip_grad"])
-    method.before_update(moment)
-    method.optimizer.step()
-    method.end_step(moment)
-    run.step += 1
 
 
 def finish_epoch(run: Training, schedule: Schedule) -> dict:
@@ -184,13 +207,16 @@ def train(
     device: torch.device,
     checkpoint_minutes: float = 10.0,
     wait_minutes: float = 0.0,
-    micro_batch: int | None = None,
+    micro_batch: int | str | None = None,
+    compiled: bool = False,
 ) -> None:
     """Trains the run of `config` on the packed sets below `data`; writes the model to `output`.
 
-    initial: safetensors file with the weights that the backbone starts from, if any. Raises
-    UserError where the data do not fit, the training fails to learn, or another process still
-    trains this run after `wait_minutes`; leaves with code 143 after SIGTERM, a checkpoint written.
+    initial: safetensors file with the weights that the backbone starts from, if any. micro_batch:
+    images that a device works on at a time, or "auto". compiled: whether the networks' passes go
+    through torch.compile. Raises UserError where the data do not fit, the training fails to learn,
+    or another process still trains this run after `wait_minutes`; leaves with code 143 after
+    SIGTERM, a checkpoint written.
     """
     # The lock comes first: joining is where the other processes wait until the leader has it.
     leader = world()[0] == 0
@@ -200,25 +226,29 @@ def train(
     ):
         _run(
             config, data, initial, output, checkpoint_folder, progress, device,
-            checkpoint_minutes, micro_batch,
+            checkpoint_minutes, micro_batch, compiled,
         )  # fmt: skip
 
 
 def _run(
-    config, data, initial, output, folder, progress, device, checkpoint_minutes, micro_batch
-) -> None:
+    config, data, initial, output, folder, progress, device, checkpoint_minutes, micro_batch,
+    compiled,
+) -> None:  # fmt: skip
     sources = open_sources(config, data, device)
     _check_batch(config, sources)
     batch_size = config["training"]["batch_size"]
     schedule = make_schedule(config["training"], len(sources))
     run = make_training(config, device, initial)
+    if compiled:
+        run.method.compile()
+    micro = MicroBatches(micro_batch, batch_size, device)
     identity = {"config": config, "data": sources.checksums, "code": VERSIONS["train"]}
     if initial is not None:
         identity["initial"] = sha256_of(initial)
     attempt = attempts.Attempt(run, schedule, folder, identity, progress, checkpoint_minutes)
     while run.step < schedule.steps:
         batch = sources.batch(run.step, schedule.steps_per_epoch, batch_size)
-        train_step(run, schedule, batch, micro_batch or batch_size)
+        train_step(run, schedule, batch, micro)
         stop = attempt.after_step()
         if run.step % schedule.steps_per_epoch == 0:
             run.history.append(finish_epoch(run, schedule))

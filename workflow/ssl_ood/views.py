@@ -4,9 +4,6 @@ The pipeline and the order of its steps are DINO's: random resized crop (bicubic
 horizontal flip, colour jitter, grey, Gaussian blur, solarise, normalise. Every image has parameters
 of its own, drawn on the host with NumPy (`draw`), so the draws do not depend on the device; all
 pixels are made in batches on the device (`render`).
-
-Crop, flip and resize are one step: two batched matrix products with the weights that Pillow's
-antialiased bicubic filter would use, so that a view equals Pillow's up to its 8-bit rounding.
 """
 
 from __future__ import annotations
@@ -16,16 +13,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_ood.colours import (
+    BLUR_SIGMA,
+    brightness,
+    contrast,
+    gaussian_blur,
+    grey_image,
+    hue,
+    saturation,
+    solarize,
+)
+from ssl_ood.resampling import channels_second, crop_and_resize
 from ssl_ood.warps import affine
 
 ASPECT_RATIO = (3 / 4, 4 / 3)  # of the crop, log-uniform, as in torchvision's RandomResizedCrop
 CROP_TRIES = 10
-BLUR_SIGMA = (0.1, 2.0)  # pixels of the view, uniform, as in DINO
-SOLARIZE_THRESHOLD = 128 / 255
-GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's convert("L")
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
 
@@ -117,6 +121,12 @@ class ViewParameters:
         """The parameters of the images in `part`."""
         return ViewParameters(**{name: values[part] for name, values in vars(self).items()})
 
+    @classmethod
+    def joined(cls, views: Sequence[ViewParameters]) -> ViewParameters:
+        """The parameters of several views of the same images, one after the other."""
+        columns = {name: [vars(view)[name] for view in views] for name in vars(views[0])}
+        return cls(**{name: np.concatenate(values) for name, values in columns.items()})
+
 
 def draw(
     spec: ViewSpec, count: int, height: int, width: int, rng: np.random.Generator
@@ -189,40 +199,88 @@ def _middle_box(height: int, width: int) -> tuple[int, int, int, int]:
 
 
 def render(images: Tensor, parameters: ViewParameters, spec: ViewSpec) -> Tensor:
-    """Views of `images` with `parameters`.
+    """Views of `images` with `parameters`, all in one pass.
 
-    images: (N, H, W, 3) uint8 on any device. Returns (N, 3, size, size) float32 there, normalised.
+    images: (N, H, W, 3) uint8 on any device. parameters: of V * N views, view v of image i in row
+    v * N + i. Returns (V * N, 3, size, size) float32 on the device, normalised.
     """
-    pixels = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-    views = _crop_and_resize(pixels, parameters, spec.size)
-    del pixels
+    chosen = _Chosen(parameters, images.device)
+    pixels = crop_and_resize(images, chosen.numbers[:, :FACTOR], spec.size)
     if spec.warps and not spec.warp_last:
-        views = _warp(views, parameters)
+        pixels = chosen.warp(pixels)
     if spec.jitter_p > 0:
-        _jitter(views, parameters)
-    _apply(views, np.flatnonzero(parameters.grey), _grey_image)
-    _apply(views, np.flatnonzero(parameters.blur), gaussian_blur, parameters.sigma)
-    _apply(views, np.flatnonzero(parameters.solarize), solarize)
+        for position in range(4):
+            for kind, operation in enumerate((brightness, contrast, saturation, hue)):
+                chosen.apply(pixels, (position, kind), operation, FACTOR + kind)
+    chosen.apply(pixels, "grey", grey_image)
+    chosen.apply(pixels, "blur", gaussian_blur, SIGMA)
+    chosen.apply(pixels, "solarize", solarize)
     if spec.warps and spec.warp_last:
-        views = _warp(views, parameters)
-    return normalize(views, spec.mean, spec.std)
+        pixels = chosen.warp(pixels)
+    return normalize(channels_second(pixels), spec.mean, spec.std)
 
 
-def _warp(views: Tensor, parameters: ViewParameters) -> Tensor:
-    numbers = torch.from_numpy(parameters.warp.astype(np.float32))
-    numbers = numbers.to(views.device, non_blocking=True)
-    return affine(views, numbers[:, 0], numbers[:, 1:3], numbers[:, 3])
+FACTOR, SIGMA, WARP = 5, 9, 10  # first columns of `numbers`; box and flip come before
+
+
+class _Chosen:
+    """The parameters on the device: the numbers (V * N, 14), and the rows of every operation.
+
+    Two transfers, without a synchronisation, bring all that `render` needs: which rows an operation
+    takes is known to the host.
+    """
+
+    def __init__(self, parameters: ViewParameters, device: torch.device) -> None:
+        self.count = len(parameters.flip)
+        numbers = np.column_stack(
+            [
+                parameters.box, parameters.flip, parameters.factor, parameters.sigma,
+                parameters.warp,
+            ]
+        )  # fmt: skip
+        rows: dict[str | tuple[int, int], np.ndarray] = {
+            name: np.flatnonzero(getattr(parameters, name)) for name in ("grey", "blur", "solarize")
+        }
+        for position in range(4):
+            for kind in range(4):
+                here = parameters.jitter & (parameters.order[:, position] == kind)
+                rows[position, kind] = np.flatnonzero(here)
+        every = torch.from_numpy(np.concatenate(list(rows.values())))
+        self.numbers = torch.from_numpy(numbers.astype(np.float32)).to(device, non_blocking=True)
+        parts = every.to(device, non_blocking=True).split([len(r) for r in rows.values()])
+        self.rows = dict(zip(rows, parts, strict=True))
+
+    def apply(self, pixels: Tensor, name, operation, argument: int | None = None) -> None:
+        """Replaces the chosen rows of pixels (V * N, S, 3, S) by the operation's result."""
+        rows = self.rows[name]
+        if len(rows) == 0:
+            return
+        everything = len(rows) == self.count
+        part = channels_second(pixels if everything else pixels.index_select(0, rows))
+        arguments = []
+        if argument is not None:
+            column = self.numbers[:, argument]
+            arguments = [column if everything else column.index_select(0, rows)]
+        result = channels_second(operation(part, *arguments))
+        if everything:
+            pixels.copy_(result)
+        else:
+            pixels.index_copy_(0, rows, result)
+
+    def warp(self, pixels: Tensor) -> Tensor:
+        """Turned, shifted and zoomed pixels (V * N, S, 3, S)."""
+        angle, right, down, zoom = self.numbers[:, WARP:].unbind(1)
+        warped = affine(channels_second(pixels), angle, torch.stack([right, down], 1), zoom)
+        return channels_second(warped).contiguous()
 
 
 def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """(pixels - mean) / std by channel, in place; pixels (N, 3, H, W) in 0..1."""
-    return pixels.sub_(_by_channel(mean, pixels)).div_(_by_channel(std, pixels))
-
-
-def _by_channel(values: Sequence[float], like: Tensor) -> Tensor:
-    """(1, 3, 1, 1) of three numbers, filled on the device: a copy from the host would wait."""
-    channels = [torch.full((1, 1, 1, 1), float(v), device=like.device) for v in values]
-    return torch.cat(channels, dim=1)
+    """(pixels - mean) / std by channel, a new contiguous tensor; pixels (N, 3, H, W) in 0..1."""
+    out = torch.empty(pixels.shape, dtype=pixels.dtype, device=pixels.device)
+    for channel, (m, s) in enumerate(zip(mean, std, strict=True)):
+        torch.sub(pixels[:, channel], m, out=out[:, channel])
+        out[:, channel].div_(s)
+    return out
 
 
 def resize_plain(images: Tensor, size: int, mean, std, crop: float = 1.0) -> Tensor:
@@ -232,140 +290,11 @@ def resize_plain(images: Tensor, size: int, mean, std, crop: float = 1.0) -> Ten
     (N, 3, size, size) float32.
     """
     count, height, width, _ = images.shape
-    pixels = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
     part = _middle_part(height, width, crop)
-    if part != (0, 0, size, size) or (height, width) != (size, size):
-        box = np.tile(np.array(part), (count, 1))
-        pixels = _resample(pixels, box, np.zeros(count, bool), size)
-    return normalize(pixels, mean, std)
-
-
-def _crop_and_resize(pixels: Tensor, parameters: ViewParameters, size: int) -> Tensor:
-    return _resample(pixels, parameters.box, parameters.flip, size)
-
-
-def _resample(pixels: Tensor, box: np.ndarray, flip: np.ndarray, size: int) -> Tensor:
-    """Crops, flips and resizes by two batched products; clamps after each pass, as Pillow does."""
-    _, _, height, width = pixels.shape
-    # One transfer for all the numbers that the weights are made of.
-    numbers = torch.from_numpy(np.concatenate([box, flip[:, None]], axis=1).astype(np.float32))
-    top, left, box_h, box_w, flipped = numbers.to(pixels.device, non_blocking=True).unbind(1)
-    across = _resize_weights(left, box_w, width, size, flipped).unsqueeze(1)
-    down = _resize_weights(top, box_h, height, size, None).unsqueeze(1)
-    pixels = torch.matmul(pixels, across.transpose(-1, -2)).clamp_(0, 1)
-    return torch.matmul(down, pixels).clamp_(0, 1)
-
-
-def _resize_weights(start: Tensor, length: Tensor, full: int, size: int, flipped: Tensor | None):
-    """Weights (N, size, full) that cut [start, start + length) and resize it to `size` pixels."""
-    target = torch.arange(size, device=start.device, dtype=torch.float32)
-    target = target.expand(len(start), size)
-    if flipped is not None:
-        target = torch.where(flipped[:, None] > 0, size - 1 - target, target)
-    scale = (length / size)[:, None]
-    centre = (target + 0.5) * scale + start[:, None]
-    source = torch.arange(full, device=start.device, dtype=torch.float32)
-    stretch = scale.clamp(min=1.0)[:, :, None]  # antialiasing: a wider kernel when shrinking
-    weights = _bicubic((source[None, None, :] + 0.5 - centre[:, :, None]) / stretch)
-    inside = (source >= start[:, None]) & (source < (start + length)[:, None])
-    weights = weights * inside[:, None, :]
-    return weights / weights.sum(dim=2, keepdim=True)
-
-
-def _bicubic(x: Tensor) -> Tensor:
-    """Keys' cubic kernel with a = -0.5, as in Pillow."""
-    x = x.abs()
-    near = (1.5 * x - 2.5) * x * x + 1
-    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
-
-
-def _apply(views: Tensor, rows: np.ndarray, operation, *per_image: np.ndarray) -> None:
-    """Replaces `views[rows]` by the operation's result. Rows are host data: no device sync."""
-    if len(rows) == 0:
-        return
-    everything = len(rows) == len(views)
-    index = torch.from_numpy(rows).to(views.device, non_blocking=True)
-    chosen = views if everything else views.index_select(0, index)
-    arguments = [
-        torch.from_numpy(values[rows].astype(np.float32)).to(views.device, non_blocking=True)
-        for values in per_image
-    ]
-    result = operation(chosen, *arguments)
-    if everything:
-        views.copy_(result)
+    if part == (0, 0, size, size) and (height, width) == (size, size):
+        pixels = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
     else:
-        views.index_copy_(0, index, result)
-
-
-def _jitter(views: Tensor, parameters: ViewParameters) -> None:
-    for position in range(4):
-        for kind, operation in enumerate((brightness, contrast, saturation, hue)):
-            rows = np.flatnonzero(parameters.jitter & (parameters.order[:, position] == kind))
-            _apply(views, rows, operation, parameters.factor[:, kind])
-
-
-def _blend(views: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    factor = factor.view(-1, 1, 1, 1)
-    return (views * factor + other * (1 - factor)).clamp_(0, 1)
-
-
-def _grey(views: Tensor) -> Tensor:
-    return (views * _by_channel(GREY_WEIGHTS, views)).sum(dim=1, keepdim=True)
-
-
-def _grey_image(views: Tensor) -> Tensor:
-    return _grey(views).expand_as(views)
-
-
-def brightness(views: Tensor, factor: Tensor) -> Tensor:
-    """Blends with black; views (N, 3, S, S) in 0..1, factor (N,)."""
-    return (views * factor.view(-1, 1, 1, 1)).clamp_(0, 1)
-
-
-def contrast(views: Tensor, factor: Tensor) -> Tensor:
-    """Blends with the image's mean grey value."""
-    return _blend(views, _grey(views).mean(dim=(2, 3), keepdim=True), factor)
-
-
-def saturation(views: Tensor, factor: Tensor) -> Tensor:
-    """Blends with the grey image."""
-    return _blend(views, _grey(views), factor)
-
-
-def hue(views: Tensor, shift: Tensor) -> Tensor:
-    """Turns the hue of HSV by `shift` turns, (N,) in -0.5..0.5."""
-    red, green, blue = views.unbind(1)
-    value, brightest = views.max(dim=1)
-    chroma = value - views.amin(dim=1)
-    safe = torch.where(chroma > 0, chroma, torch.ones_like(chroma))
-    sextant = torch.where(
-        brightest == 0,
-        (green - blue) / safe,
-        torch.where(brightest == 1, (blue - red) / safe + 2, (red - green) / safe + 4),
-    )
-    sextant = sextant + 6 * shift.view(-1, 1, 1)
-    # Channel n of HSV's inverse: value - chroma * max(0, min(k, 4 - k, 1)), k = (n + sextant) mod 6
-    k = (_by_channel((5, 3, 1), views) + sextant.unsqueeze(1)) % 6
-    ramp = torch.minimum(k, 4 - k).clamp_(0, 1)
-    return value.unsqueeze(1) - chroma.unsqueeze(1) * ramp
-
-
-def gaussian_blur(views: Tensor, sigma: Tensor) -> Tensor:
-    """Separable Gaussian with `sigma` (N,) pixels of its own for every image, reflected borders."""
-    count, channels, height, width = views.shape
-    radius = min(int(np.ceil(3 * BLUR_SIGMA[1])), height - 1, width - 1)
-    offset = torch.arange(-radius, radius + 1, device=views.device, dtype=views.dtype)
-    kernel = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
-    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
-    groups = count * channels
-    flat = F.pad(views, (radius, radius, radius, radius), mode="reflect")
-    flat = flat.reshape(1, groups, height + 2 * radius, width + 2 * radius)
-    flat = F.conv2d(flat, kernel.view(groups, 1, 1, -1), groups=groups)
-    flat = F.conv2d(flat, kernel.view(groups, 1, -1, 1), groups=groups)
-    return flat.view(count, channels, height, width)
-
-
-def solarize(views: Tensor) -> Tensor:
-    """Inverts the pixels at or above the threshold of 128 of 255."""
-    return torch.where(views >= SOLARIZE_THRESHOLD, 1 - views, views)
+        box = torch.tensor([*part, 0], dtype=torch.float32)
+        box = box.to(images.device, non_blocking=True).expand(count, 5)
+        pixels = channels_second(crop_and_resize(images, box, size))
+    return normalize(pixels, mean, std)
