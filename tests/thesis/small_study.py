@@ -1,7 +1,9 @@
-"""Chapter 6 as config.yaml has it, on small archives in the true formats and with tiny models."""
+"""The thesis as config.yaml has it, on small archives in the true formats, with tiny models."""
 
 from __future__ import annotations
 
+import copy
+import csv
 import os
 import re
 import shutil
@@ -17,8 +19,15 @@ from small_archives import write_archives, write_catalogue
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config.yaml", "workflow", "resources", "envs")
 PATIENCE = 1800  # seconds for the whole study on a busy machine
-# What is laid over config.yaml: small models, few steps, this machine. No dataset, strategy, table
-# or figure is among it.
+SGD = {"epochs": 2, "batch_size": 8, "lr_base": 0.5}
+LABELLED = {
+    "none": [
+        ["imagenet_con", "rsna_con", "imagenet_classifier", "random"],
+        ["labels_100", "labels_all"],
+    ]
+}
+# What is laid over config.yaml: small models and images, few steps and labels, this machine. No
+# study, dataset, strategy, table or figure is among it.
 OVERLAY = {
     "methods": {
         "dino": {
@@ -30,8 +39,52 @@ OVERLAY = {
             "views": {"positive": [2, 2], "negative": [1, 2], "global_size": 32, "local_size": 16},
             "backbone": {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": 8},
             "head": {"layers": 2, "hidden": 16, "bottleneck": 8, "out": 16},
-        }
+        },
+        "moco": {
+            "training": SGD | {"queue": 12, "batch_norm_images": 4},
+            "views": {"size": 32},
+            "backbone": {"name": "resnet18"},
+            "head": {"hidden": 16, "out": 8},
+        },
+        "finetune": {
+            "training": SGD | {"lr_min": 0.01},
+            "views": {"size": 28, "resize": 32},
+            "backbone": {"name": "resnet18"},
+        },
     },
+    "variants": {
+        "batch_64": {"training": {"batch_size": 4}},
+        "batch_256": {"training": {"batch_size": 12}},
+        "labels_100": {"training": {"labels": 8, "batch_size": 4, "lr_base": 1.0}},
+    },
+    "studies": {
+        "rsna_contrastive": {"size": 32},
+        "rsna_pretraining": {"size": 32},
+        "label_efficiency": {"size": 32},
+        "medical": {
+            "size": 32,
+            "override": {"training": {"epochs": 2}, "views": {"local_size": 16}},
+            "in_distribution": {
+                name: {"override": {"training": {"lr_base": 0.1, "batch_size": 8}}}
+                for name in ("rsna", "hyper_kvasir", "lag")
+            },
+        },
+    },
+    # Of the long lists of chapters 5 and 7 a part: every run is four processes that start.
+    "tables": {
+        "table_rsna_contrastive": {"seeds": [0, 1]},
+        "table_batch_size": {"seeds": [0]},
+        "table_augmentation": {"seeds": [0], "variants": {"none": ["crop_0.4", "base"]}},
+        "table_label_efficiency": {"variants": LABELLED},
+        "table_shifts_medical": {
+            "strategies": {
+                "rsna": ["none", "rot_both", "perm4_both"],
+                "lag": ["none", "rot_both"],
+                "hyper_kvasir": ["none", "perm4_both"],
+            }
+        },
+    },
+    "figures": {"figure_label_efficiency": {"variants": LABELLED}},
     "execution": {"devices": 0, "threads": {"train": 1, "features": 1, "pack": 1}},
 }  # fmt: skip
 
@@ -57,7 +110,7 @@ class Study:
     def write_config(self, change: Callable[[dict], None] = lambda overlay: None) -> None:
         """Writes the catalogue and what is laid over config.yaml, edited by `change`."""
         write_catalogue(self.folder / "datasets.yaml", self.archives)
-        overlay = OVERLAY | {
+        overlay = copy.deepcopy(OVERLAY) | {
             "catalogue": str(self.folder / "datasets.yaml"),
             "archive_dirs": [str(self.archives)],
         }
@@ -101,3 +154,15 @@ def planned(log: str) -> dict[str, int]:
     """The jobs by rule that Snakemake said it would run."""
     rows = re.findall(r"^(\w+) +(\d+)$", log, re.MULTILINE)
     return {rule: int(count) for rule, count in rows}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The rows of a csv file."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def markdown_rows(path: Path) -> list[list[str]]:
+    """The cells of a markdown table, without its head."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]

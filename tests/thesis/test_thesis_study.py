@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 
@@ -12,7 +11,16 @@ import yaml
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from small_archives import AUXILIARY, SPLITS, TESTED, TRAIN, write_auxiliary
-from small_study import ROOT, planned
+from small_study import ROOT, markdown_rows, planned, rows_of
+from thesis_chapters import (
+    ARCHIVES,
+    NEGATIVES_OF_CHAPTER_7,
+    PROOFS,
+    RUNS_OF_CHAPTER_5,
+    RUNS_OF_CHAPTER_7,
+    SETS,
+    WEIGHTS,
+)
 from writers import decoded, encoded
 
 pytestmark = pytest.mark.thesis
@@ -29,34 +37,31 @@ TABLES = ["ood_auroc", "negative_sampling", "quality", "hyperparameters", "claim
 FIGURES = ["sensitivity", "occupied_soft_classes", "negatives", "views", "color_histograms"]
 RUNS = 11 + 2 + 1 + 2  # strategies on CIFAR10, on CIFAR100, the untrained network, other lambdas
 DATASETS = len({*OOD["cifar10"], *OOD["cifar100"], "imagenet", "dti"})
+ALL_RUNS = RUNS + RUNS_OF_CHAPTER_5 + RUNS_OF_CHAPTER_7
 JOBS = {
-    "fetch_dataset": DATASETS,
-    "pack_dataset": DATASETS + 2,  # CIFAR10 and CIFAR100 to train on, and to test
-    "build_negatives": len(NEGATIVES),
-    **dict.fromkeys(["write_run_config", "train", "extract_features"], RUNS),
-    **dict.fromkeys(["write_evaluation_config", "score", "metrics"], RUNS),
-    "write_spec": len(TABLES) + len(FIGURES),
-    "table": len(TABLES),
-    "figure": 2,
+    "fetch_dataset": DATASETS + len(ARCHIVES),
+    "fetch_weights": len(WEIGHTS),
+    "convert_weights": len(WEIGHTS),
+    # CIFAR10 and CIFAR100 to train on, and to test
+    "pack_dataset": DATASETS + 2 + len(SETS),
+    "write_split": 2 + len(PROOFS),
+    "build_negatives": len(NEGATIVES) + len(NEGATIVES_OF_CHAPTER_7),
+    **dict.fromkeys(["write_run_config", "train", "extract_features"], ALL_RUNS),
+    **dict.fromkeys(["write_evaluation_config", "score", "metrics"], ALL_RUNS),
+    "write_spec": 13 + 8,
+    "table": 13,
+    "figure": 4,
+    "score_figure": 1,
     "picture": 2,
     "color_histograms": 1,
+    "costs": 1,
     "all": 1,
 }
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def reported(table):
     (path,) = (ROOT / "resources" / "reported").glob(f"{table}_*.csv")
     return {(r["train"], r["ood"], r["method"]): float(r["value"]) for r in rows_of(path)}
-
-
-def markdown_rows(path):
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
 def test_every_job_ran_once(finished):
@@ -72,6 +77,7 @@ def test_every_set_has_the_images_of_its_archive(finished):
     sizes |= {("imagenet", "train"): AUXILIARY, ("dti", "train"): AUXILIARY}
     tested = {*OOD["cifar10"], *OOD["cifar100"]}
     sizes |= {(name, SPLITS.get(name, "test")): TESTED[name] for name in tested}
+    sizes |= {tuple(name.split("/")): count for name, count in SETS.items()}
     data = finished.study.results("data")
     found = {path.parts[-3:-1] for path in data.glob("*/*/meta.json")}
     assert found == {(name, f"{split}-32px") for name, split in sizes}
@@ -197,19 +203,23 @@ def test_a_scatter_plot_has_a_point_a_strategy(finished, figure, panels):
 
 def test_archives_are_used_in_place(finished):
     manifests = [json.loads(p.read_text()) for p in finished.study.results("archives").iterdir()]
-    assert len(manifests) == DATASETS
+    assert len(manifests) == DATASETS + len(ARCHIVES) + len(WEIGHTS)
     entries = {a["file"]: a for manifest in manifests for a in manifest["archives"]}
     folder = finished.study.archives
     assert all(a["path"] == str((folder / name).resolve()) for name, a in entries.items())
-    unverified = [name for name, archive in entries.items() if not archive["verified"]]
-    assert unverified == ["one_class_test.tar"], "the catalogue knows no checksum of it"
+    verified = {name for name, archive in entries.items() if archive["verified"]}
+    unknown = {"one_class_test.tar", *ARCHIVES.values(), *WEIGHTS.values()}
+    assert entries.keys() - verified == unknown, "the catalogue knows no whole checksum of these"
     copies = finished.study.clone.joinpath("downloads").rglob("*")
     assert not {file.name for file in copies} & set(entries)
 
 
 def test_every_negative_set_was_checked(finished):
     folders = finished.study.results("negatives")
-    assert {f.name for f in folders.iterdir()} == {f"natural-{h}-{s}" for h, s in NEGATIVES}
+    assert {f.name for f in folders.iterdir()} == {
+        *(f"natural-{h}-{s}" for h, s in NEGATIVES),
+        *(f"medical-{h}-{s}" for h, s in NEGATIVES_OF_CHAPTER_7),
+    }
     strategies = yaml.safe_load((ROOT / "config.yaml").read_text())["strategies"]
     for home, strategy in NEGATIVES:
         folder = folders / f"natural-{home}-{strategy}"
@@ -234,11 +244,14 @@ def test_nothing_is_left_to_do(finished):
     assert code == 0 and "Nothing to be done" in log, log
 
 
+def with_cifar10(entry):
+    return {"in_distribution": {"cifar10": entry}}
+
+
 def test_a_new_ood_set_trains_nothing_again(finished, tmp_path):
     study = finished.study.copy(tmp_path / "study")
     home = {"ood": [*OOD["cifar10"], "tinyimagenet_odin"]}
-    added = {"natural": {"in_distribution": {"cifar10": home}}}
-    study.write_config(lambda overlay: overlay.update(studies=added))
+    study.write_config(lambda o: o["studies"].update(natural=with_cifar10(home)))
     code, log = study.snakemake("all", "--dry-run")
     assert code == 0, log
     models = RUNS - len(OURS)  # those on CIFAR10
@@ -286,7 +299,8 @@ def test_tested_images_among_the_negatives_are_caught(finished, tmp_path):
 
 
 def test_without_restricted_archives_nothing_starts(fresh):
-    for name in ("ILSVRC2012_img_train.tar", "one_class_test.tar"):
+    names = ["ILSVRC2012_img_train.tar", "one_class_test.tar", ARCHIVES["rsna"]]
+    for name in names:
         (fresh.archives / name).rename(fresh.folder / name)
     code, log = fresh.snakemake("all", "--dry-run")
     assert code == 0 and planned(log) == JOBS | {"total": sum(JOBS.values())}, log
@@ -294,14 +308,15 @@ def test_without_restricted_archives_nothing_starts(fresh):
     assert code == 1
     assert log.count("cannot be downloaded without a person and are missing:") == 1
     assert re.search(r"\n +imagenet: ILSVRC2012_img_train.tar. Register at image-net.org", log)
+    assert re.search(r"\n +rsna: rsna-pneumonia-detection-challenge.zip. Log in at Kaggle", log)
+    assert all(log.count(name) == 1 for name in names), "an archive is asked for twice"
     assert re.search(r"\n +imagenet30: one_class_test.tar. The README of the CSI repository", log)
     assert f"into downloads/DATASET or one of: {fresh.archives}." in log
     assert not re.search(r"^(local)?rule \w+:", log, re.MULTILINE), "a job was started"
     assert not list(fresh.results().rglob("*.json"))
     # An archive that only one split needs is asked for with that split.
     home = {"ood": [*OOD["cifar10"], "imagenet"]}
-    added = {"natural": {"in_distribution": {"cifar10": home}}}
-    fresh.write_config(lambda overlay: overlay.update(studies=added))
+    fresh.write_config(lambda o: o["studies"].update(natural=with_cifar10(home)))
     code, log = fresh.snakemake("all")
     assert code == 1 and "imagenet: ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar." in log, log
     # What needs none of them is made all the same.

@@ -257,3 +257,4 @@ def test_the_runs_of_a_spec_are_spelled_out(thesis, load):
     assert (first["variant"], first["seed"]) == ("imagenet_con+labels_100", 0)
     assert first["ood"] == ["rsna_labelled_abnormal"]
     assert first["training"]["labels"] == 100
+    assert load(thesis).spec("table_label_efficiency")["train_counts"] == {"rsna_labelled": 21152}

@@ -14,8 +14,13 @@ from ssl_ood.distributed import world
 from ssl_ood.files import atomic_path, sha256_of, write_json, write_text
 
 
-def save_run(run, schedule, sources: dict[str, dict], output: Path, device: torch.device) -> None:
-    """Writes model.safetensors, log.jsonl and, last, train.json to `output`."""
+def save_run(
+    run, schedule, sources: dict[str, dict], output: Path, device: torch.device, initial: str | None
+) -> None:
+    """Writes model.safetensors, log.jsonl and, last, train.json to `output`.
+
+    initial: SHA-256 of the weights that the training started from, None where they were drawn.
+    """
     from safetensors.torch import save_file
 
     state = run.method.model_state()
@@ -38,6 +43,7 @@ def save_run(run, schedule, sources: dict[str, dict], output: Path, device: torc
             "devices": world()[1],
             "last_epoch": run.history[-1] if run.history else None,
             "weights_sha256": sha256_of(path),
+            "initial_sha256": initial,
             "datasets": {name: meta["images_sha256"] for name, meta in sources.items()},
             "parameters": sum(p.numel() for p in run.method.trained.parameters()),
             **machine(device),

@@ -262,7 +262,7 @@ def _run(
     if attempt.leader:
         _check_finite(run, schedule)
         attempt.save(attempts.RESULT)
-        save_run(run, schedule, sources.meta, output, device)
+        save_run(run, schedule, sources.meta, output, device, identity.get("initial"))
         attempt.end()
 
 
