@@ -46,6 +46,7 @@ os.environ.update(
     SSL_OOD_MICRO_BATCH=str(EXECUTION["micro_batch"]),
     SSL_OOD_COMPILE=str(EXECUTION["compile"]).lower(),
     SSL_OOD_WAIT_MINUTES=str(EXECUTION["max_minutes"]),
+    SSL_OOD_CONFIG=json.dumps(CONFIG),  # for plan and costs
 )
 
 

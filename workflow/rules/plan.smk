@@ -7,10 +7,8 @@ rule plan:
     localrule: True
     conda:
         "../../envs/ssl_ood.yaml"
-    params:
-        config=lambda wildcards: json.dumps(CONFIG),
     shell:
-        "printf '%s' {params.config:q} | python -m ssl_ood plan --configfile - | tee {log}"
+        "printf '%s' \"$SSL_OOD_CONFIG\" | python -m ssl_ood plan --configfile - | tee {log}"
 
 
 rule costs:
@@ -30,8 +28,7 @@ rule costs:
     conda:
         "../../envs/ssl_ood.yaml"
     params:
-        config=lambda wildcards: json.dumps(CONFIG),
         prefix=lambda wildcards, output: Path(output.csv).with_suffix(""),
     shell:
-        "printf '%s' {params.config:q} | python -m ssl_ood costs --configfile -"
+        "printf '%s' \"$SSL_OOD_CONFIG\" | python -m ssl_ood costs --configfile -"
         " --output {params.prefix} 2> {log}"
