@@ -31,8 +31,8 @@ def dry_run(site: dict[str, str], path: str, *more: str) -> str:
 
 
 def resources_of(rule: str, said: str) -> list[dict[str, str]]:
-    """The resources of every job of the rule that a dry-run would start."""
-    blocks = re.findall(rf"^rule {rule}:\n((?:    .*\n)+)", said, re.MULTILINE)
+    """The resources of every job of the rule that a dry-run would start, also in a group."""
+    blocks = re.findall(rf"^ *rule {rule}:\n((?:    .*\n)+)", said, re.MULTILINE)
     lines = [re.search(r"resources: (.*)", block)[1] for block in blocks]
     return [dict(pair.split("=", 1) for pair in line.split(", ")) for line in lines]
 
@@ -66,7 +66,9 @@ def test_every_job_on_the_cluster_says_how_much_memory_and_time_it_needs(without
 def test_the_site_comes_from_the_environment_and_the_gpu_model_is_for_gpu_jobs():
     said = dry_run(SITE, os.environ["PATH"])
     for rule, model in (("train", "a100"), ("extract_features", "a100"), ("score", None)):
-        for job in resources_of(rule, said):
+        jobs = resources_of(rule, said)
+        assert len(jobs) == 4, rule
+        for job in jobs:
             found = [job.get(k) for k in ("slurm_account", "slurm_partition", "qos", "constraint")]
             assert found == ["lab-1", "gpu", "long", "a|b"]
             assert job.get("gpu_model") == model

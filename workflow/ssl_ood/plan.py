@@ -26,7 +26,9 @@ FLOAT, DOUBLE = 4, 8  # bytes
 KEPT_STATES = 3  # checkpoints of a training: two, and a third while it is written
 PICTURES = ("figure_negatives", "figure_views")  # they show images and need no training
 VIT_SIZES = {"vit_tiny": (192, 12), "vit_small": (384, 12), "vit_base": (768, 12)}  # width, depth
-RESNETS = {"resnet18": (512, 11_200_000), "resnet50": (2048, 23_500_000)}  # width, weights
+RESNETS = {"resnet18": (1, [2, 2, 2, 2]), "resnet50": (4, [3, 4, 6, 3])}  # expansion, blocks
+CHANNELS = [64, 128, 256, 512]  # of a residual network's stages
+STEM = 64
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def parameters(settings: dict[str, Any]) -> int:
     backbone, head, views = settings["backbone"], settings.get("head"), settings["views"]
     width = features(backbone)
     if backbone["name"] in RESNETS:
-        of_backbone = RESNETS[backbone["name"]][1]
+        of_backbone = _resnet_parameters(backbone)
     else:
         depth = _vit(backbone)[1]
         patch, view = backbone.get("patch_size", 16), views.get("global_size") or views["size"]
@@ -131,8 +133,32 @@ def parameters(settings: dict[str, Any]) -> int:
 
 def features(backbone: dict[str, Any]) -> int:
     """Length of a feature of this backbone."""
-    known = RESNETS.get(backbone["name"])
-    return known[0] if known else _vit(backbone)[0]
+    if backbone["name"] in RESNETS:
+        return RESNETS[backbone["name"]][0] * backbone.get("channels", CHANNELS)[-1]
+    return _vit(backbone)[0]
+
+
+def _resnet_parameters(backbone: dict[str, Any]) -> int:
+    """Weights of a residual network: stages of basic blocks, or of bottlenecks that expand."""
+    expansion, blocks = RESNETS[backbone["name"]]
+
+    def convolution(side: int, n_in: int, n_out: int) -> int:  # and its batch normalisation
+        return side**2 * n_in * n_out + 2 * n_out
+
+    total, n_in = convolution(7, 3, STEM), STEM
+    stages = zip(backbone.get("channels", CHANNELS), backbone.get("layers", blocks), strict=True)
+    for stage, (inner, count) in enumerate(stages):
+        n_out = expansion * inner
+        for block in range(count):
+            if expansion > 1:
+                kernels = [(1, n_in, inner), (3, inner, inner), (1, inner, n_out)]
+            else:
+                kernels = [(3, n_in, inner), (3, inner, inner)]
+            if block == 0 and (stage or n_in != n_out):  # the shortcut changes size or width
+                kernels.append((1, n_in, n_out))
+            total += sum(convolution(*kernel) for kernel in kernels)
+            n_in = n_out
+    return total
 
 
 def _vit(backbone: dict[str, Any]) -> tuple[int, int]:

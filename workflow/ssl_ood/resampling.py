@@ -22,7 +22,9 @@ def crop_and_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     # The 255 of uint8 goes into the first weights: one pass over the pixels less.
     across = _resize_weights(left, box_w, width, size, flipped).div_(255).transpose(1, 2)
     down = _resize_weights(top, box_h, height, size, None)
-    pixels = images.transpose(2, 3).to(torch.float32).reshape(count, height * 3, width)
+    # In this order in memory, whatever that of the images: a product must not depend on it.
+    pixels = images.transpose(2, 3).to(torch.float32, memory_format=torch.contiguous_format)
+    pixels = pixels.view(count, height * 3, width)
     narrow = pixels.new_empty(len(boxes), height * 3, size)
     for first in range(0, len(boxes), count):
         view = slice(first, first + count)
