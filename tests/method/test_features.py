@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ssl_ood import features
+from ssl_ood.errors import UserError
 from ssl_ood.features import extract, extract_sets, load_model, soft_classes
 from ssl_ood.trainer import train
 
@@ -26,17 +27,17 @@ def extracted(tiny, data, pack, tmp_path):
     config = tiny(training={"epochs": 0}, negatives=[])
     train(config, data, tmp_path / "run", tmp_path / "checkpoints", device=CPU)
 
-    def run(ood=("noise/test",), weights: Path = tmp_path / "run" / "model.safetensors"):
+    def run(ood=("noise/test",), weights: Path = tmp_path / "run" / "model.safetensors", **more):
         seen = []
 
-        def spy(model, images, device):
+        def spy(model, images, device, precision):
             seen.append(len(images))
-            return extract(model, images, device)
+            return extract(model, images, device, precision)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(features, "extract", spy)
             output = tmp_path / "features" / "index.json"
-            extract_sets(config, weights, data, list(ood), output, CPU)
+            extract_sets(config, weights, data, list(ood), output, CPU, **more)
         return seen
 
     run.config, run.folder = config, tmp_path / "features"
@@ -99,13 +100,42 @@ def test_the_index_lists_every_set_with_its_role(extracted, data):
     assert probabilities.sum() == pytest.approx(1)
 
 
-def test_batches_do_not_change_the_features(extracted, data):
+def test_batches_are_halved_until_they_fit_and_do_not_change_the_features(
+    extracted, data, monkeypatch, capsys
+):
     extracted()
     model = load_model(extracted.config, extracted.weights, CPU)
     images = np.load(data / "shapes" / "test-16px" / "images.npy")
-    whole, parts = (extract(model, images, CPU, batch=size) for size in (10, 3))
-    for one, other in zip(whole, parts, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    whole, tried = extract(model, images, CPU), []
+
+    def small_device(largest):
+        def made(network, views):
+            tried.append(len(views))
+            if len(views) > largest:
+                raise torch.OutOfMemoryError
+            return network.backbone(views)
+
+        monkeypatch.setattr(type(model.network), "features", made)
+
+    small_device(3)
+    monkeypatch.setitem(features.BATCH, "cpu", 10)
+    np.testing.assert_allclose(extract(model, images, CPU), whole, rtol=1e-4, atol=1e-5)
+    assert tried == [10, 5, 3, 3, 3, 1]
+    assert "out of memory: 3 images at a time from here on" in capsys.readouterr().err
+    small_device(0)
+    with pytest.raises(UserError, match="too little memory for the features of a single image"):
+        extract(model, images, CPU)
+
+
+def test_bfloat16_gives_the_same_features_up_to_its_rounding(extracted):
+    assert extracted() == [24, 10, 7]
+    exact = np.load(extracted.folder / "noise-test.npy")
+    assert extracted(precision="bfloat16") == [24, 10, 7]
+    rounded = np.load(extracted.folder / "noise-test.npy")
+    assert rounded.dtype == np.float32
+    norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(rounded, axis=1)
+    assert ((exact * rounded).sum(1) / norms).min() > 1 - 2**-8  # bfloat16 has 8 bits
+    assert not np.array_equal(exact, rounded)
 
 
 def test_a_new_ood_set_costs_its_own_images_only(extracted):

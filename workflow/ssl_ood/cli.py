@@ -106,6 +106,10 @@ def _add_features(stages) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
     parser.add_argument("--ood", nargs="*", default=[], metavar="DATASET/SPLIT")
     parser.add_argument("--output", type=Path, required=True, help="index.json to write")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32",
+        help="of the network's products (default: float32)",
+    )  # fmt: skip
     _add_device(parser)
     parser.set_defaults(run=_features)
 
@@ -114,9 +118,15 @@ def _features(options: argparse.Namespace) -> None:
     from ssl_ood.features import extract_sets
     from ssl_ood.files import read_json
 
-    config = read_json(options.config)
-    device = _device(options)
-    extract_sets(config, options.weights, options.data, options.ood, options.output, device)
+    extract_sets(
+        read_json(options.config),
+        options.weights,
+        options.data,
+        options.ood,
+        options.output,
+        _device(options),
+        options.precision,
+    )
 
 
 def _add_pictures(stages) -> None:

@@ -27,7 +27,7 @@ RANDOM = "random"  # training.initial; else weights/NAME or run/STUDY/VARIANT
 # Versions of the code of each stage: raise one when the same input gives another result. They are
 # parameters of the rules, so that what an edited stage made is made again (an edit alone is not
 # seen by Snakemake).
-VERSIONS = {"pack": 1, "negatives": 1, "train": 2, "features": 2, "score": 2, "metrics": 2}
+VERSIONS = {"pack": 1, "negatives": 1, "train": 2, "features": 3, "score": 2, "metrics": 2}
 VERSIONS |= {"table": 2, "figure": 2, "weights": 1, "splits": 1}
 LITERAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false|null")
 BASE, UNTRAINED, NO_NEGATIVES = "base", "untrained", "none"

@@ -11,7 +11,6 @@ extracted again, so a new OOD set costs its own images only.
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ssl_ood.attempts import say
 from ssl_ood.backbones import build_network
 from ssl_ood.datasets.packed import Packed, open_packed
 from ssl_ood.dino import entropy, teacher_probabilities
+from ssl_ood.errors import UserError
 from ssl_ood.experiments import VERSIONS
 from ssl_ood.files import atomic_path, read_json, sha256_of, write_json
+from ssl_ood.images import Images
 from ssl_ood.views import middle_share, resize_plain
+
+BATCH = {"cpu": 64, "cuda": 4096}  # images at a time; on CUDA halved until they fit
 
 
 @dataclass(frozen=True)
@@ -76,25 +80,42 @@ def whole_views(model: Model, images: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def extract(model: Model, images: np.ndarray, device: torch.device, batch: int = 256):
-    """(features (N, d), logits (N, K) or None), float32 host arrays, of (N, S, S, 3) uint8 images.
+def extract(
+    model: Model, images: np.ndarray, device: torch.device, precision: str = "float32"
+) -> np.ndarray:
+    """Features (N, d), float32 on the host, of (N, S, S, 3) uint8 images.
 
-    Logits are those of a teacher's soft-classes.
+    precision: of the network's products, "float32" or "bfloat16". Images go through the network in
+    batches that are halved where memory runs out, while a thread reads those that come next; the
+    size of a batch changes nothing but rounding. Raises UserError where one image is too much.
     """
-    features, logits = [], []
-    for low in range(0, len(images), batch):
-        block = torch.from_numpy(np.array(images[low : low + batch])).to(device)
-        found = model.network.features(whole_views(model, block)).float()
-        features.append(found.cpu())
-        if model.centre is not None:
-            logits.append(model.network.head(found).cpu())
-    return torch.cat(features).numpy(), torch.cat(logits).numpy() if logits else None
+    source = Images(images, device, resident=0)
+    size, low, features = BATCH[device.type], 0, []
+    while low < len(images):
+        rows = np.arange(low, min(low + size, len(images)))
+        block = source.take(rows)
+        source.expect(np.arange(rows[-1] + 1, min(rows[-1] + 1 + size, len(images))))
+        try:
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                found = model.network.features(whole_views(model, block))
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise UserError(
+                    "The device has too little memory for the features of a single image: take "
+                    "a larger device."
+                ) from None
+            size = (size + 1) // 2
+            say(f"out of memory: {size} images at a time from here on")
+            continue
+        features.append(found.float().cpu())
+        low += len(rows)
+    return torch.cat(features).numpy()
 
 
 @torch.inference_mode()
-def logits_of(model: Model, features: np.ndarray, device: torch.device, batch: int = 256):
-    """The logits (N, K) that `extract` gives together with these features (N, d)."""
-    blocks = torch.from_numpy(features).split(batch)
+def logits_of(model: Model, features: np.ndarray, device: torch.device) -> np.ndarray:
+    """Logits (N, K) of the teacher's soft-classes, float32, from features (N, d)."""
+    blocks = torch.from_numpy(features).split(BATCH[device.type])
     return torch.cat([model.network.head(b.to(device)).cpu() for b in blocks]).numpy()
 
 
@@ -117,11 +138,18 @@ def soft_classes(logits: np.ndarray, centre: Tensor, temperature: float) -> tupl
 
 
 def extract_sets(
-    config: dict, weights: Path, data: Path, ood: list[str], output: Path, device: torch.device
+    config: dict,
+    weights: Path,
+    data: Path,
+    ood: list[str],
+    output: Path,
+    device: torch.device,
+    precision: str = "float32",
 ) -> None:
     """Writes the features of all sets beside `output`, an index of them.
 
-    ood: "dataset/split" of every OOD set; train and test sets are those of the config.
+    ood: "dataset/split" of every OOD set; train and test sets are those of the config. precision:
+    see `extract`.
     """
     model = load_model(config, weights, device)
     own = config["in_distribution"]
@@ -133,12 +161,10 @@ def extract_sets(
         folder = data / f"{name}-{config['size']}px"
         packed = open_packed(folder)
         path = output.parent / f"{dataset}-{split}.npy"
-        fresh = _extract_set(model, packed, path, role == "test", device)
-        print(
-            f"{dataset}-{split}: {len(packed.images)} images" + ("" if fresh else ", as before"),
-            file=sys.stderr,
-            flush=True,
-        )
+        fresh = _extract_set(model, packed, path, device, precision)
+        say(f"{dataset}-{split}: {len(packed.images)} images" + ("" if fresh else ", as before"))
+        if role == "test":
+            _write_soft_classes(model, path, device)
         index[f"{dataset}-{split}"] = {
             "dataset": dataset,
             "split": split,
@@ -150,32 +176,33 @@ def extract_sets(
     write_json(output, index)
 
 
-def _extract_set(model: Model, packed: Packed, path: Path, with_classes: bool, device) -> bool:
+def _extract_set(model: Model, packed: Packed, path: Path, device, precision: str) -> bool:
     """Extracts one set unless that has been done; whether it did."""
     stamp = {
         "weights": model.sha256,
         "images": packed.meta["images_sha256"],
+        "precision": precision,
         "code_version": VERSIONS["features"],
     }
     stamp_path = path.with_suffix(".json")
-    classes_path = path.with_name("soft_classes.json")
-    complete = path.exists() and stamp_path.exists()
-    fresh = not (complete and read_json(stamp_path) == stamp)
-    if fresh:
-        stamp_path.unlink(missing_ok=True)
-        features, logits = extract(model, packed.images, device)
-        _save(path, features)
-        write_json(stamp_path, stamp)
-    elif with_classes and model.centre is not None:
-        # Snakemake removes its outputs before a job, these too: the features give them back.
-        logits = logits_of(model, np.load(path), device)
-    if with_classes:
-        mean, summary = np.empty(0), {}  # the rule's outputs, also of a method without soft-classes
-        if model.centre is not None:
-            mean, summary = soft_classes(logits, model.centre, model.temperature)
-        _save(classes_path.with_suffix(".npy"), mean)
-        write_json(classes_path, summary)
-    return fresh
+    if path.exists() and stamp_path.exists() and read_json(stamp_path) == stamp:
+        return False
+    stamp_path.unlink(missing_ok=True)
+    _save(path, extract(model, packed.images, device, precision))
+    write_json(stamp_path, stamp)
+    return True
+
+
+def _write_soft_classes(model: Model, features: Path, device: torch.device) -> None:
+    """Writes the soft-classes of a set beside its features; nothing is in them where the method
+    has none, for they are outputs of the rule."""
+    mean, summary = np.empty(0), {}
+    if model.centre is not None:
+        logits = logits_of(model, np.load(features), device)
+        mean, summary = soft_classes(logits, model.centre, model.temperature)
+    path = features.with_name("soft_classes.json")
+    _save(path.with_suffix(".npy"), mean)
+    write_json(path, summary)
 
 
 def _save(path: Path, array: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ssl_ood.streams import stream
+from ssl_ood.transfer import to_device
 
 AHEAD = 4  # batches that are read before they are asked for, at most
 
@@ -40,8 +41,7 @@ class Images:
     def take(self, rows: np.ndarray) -> Tensor:
         """The images at `rows` (host integers), (len(rows), S, S, 3) uint8 on the device."""
         if isinstance(self.pixels, Tensor):
-            index = torch.from_numpy(np.array(rows))
-            return self.pixels.index_select(0, index.to(self.device, non_blocking=True))
+            return self.pixels.index_select(0, to_device(np.array(rows), self.device))
         reading = self._expected.pop(np.asarray(rows).tobytes(), None)
         block = reading.result() if reading else self._read(rows)
         return block.to(self.device, non_blocking=True)

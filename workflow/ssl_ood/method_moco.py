@@ -21,6 +21,7 @@ from ssl_ood.distributed import average, gather
 from ssl_ood.errors import UserError
 from ssl_ood.methods import Batch, Method, Moment
 from ssl_ood.streams import stream, torch_seed
+from ssl_ood.transfer import to_device
 from ssl_ood.views import crop_spec, draw, render
 
 
@@ -104,7 +105,7 @@ class Moco(Method):
             keys.append(self._encode(self.key, "key", batch, rows, moment.step))
         everyone = gather(torch.cat(keys))
         self.keys = torch.empty_like(everyone)
-        self.keys[torch.from_numpy(shuffled).to(self.device, non_blocking=True)] = everyone
+        self.keys[to_device(shuffled, self.device)] = everyone
 
     def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
         """NT-Xent, equation 5.1; the part is the share of queries nearest to their own key."""
@@ -121,7 +122,7 @@ class Moco(Method):
         rng = stream(self.config["seed"], "views", name, step)
         parameters = draw(spec, len(images), *images.shape[1:3], rng)
         if not isinstance(rows, slice):  # on the device first, since indexing would wait for it
-            chosen = images[torch.from_numpy(rows).to(self.device, non_blocking=True)]
+            chosen = images[to_device(rows, self.device)]
         else:
             chosen = images[rows]
         views = render(chosen, parameters.rows(rows), spec)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ssl_ood.errors import UserError
 from ssl_ood.experiments import SHIFTS as SHIFT_NAMES
+from ssl_ood.transfer import to_device
 
 
 def rot90(images: Tensor, rng: np.random.Generator) -> Tensor:
@@ -27,7 +28,7 @@ def rotate_quarters(images: Tensor, quarters: np.ndarray) -> Tensor:
     """Rotates image i counter-clockwise by quarters[i] * 90 degrees; images (N, S, S, 3)."""
     rotated = images.clone()
     for turn in (1, 2, 3):
-        rows = _to(images.device, np.flatnonzero(quarters % 4 == turn))
+        rows = to_device(np.flatnonzero(quarters % 4 == turn), images.device)
         rotated[rows] = torch.rot90(images[rows], turn, dims=(1, 2))
     return rotated
 
@@ -37,7 +38,7 @@ def rot360(images: Tensor, rng: np.random.Generator) -> Tensor:
 
     Bilinear; the corners that come from outside the image are black, as torchvision leaves them.
     """
-    angle = _to(images.device, rng.uniform(0, 2 * np.pi, len(images)).astype(np.float32))
+    angle = to_device(rng.uniform(0, 2 * np.pi, len(images)).astype(np.float32), images.device)
     cos, sin = angle.cos(), angle.sin()
     zero = torch.zeros_like(cos)
     theta = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
@@ -60,7 +61,7 @@ def permute_patches(images: Tensor, rng: np.random.Generator, parts: int) -> Ten
     patches = patches.reshape(count, parts * parts, side, side, 3)
     order = _permutations(count, parts * parts, rng)
     rows = torch.arange(count, device=images.device)[:, None]
-    patches = patches[rows, _to(images.device, order)]
+    patches = patches[rows, to_device(order, images.device)]
     patches = patches.view(count, parts, parts, side, side, 3).transpose(2, 3)
     return patches.reshape(images.shape)
 
@@ -78,15 +79,10 @@ def perm16(images: Tensor, rng: np.random.Generator) -> Tensor:
 def pixel_shuffle(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Permutes all pixels of every image, the three channels of a pixel together."""
     count, size = images.shape[:2]
-    keys = _to(images.device, rng.random((count, size * size), dtype=np.float32))
+    keys = to_device(rng.random((count, size * size), dtype=np.float32), images.device)
     order = keys.argsort(dim=1)
     flat = images.view(count, size * size, 3)
     return flat.gather(1, order[:, :, None].expand_as(flat)).view(images.shape)
-
-
-def _to(device: torch.device, drawn: np.ndarray) -> Tensor:
-    """Host draws on the device, without waiting for what the device still has to do."""
-    return torch.from_numpy(drawn).to(device, non_blocking=True)
 
 
 def _permutations(count: int, length: int, rng: np.random.Generator) -> np.ndarray:

@@ -16,6 +16,7 @@ from ssl_ood.images import Images, epoch_order
 from ssl_ood.methods import Batch, method_class
 from ssl_ood.negatives import Negatives
 from ssl_ood.streams import stream
+from ssl_ood.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Sources:
         rows = self._rows_of(step, steps_per_epoch, size)
         labels = negatives = None
         if self.labels is not None:
-            labels = torch.from_numpy(self.labels[rows]).to(self.images.device, non_blocking=True)
+            labels = to_device(self.labels[rows], self.images.device)
         if self.negatives is not None:
             negatives = self.negatives.batch(step, steps_per_epoch, size)
         images = self.images.take(rows)

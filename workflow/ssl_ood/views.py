@@ -26,6 +26,7 @@ from ssl_ood.colours import (
     solarize,
 )
 from ssl_ood.resampling import channels_second, crop_and_resize
+from ssl_ood.transfer import to_device
 from ssl_ood.warps import affine
 
 ASPECT_RATIO = (3 / 4, 4 / 3)  # of the crop, log-uniform, as in torchvision's RandomResizedCrop
@@ -245,9 +246,9 @@ class _Chosen:
             for kind in range(4):
                 here = parameters.jitter & (parameters.order[:, position] == kind)
                 rows[position, kind] = np.flatnonzero(here)
-        every = torch.from_numpy(np.concatenate(list(rows.values())))
-        self.numbers = torch.from_numpy(numbers.astype(np.float32)).to(device, non_blocking=True)
-        parts = every.to(device, non_blocking=True).split([len(r) for r in rows.values()])
+        self.numbers = to_device(numbers.astype(np.float32), device)
+        every = to_device(np.concatenate(list(rows.values())), device)
+        parts = every.split([len(r) for r in rows.values()])
         self.rows = dict(zip(rows, parts, strict=True))
 
     def apply(self, pixels: Tensor, name, operation, argument: int | None = None) -> None:
@@ -294,7 +295,6 @@ def resize_plain(images: Tensor, size: int, mean, std, crop: float = 1.0) -> Ten
     if part == (0, 0, size, size) and (height, width) == (size, size):
         pixels = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
     else:
-        box = torch.tensor([*part, 0], dtype=torch.float32)
-        box = box.to(images.device, non_blocking=True).expand(count, 5)
+        box = to_device(np.array([*part, 0], np.float32), images.device).expand(count, 5)
         pixels = channels_second(crop_and_resize(images, box, size))
     return normalize(pixels, mean, std)
