@@ -34,12 +34,13 @@ rule all:
 rule all_tables:
     input:
         files_of("table"),
-        checked_negatives(runs_of_tables()),
+        checked_negatives(runs_of("table")),
 
 
 rule all_figures:
     input:
         files_of("figure"),
+        checked_negatives(runs_of("figure")),
 
 
 include: "workflow/rules/data.smk"

@@ -155,6 +155,16 @@ def test_without_labels_there_is_no_knn_accuracy(case):
     assert not metrics.metric.str.startswith("knn").any()
 
 
+def test_with_one_label_alone_there_is_no_knn_accuracy(case):
+    """A training set of normal images only: every neighbour would vote for normal."""
+    folder, *_ = case
+    for name in ("train", "test"):
+        labels = np.load(folder / f"home-{name}-labels.npy")
+        np.save(folder / f"home-{name}-labels.npy", np.zeros_like(labels))
+    _, metrics = both_stages(folder)
+    assert not metrics.metric.str.startswith("knn").any()
+
+
 def test_a_missing_ood_set_is_named(case):
     folder, config, _ = case
     config["ood"].append({"dataset": "nowhere", "split": "test"})

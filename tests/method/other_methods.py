@@ -5,7 +5,14 @@ from __future__ import annotations
 import copy
 
 RESNET = {"name": "resnet18", "channels": [4, 4, 8, 8], "layers": [1, 1, 1, 1]}
-VIEWS = {"size": 16, "rotation": 20, "flip_p": 0.5, "mean": [0.5] * 3, "std": [0.25] * 3}
+VIEWS = {
+    "size": 16,
+    "interpolation": "bilinear",
+    "rotation": 20,
+    "flip_p": 0.5,
+    "mean": [0.5] * 3,
+    "std": [0.25] * 3,
+}
 COMMON = {
     "study": "contrast", "in_distribution": "shapes", "strategy": "none", "variant": "base",
     "seed": 0, "size": 16, "train_split": "train", "test_split": "test", "negatives": [],

@@ -87,6 +87,26 @@ def test_every_epoch_shows_each_labelled_image_once_with_its_label(labelled):
         assert bright.sum() == labels[sources.rows].sum()
 
 
+def test_the_rest_of_an_epoch_is_a_smaller_batch(labelled, tmp_path):
+    """As PyTorch's DataLoader has it: of 100 labels, batches of 64 would leave out a third."""
+    config = config_of(FINETUNE, training={"labels": 20, "epochs": 2})
+    sources = open_sources(config, labelled, CPU)
+    batches = [sources.batch(step, 3, 8) for step in range(6)]
+    assert [len(b) for b in batches] == [len(b.labels) for b in batches] == [8, 8, 4] * 2
+    for epoch in (batches[:3], batches[3:]):
+        assert len(torch.cat([b.images for b in epoch]).flatten(1).unique(dim=0)) == 20
+    train(config, labelled, tmp_path / "run", tmp_path / "c", device=CPU)
+    told = json.loads((tmp_path / "run" / "train.json").read_text())
+    assert (told["steps"], told["steps_per_epoch"]) == (6, 3)
+    assert told["images_per_second"] == pytest.approx(40 / told["seconds"])
+
+
+def test_a_rest_of_one_image_is_refused(labelled, tmp_path):
+    config = config_of(FINETUNE, training={"labels": 17})
+    with pytest.raises(UserError, match="leaves one of 17 images for the last batch"):
+        train(config, labelled, tmp_path / "run", tmp_path / "c", device=CPU)
+
+
 def test_more_labels_than_images_are_refused(labelled, tmp_path):
     config = config_of(FINETUNE, training={"labels": 25})
     with pytest.raises(

@@ -59,9 +59,10 @@ def plain_parameters(count, size, **fields):
 
 @pytest.mark.parametrize(("full", "size"), [(32, 64), (32, 32), (32, 16), (64, 24), (40, 31)])
 @pytest.mark.parametrize("smooth", [False, True], ids=["noise", "smooth"])
-def test_crop_resize_and_flip_equal_pillows(full, size, smooth, device):
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_crop_resize_and_flip_equal_pillows(full, size, smooth, interpolation, device):
     images = random_images(40, full, smooth=smooth)
-    spec = ViewSpec(size, (0.05, 1.0), **PLAIN)
+    spec = ViewSpec(size, (0.05, 1.0), interpolation=interpolation, **PLAIN)
     parameters = draw(spec, 40, full, full, stream(0, "test"))
     found = render(torch.from_numpy(images).to(device), parameters, spec).cpu() * 255
     expected = []
@@ -71,16 +72,19 @@ def test_crop_resize_and_flip_equal_pillows(full, size, smooth, device):
         crop = Image.fromarray(image).crop((left, top, left + width, top + height))
         # Pass by pass, across first: newer Pillows begin with the cheaper one, which gives other
         # pixels where the first pass overshoots and is clipped.
-        crop = crop.resize((size, height), Image.BICUBIC).resize((size, size), Image.BICUBIC)
+        kernel = Image.Resampling[interpolation.upper()]
+        crop = crop.resize((size, height), kernel).resize((size, size), kernel)
         expected.append(ImageOps.mirror(crop) if flip else crop)
     assert np.abs(levels(expected) - found.numpy()).max() <= PILLOW_LEVELS
     assert 0 < parameters.flip.sum() < 40
 
 
-def test_resize_without_crop_equals_pillows():
-    images = random_images(8, 28, smooth=True)
-    found = views.resize_plain(torch.from_numpy(images), 16, (0, 0, 0), (1, 1, 1)) * 255
-    expected = [Image.fromarray(image).resize((16, 16), Image.BICUBIC) for image in images]
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_resize_without_crop_equals_pillows(interpolation):
+    images = torch.from_numpy(random_images(8, 28, smooth=True))
+    found = views.resize_plain(images, 16, (0, 0, 0), (1, 1, 1), 1.0, interpolation) * 255
+    kernel = Image.Resampling[interpolation.upper()]
+    expected = [Image.fromarray(image).resize((16, 16), kernel) for image in images.numpy()]
     assert np.abs(levels(expected) - found.numpy()).max() <= PILLOW_LEVELS
 
 

@@ -258,3 +258,29 @@ def test_the_runs_of_a_spec_are_spelled_out(thesis, load):
     assert first["ood"] == ["rsna_labelled_abnormal"]
     assert first["training"]["labels"] == 100
     assert load(thesis).spec("table_label_efficiency")["train_counts"] == {"rsna_labelled": 21152}
+
+
+# ---- how many devices a training can use
+
+
+@pytest.mark.parametrize("available", [0, 1, 2, 3, 4, 8, 16])
+def test_a_training_takes_the_most_devices_that_its_batch_can_be_shared_out_to(
+    thesis, load, available
+):
+    runs = load(thesis).runs
+
+    def devices(study, variant="base"):
+        return {
+            run.devices(available)
+            for run in runs.values()
+            if run.study == study and run.variant == variant
+        }
+
+    of_256 = {0: 0, 1: 1, 2: 2, 3: 2, 4: 4, 8: 8, 16: 16}[available]
+    assert devices("natural") == devices("medical") == {of_256}
+    # Batch normalisation takes groups of 32 images: four of a batch of 128, two of 64.
+    assert devices("rsna_contrastive") == {min(of_256, 4)}
+    assert devices("rsna_contrastive", "batch_64") == {min(of_256, 2)}
+    assert devices("rsna_contrastive", "batch_256") == {min(of_256, 8)}
+    # Fine-tuning normalises over its whole batch.
+    assert devices("label_efficiency", "random+labels_100") == {min(of_256, 1)}

@@ -95,15 +95,20 @@ def initial_of(wildcards):
 
 
 def split_lists(wildcards):
-    """The lists that prove that a run is tested on no image, and no patient, that it is trained on.
+    """The lists that prove that a run is tested on no image, and no patient, that it, or the run
+    that it starts from, is trained on.
 
-    Names can only be compared within a dataset.
+    Names, the same at every size, can only be compared within a dataset.
     """
     run = run_of(wildcards)
-    store = EXPERIMENTS.datasets[run.train.dataset].store
-    tested = [s for s in (run.test, *run.ood) if EXPERIMENTS.datasets[s.dataset].store == store]
-    folder = f"{R}/splits/{run.train.dataset}-{run.train.split}"
-    return [f"{folder}/{s.dataset}-{s.split}-{s.size}px.json" for s in tested]
+    store = {name: dataset.store for name, dataset in EXPERIMENTS.datasets.items()}
+    trained = {(r.train.dataset, r.train.split) for r in experiments.with_initial([run])}
+    return [
+        f"{R}/splits/{dataset}-{split}/{tested.dataset}-{tested.split}-{tested.size}px.json"
+        for dataset, split in sorted(trained)
+        for tested in (run.test, *run.ood)
+        if store[dataset] == store[tested.dataset]
+    ]
 
 
 def file_of(target):
@@ -122,10 +127,9 @@ def checked_negatives(runs=EXPERIMENTS.runs.values()):
     return [f"{R}/negatives/{name}/manifest.json" for name in sorted(names)]
 
 
-def runs_of_tables():
-    """The runs that some table shows."""
-    tables = (t for t in EXPERIMENTS.targets.values() if t.kind == "table")
-    return plan.runs_of(tables)
+def runs_of(kind):
+    """The runs that some table, or some figure, is made from."""
+    return plan.runs_of(t for t in EXPERIMENTS.targets.values() if t.kind == kind)
 
 
 def scored():
@@ -176,7 +180,7 @@ STOP_SECONDS = 120  # ahead of its time limit, a training is told to write a che
 def minutes_of_training(run):
     """What a training is expected to take on its devices, with half as much again to spare."""
     images = EXPERIMENTS.images(run) * run.settings["training"]["epochs"]
-    speed = EXECUTION["images_per_second"] * max(EXECUTION["devices"], 1)
+    speed = EXECUTION["images_per_second"] * max(run.devices(EXECUTION["devices"]), 1)
     return 30 + 1.5 * images / speed / 60
 
 

@@ -82,7 +82,7 @@ rule picture:
     log:
         f"{R}/logs/picture/{{figure}}.log",
     wildcard_constraints:
-        figure="figure_(negatives|views)",
+        figure=alternatives(experiments.PICTURES),
     localrule: True
     conda:
         "../../envs/ssl_ood.yaml"

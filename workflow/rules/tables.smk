@@ -51,5 +51,5 @@ for target in EXPERIMENTS.targets.values():
             target.name
         input:
             file_of(target),
-            checked_negatives(target.runs) if target.kind == "table" else [],
+            checked_negatives(plan.runs_of([target])),
         localrule: True

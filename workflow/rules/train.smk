@@ -35,7 +35,7 @@ rule train:
         "../../envs/ssl_ood.yaml"
     threads: EXECUTION["threads"]["train"]
     resources:
-        gpu=EXECUTION["devices"],
+        gpu=lambda wildcards: run_of(wildcards).devices(EXECUTION["devices"]),
         mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["train"], attempt),
         runtime=minutes_to_train,
         slurm_extra=f"--signal=TERM@{STOP_SECONDS} --open-mode=append",

@@ -160,7 +160,7 @@ class Attempt:
         run = self.run
         rate = (run.step - self.first) / max(time.monotonic() - self.began, 1e-9)
         left = (self.schedule.steps - run.step) / max(rate, 1e-9)
-        return run.config["training"]["batch_size"] * rate, left
+        return self.schedule.images(1) * rate, left
 
     def _tell(self) -> None:
         run, speed_and_left = self.run, self._rates()

@@ -10,6 +10,7 @@ from pathlib import Path
 from ssl_ood import __version__, evaluation_commands, plan_commands, watch
 from ssl_ood.datasets import commands as dataset_commands
 from ssl_ood.errors import UserError
+from ssl_ood.experiments import PICTURES
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -138,7 +139,7 @@ def _add_pictures(stages) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder")
     parser.set_defaults(run=_negatives)
     parser = stages.add_parser("picture", help="contact sheet of negatives or of views")
-    parser.add_argument("kind", choices=["figure_negatives", "figure_views"])
+    parser.add_argument("kind", choices=PICTURES)
     parser.add_argument("--configs", type=Path, nargs="+", required=True, help="run configs (json)")
     parser.add_argument("--spec", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
@@ -157,9 +158,10 @@ def _picture(options: argparse.Namespace) -> None:
     from ssl_ood import pictures
     from ssl_ood.files import read_json
 
-    draw = {"figure_negatives": pictures.negatives_figure, "figure_views": pictures.views_figure}
+    negatives = options.kind == "figure_negatives"
+    draw = pictures.negatives_figure if negatives else pictures.views_figure
     configs = [read_json(path) for path in options.configs]
-    draw[options.kind](configs, read_json(options.spec), options.data, options.output)
+    draw(configs, read_json(options.spec), options.data, options.output)
 
 
 def _add_show(stages) -> None:

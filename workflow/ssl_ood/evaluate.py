@@ -123,7 +123,8 @@ def _rows(sets: list[FeatureSet], roles: list[str], indices: list | None = None)
 
 
 def _knn_columns(test_features, train_features, test, train, evaluation, n_rows: int) -> dict:
-    """Labels that the nearest training images vote for; -1 beyond the test rows or without labels.
+    """Labels that the nearest training images vote for; -1 beyond the test rows, without labels
+    and where the training images have but one, so that nothing is to be told apart.
 
     Either way of voting uses all k neighbours of the same search; k = 0 asks for no vote.
     """
@@ -132,7 +133,8 @@ def _knn_columns(test_features, train_features, test, train, evaluation, n_rows:
     from ssl_ood import scores
 
     columns = {name: np.full(n_rows, -1) for name in ("knn_label", "knn_weighted_label")}
-    if evaluation["knn"] == 0 or min(train.labels.min(), test.labels.min()) < 0:
+    unlabelled = min(train.labels.min(), test.labels.min()) < 0
+    if evaluation["knn"] == 0 or unlabelled or train.labels.min() == train.labels.max():
         return columns
     similarities, where = scores.nearest(test_features, train_features, evaluation["knn"])
     labels = torch.from_numpy(train.labels).to(where.device)[where]

@@ -27,10 +27,13 @@ RANDOM = "random"  # training.initial; else weights/NAME or run/STUDY/VARIANT
 # Versions of the code of each stage: raise one when the same input gives another result. They are
 # parameters of the rules, so that what an edited stage made is made again (an edit alone is not
 # seen by Snakemake).
-VERSIONS = {"pack": 1, "negatives": 1, "train": 2, "features": 3, "score": 2, "metrics": 2}
+VERSIONS = {"pack": 1, "negatives": 1, "train": 3, "features": 3, "score": 2, "metrics": 2}
 VERSIONS |= {"table": 2, "figure": 2, "weights": 1, "splits": 1}
 LITERAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false|null")
 BASE, UNTRAINED, NO_NEGATIVES = "base", "untrained", "none"
+# Figures that show images and need no training.
+PICTURES = ("figure_negatives", "figure_views", "figure_views_rsna")
+FINETUNE = "finetune"  # the method whose batch statistics are those of the whole batch
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,17 @@ class Run:
     def training_config(self) -> dict[str, Any]:
         """The content of runs/{run}/config.json: an edit of anything else trains nothing again."""
         return {"run": self.id, **self._identity(), "seed": self.seed, **self.settings}
+
+    def devices(self, available: int) -> int:
+        """Devices that the training runs on, of `available` (0: the processor): the largest number
+        that shares its batch out equally, and in whole groups where a method computes statistics
+        over some images of the batch, or over all of them.
+        """
+        training = self.settings["training"]
+        batch = training["batch_size"]
+        together = training.get("batch_norm_images", batch if self.method == FINETUNE else 1)
+        groups = batch // min(together, batch)
+        return max((n for n in range(1, available + 1) if groups % n == 0), default=0)
 
     def summary(self) -> dict[str, Any]:
         """What tables and figures need to know of the run."""

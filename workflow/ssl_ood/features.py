@@ -73,10 +73,9 @@ def whole_views(model: Model, images: Tensor) -> Tensor:
     """(N, S, S, 3) uint8 images as the model sees them in evaluation: whole, not augmented."""
     views = model.config["views"]
     if "global_size" in views:
-        size, crop = views["global_size"], 1.0
-    else:
-        size, crop = views["size"], middle_share(views)
-    return resize_plain(images, size, views["mean"], views["std"], crop)
+        return resize_plain(images, views["global_size"], views["mean"], views["std"])
+    part = middle_share(views), views["interpolation"]
+    return resize_plain(images, views["size"], views["mean"], views["std"], *part)
 
 
 @torch.inference_mode()

@@ -36,6 +36,7 @@ class Finetune(Method):
 
     PARTS = ("accuracy",)
     uses_labels = True
+    keeps_rest = True  # of a hundred labels, a batch of 64 would leave out a third
 
     def __init__(self, config: dict[str, Any], device: torch.device, initial=None) -> None:
         super().__init__(config, device)
@@ -53,6 +54,11 @@ class Finetune(Method):
             raise UserError(
                 f"{config['run']}: fine-tuning normalises over its whole batch and so runs on one "
                 "device: set execution.devices to 1."
+            )
+        if images % rows == 1:
+            raise UserError(
+                f"{config['run']}: training.batch_size {rows} leaves one of {images} images for "
+                "the last batch of an epoch, and one image has no batch statistics: change it."
             )
 
     def rows_at_a_time(self, rows: int, micro: int) -> int:

@@ -84,7 +84,7 @@ class Moco(Method):
                 f"{name}: training.queue {training['queue']} is smaller than training.batch_size "
                 f"{training['batch_size']}: raise it."
             )
-        if rows % min(training["batch_norm_images"], rows):
+        if rows % _group(training):
             raise UserError(
                 f"{name}: training.batch_norm_images {training['batch_norm_images']} does not "
                 f"divide the {rows} images of a batch that a device works on: change one of them."
@@ -92,7 +92,7 @@ class Moco(Method):
 
     def rows_at_a_time(self, rows: int, micro: int) -> int:
         # Not what the memory allows: the size of a group changes what is learned.
-        return min(rows, self.config["training"]["batch_norm_images"])
+        return _group(self.config["training"])
 
     def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
         """The keys of the whole batch, in a drawn order, an equal part in every process."""
@@ -157,6 +157,11 @@ class Moco(Method):
 
     def model_state(self) -> dict[str, Tensor]:
         return self.query.state_dict()
+
+
+def _group(training: dict[str, Any]) -> int:
+    """Images that share their batch statistics, on however many devices."""
+    return min(training["batch_norm_images"], training["batch_size"])
 
 
 METHOD = Moco

@@ -48,6 +48,7 @@ class Method:
 
     PARTS: ClassVar[tuple[str, ...]] = ()  # what `loss` tells beside the loss, logged every epoch
     uses_labels: ClassVar[bool] = False
+    keeps_rest: ClassVar[bool] = False  # an epoch's last, smaller batch is used, not left out
 
     trained: nn.Module
     optimizer: torch.optim.Optimizer

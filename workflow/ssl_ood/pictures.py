@@ -14,7 +14,7 @@ from ssl_ood.files import atomic_path, write_json
 from ssl_ood.images import Images
 from ssl_ood.shifts import SHIFTS
 from ssl_ood.streams import stream
-from ssl_ood.views import ViewSpec, draw, render
+from ssl_ood.views import ViewSpec, crop_spec, draw, render
 
 COLUMNS = 10
 SHEET = 8  # rows and columns of a contact sheet
@@ -116,14 +116,21 @@ def negatives_figure(configs: list[dict], spec: dict, data: Path, output: Path) 
 
 
 def views_figure(configs: list[dict], spec: dict, data: Path, output: Path) -> None:
-    """figure_views (thesis figure 5.1): images, their positive views, negatives and theirs."""
+    """figure_views: images, their positive views, negatives and theirs. figure_views_rsna (thesis
+    figure 5.1): images and views of the one kind that contrastive learning has."""
     from ssl_ood.figures_images import plot_image_grid
 
     config = configs[0]
     own = config | {"negatives": []}
-    images, negatives = negatives_of(own, data, COLUMNS), negatives_of(config, data, COLUMNS)
-    specs = view_specs(config["views"])
+    images = negatives_of(own, data, COLUMNS)
     rows = [("Image", images)]
+    if config["method"] != "dino":
+        spec_of_all = crop_spec(config["views"])
+        rows += [(f"View {i}", _rendered(images, spec_of_all, f"view{i}")) for i in (1, 2, 3, 4)]
+        plot_image_grid(rows, output)
+        return
+    negatives = negatives_of(config, data, COLUMNS)
+    specs = view_specs(config["views"])
     for label, name in (("Global view 1", "global_1"), ("Global view 2", "global_2")):
         rows.append((label, _rendered(images, specs[name], name)))
     rows += [(f"Local view {i}", _rendered(images, specs["local"], f"local{i}")) for i in (1, 2)]

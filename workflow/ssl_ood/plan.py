@@ -20,11 +20,10 @@ from typing import Any
 
 from ssl_ood.datasets.places import missing_restricted, present
 from ssl_ood.errors import UserError
-from ssl_ood.experiments import Experiments, Run, Target, needed_sets, with_initial
+from ssl_ood.experiments import PICTURES, Experiments, Run, Target, needed_sets, with_initial
 
 FLOAT, DOUBLE = 4, 8  # bytes
 KEPT_STATES = 3  # checkpoints of a training: two, and a third while it is written
-PICTURES = ("figure_negatives", "figure_views")  # they show images and need no training
 VIT_SIZES = {"vit_tiny": (192, 12), "vit_small": (384, 12), "vit_base": (768, 12)}  # width, depth
 RESNETS = {"resnet18": (1, [2, 2, 2, 2]), "resnet50": (4, [3, 4, 6, 3])}  # expansion, blocks
 CHANNELS = [64, 128, 256, 512]  # of a residual network's stages

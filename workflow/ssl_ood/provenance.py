@@ -29,7 +29,7 @@ def save_run(
     with atomic_path(path) as partial:
         save_file(weights, partial, metadata={"config": json.dumps(run.config)})
     write_text(output / "log.jsonl", "".join(json.dumps(line) + "\n" for line in run.history))
-    images = run.step * run.config["training"]["batch_size"]
+    images = schedule.images(run.step)
     write_json(
         output / "train.json",
         {

@@ -1,5 +1,5 @@
 """Crop, flip and resize in one step: two batched matrix products with the weights that Pillow's
-antialiased bicubic filter would use, so that a view equals Pillow's up to its 8-bit rounding.
+antialiased filters would use, so that a view equals Pillow's up to its 8-bit rounding.
 
 The results are in the layout (image, row, channel, column), in which a product with one matrix an
 image, from either side, works on the three channels at once.
@@ -11,17 +11,22 @@ import torch
 from torch import Tensor
 
 
-def crop_and_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:
+def crop_and_resize(
+    images: Tensor, boxes: Tensor, size: int, interpolation: str = "bicubic"
+) -> Tensor:
     """Crops, flips and resizes by two batched products; clamps after each pass, as Pillow does.
 
     images: (N, H, W, 3) uint8; boxes: (V * N, 5) top, left, height, width in pixels and whether to
-    flip; view v of image i in row v * N + i. Returns (V * N, size, 3, size) in 0..1.
+    flip; view v of image i in row v * N + i; interpolation: a name of KERNELS.
+    Returns (V * N, size, 3, size) in 0..1.
     """
     count, height, width, _ = images.shape
     top, left, box_h, box_w, flipped = boxes.unbind(1)
     # The 255 of uint8 goes into the first weights: one pass over the pixels less.
-    across = _resize_weights(left, box_w, width, size, flipped).div_(255).transpose(1, 2)
-    down = _resize_weights(top, box_h, height, size, None)
+    across = (
+        _resize_weights(left, box_w, width, size, flipped, interpolation).div_(255).transpose(1, 2)
+    )
+    down = _resize_weights(top, box_h, height, size, None, interpolation)
     # In this order in memory, whatever that of the images: a product must not depend on it.
     pixels = images.transpose(2, 3).to(torch.float32, memory_format=torch.contiguous_format)
     pixels = pixels.view(count, height * 3, width)
@@ -34,7 +39,14 @@ def crop_and_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     return out.view(-1, size, 3, size)
 
 
-def _resize_weights(start: Tensor, length: Tensor, full: int, size: int, flipped: Tensor | None):
+def _resize_weights(
+    start: Tensor,
+    length: Tensor,
+    full: int,
+    size: int,
+    flipped: Tensor | None,
+    interpolation: str,
+) -> Tensor:
     """Weights (N, size, full) that cut [start, start + length) and resize it to `size` pixels."""
     target = torch.arange(size, device=start.device, dtype=torch.float32)
     target = target.expand(len(start), size)
@@ -44,7 +56,8 @@ def _resize_weights(start: Tensor, length: Tensor, full: int, size: int, flipped
     centre = (target + 0.5) * scale + start[:, None]
     source = torch.arange(full, device=start.device, dtype=torch.float32)
     stretch = scale.clamp(min=1.0)[:, :, None]  # antialiasing: a wider kernel when shrinking
-    weights = _bicubic((source[None, None, :] + 0.5 - centre[:, :, None]) / stretch)
+    kernel = KERNELS[interpolation]
+    weights = kernel((source[None, None, :] + 0.5 - centre[:, :, None]) / stretch)
     inside = (source >= start[:, None]) & (source < (start + length)[:, None])
     weights = weights * inside[:, None, :]
     return weights / weights.sum(dim=2, keepdim=True)
@@ -56,6 +69,14 @@ def _bicubic(x: Tensor) -> Tensor:
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
     return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
+def _bilinear(x: Tensor) -> Tensor:
+    """The triangle of linear interpolation."""
+    return (1 - x.abs()).clamp_(min=0)
+
+
+KERNELS = {"bicubic": _bicubic, "bilinear": _bilinear}
 
 
 def channels_second(pixels: Tensor) -> Tensor:

@@ -52,7 +52,8 @@ class Sources:
     def _rows_of(self, step: int, steps_per_epoch: int, size: int) -> np.ndarray:
         """The images of a step, (size,) rows of the packed set."""
         epoch, position = divmod(step, steps_per_epoch)
-        order = epoch_order(self.seed, "positives", epoch, steps_per_epoch * size, len(self))
+        wanted = min(steps_per_epoch * size, len(self))  # the last batch may be a smaller one
+        order = epoch_order(self.seed, "positives", epoch, wanted, len(self))
         return self.rows[order[position * size : (position + 1) * size]]
 
 

@@ -85,6 +85,7 @@ class Schedule:
     momentum: np.ndarray
     temperature: np.ndarray
     steps_per_epoch: int
+    images_per_epoch: int
 
     @property
     def steps(self) -> int:
@@ -94,18 +95,22 @@ class Schedule:
     def epochs(self) -> int:
         return len(self.temperature)
 
+    def images(self, step: int) -> float:
+        """Images that the first `step` steps use, within an epoch equally many a step."""
+        return step * self.images_per_epoch / max(self.steps_per_epoch, 1)
+
     def moment(self, step: int) -> Moment:
         """The values that a method needs to know of a step."""
         epoch = step // self.steps_per_epoch
         return Moment(step, epoch, float(self.temperature[epoch]), float(self.momentum[step]))
 
 
-def make_schedule(training: dict, images: int) -> Schedule:
+def make_schedule(training: dict, images: int, *, keeps_rest: bool = False) -> Schedule:
     """The schedule of a training on `images` images; the last, smaller batch of an epoch is left
-    out, the rate follows the linear rule lr_base * batch / 256. Methods without a teacher have
-    none of its settings, and its values stay as they are."""
+    out unless the method `keeps_rest`, the rate follows the linear rule lr_base * batch / 256.
+    Methods without a teacher have none of its settings, and its values stay as they are."""
     batch, epochs = training["batch_size"], training["epochs"]
-    per_epoch = images // batch
+    per_epoch = -(-images // batch) if keeps_rest else images // batch
     steps, warmup = epochs * per_epoch, training["warmup_epochs"] * per_epoch
     peak = training["lr_base"] * batch / 256
     return Schedule(
@@ -114,6 +119,7 @@ def make_schedule(training: dict, images: int) -> Schedule:
         momentum=schedules.cosine(*training.get("teacher_momentum", (1.0, 1.0)), steps),
         temperature=schedules.linear(*training.get("teacher_temperature", (1.0, 1.0)), epochs),
         steps_per_epoch=per_epoch,
+        images_per_epoch=min(per_epoch * batch, images),
     )
 
 
@@ -237,8 +243,8 @@ def _run(
     sources = open_sources(config, data, device)
     _check_batch(config, sources)
     batch_size = config["training"]["batch_size"]
-    schedule = make_schedule(config["training"], len(sources))
     run = make_training(config, device, initial)
+    schedule = make_schedule(config["training"], len(sources), keeps_rest=run.method.keeps_rest)
     if compiled:
         run.method.compile()
     micro = MicroBatches(micro_batch, batch_size, device)

@@ -1,6 +1,6 @@
 """Augmented views of a batch, made on the training device from uint8 images.
 
-The pipeline and the order of its steps are DINO's: random resized crop (bicubic, antialiased),
+The pipeline and the order of its steps are DINO's: random resized crop (antialiased),
 horizontal flip, colour jitter, grey, Gaussian blur, solarise, normalise. Every image has parameters
 of its own, drawn on the host with NumPy (`draw`), so the draws do not depend on the device; all
 pixels are made in batches on the device (`render`).
@@ -42,7 +42,7 @@ class ViewSpec:
     jitter: strengths of brightness, contrast, saturation, hue. Without a scale the view is the
     middle of the whole image, `crop` of its side. rotation: degrees at most, either way; shift:
     share of the side at most; zoom: (min, max). They come before the colours are changed, or after
-    with `warp_last`.
+    with `warp_last`. interpolation: of crop and resizing, "bicubic" or "bilinear".
     """
 
     size: int
@@ -60,6 +60,7 @@ class ViewSpec:
     shift: float = 0.0
     zoom: tuple[float, float] = (1.0, 1.0)
     warp_last: bool = False
+    interpolation: str = "bicubic"
 
     @property
     def warps(self) -> bool:
@@ -89,6 +90,7 @@ def crop_spec(views: dict) -> ViewSpec:
         shift=views.get("shift", 0.0),
         zoom=tuple(views.get("zoom", (1.0, 1.0))),
         warp_last=scale is None,
+        interpolation=views["interpolation"],
     )
 
 
@@ -206,7 +208,7 @@ def render(images: Tensor, parameters: ViewParameters, spec: ViewSpec) -> Tensor
     v * N + i. Returns (V * N, 3, size, size) float32 on the device, normalised.
     """
     chosen = _Chosen(parameters, images.device)
-    pixels = crop_and_resize(images, chosen.numbers[:, :FACTOR], spec.size)
+    pixels = crop_and_resize(images, chosen.numbers[:, :FACTOR], spec.size, spec.interpolation)
     if spec.warps and not spec.warp_last:
         pixels = chosen.warp(pixels)
     if spec.jitter_p > 0:
@@ -284,7 +286,9 @@ def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     return out
 
 
-def resize_plain(images: Tensor, size: int, mean, std, crop: float = 1.0) -> Tensor:
+def resize_plain(
+    images: Tensor, size: int, mean, std, crop: float = 1.0, interpolation: str = "bicubic"
+) -> Tensor:
     """Whole images at `size` without augmentation, normalised: what features are extracted from.
 
     images: (N, H, W, 3) uint8; crop: share of both sides, in the middle, that is shown. Returns
@@ -296,5 +300,5 @@ def resize_plain(images: Tensor, size: int, mean, std, crop: float = 1.0) -> Ten
         pixels = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
     else:
         box = to_device(np.array([*part, 0], np.float32), images.device).expand(count, 5)
-        pixels = channels_second(crop_and_resize(images, box, size))
+        pixels = channels_second(crop_and_resize(images, box, size, interpolation))
     return normalize(pixels, mean, std)
