@@ -55,7 +55,7 @@ demo: $(STAMP) ## the study, small: tables, figures, HTML report (SEEDS=3 for th
 
 test: $(STAMP) ## all tests (TESTS=tests/test_watch.py for some)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile \
-	    -m 'not slurm and not faults' $(TESTS)
+	    -rs -m 'not slurm and not faults' $(TESTS)
 
 test-slurm: $(STAMP) ## faults played on real processes and on a live SLURM (docs/slurm.md)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -m 'slurm or faults' tests/slurm
@@ -72,7 +72,7 @@ format: $(STAMP) ## put the code into its canonical form
 	$(BIN)/snakefmt $(CODE)
 
 dry-run: $(STAMP) ## count the jobs of the thesis-scale study without running one
-	$(BIN)/snakemake all_tables -n --quiet rules $(SNAKEMAKE_ARGS)
+	$(BIN)/snakemake all -n --quiet rules $(SNAKEMAKE_ARGS)
 
 lock: $(STAMP) ## write envs/requirements.txt from requirements.in (UPGRADE=--upgrade: newest)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -20,6 +20,7 @@ localrules:
 
 onstart:
     refuse_missing_archives(workflow.dag.needrun_jobs())
+    rest_between_jobs(workflow.scheduler)
 
 
 rule all:

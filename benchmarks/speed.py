@@ -36,13 +36,15 @@ def main(arguments: list[str] | None = None) -> None:
     preset = presets.load(options.preset)
     parts, reached, against_product = [], {}, {}
     if "training" in options.parts:
-        found, reached = training.measure(preset, options.workers, options.repeats, device)
+        found, reached = training.measure(
+            preset, options.workers, options.repeats, device, options.compile
+        )
         parts += found
     if "evaluation" in options.parts:
         found, against_product = evaluation.measure(preset, options.repeats, device)
         parts += found
     result = {
-        "environment": {**describe(device), "workers": options.workers},
+        "environment": {**describe(device), "workers": options.workers, "compile": options.compile},
         "preset": vars(preset),
         "repeats": options.repeats,
         "parts": [part.record() for part in parts],
@@ -62,6 +64,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5, help="of either side (default 5)")
     parser.add_argument("--threads", type=int, help="of PyTorch (default: its own choice)")
     parser.add_argument("--workers", type=int, default=cores, help="of the usual way's DataLoader")
+    parser.add_argument(
+        "--compile",
+        nargs="?",
+        const="default",
+        metavar="MODE",
+        help="let torch.compile make our networks' passes; a mode such as reduce-overhead (CUDA "
+        "graphs) or max-autotune-no-cudagraphs",
+    )
     parser.add_argument(
         "--parts", nargs="+", choices=("training", "evaluation"),
         default=["training", "evaluation"],

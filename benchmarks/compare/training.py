@@ -13,15 +13,25 @@ from compare.usual import Usual
 
 
 def measure(
-    preset: Preset, workers: int, repeats: int, device: torch.device
+    preset: Preset,
+    workers: int,
+    repeats: int,
+    device: torch.device,
+    compile_mode: str | None = None,
 ) -> tuple[list[Comparison], dict]:
-    """The comparisons, and what the step reaches of the device's measured peak and memory."""
+    """The comparisons, and what the step reaches of the device's measured peak and memory.
+
+    compile_mode: of torch.compile for our networks, if they are to be compiled.
+    """
     size = preset.config["size"]
     arrays = [made_up_images(preset.images, size, seed) for seed in (0, 1)]
     say("peak of the device")
     peak = matmul_peak(device, preset.matrix, repeats)
     say("building both trainings")
-    ours, usual = Ours(preset, arrays, device), Usual(preset, arrays, workers, device)
+    ours = Ours(preset, arrays, device)
+    if compile_mode:
+        ours.run.method.compile(mode=compile_mode)
+    usual = Usual(preset, arrays, workers, device)
     images = preset.batch * preset.steps
     views = {kind: preset.config["views"][kind] for kind in ("positive", "negative")}
     note = "views of an image and its negative: {positive} and {negative}".format(**views)

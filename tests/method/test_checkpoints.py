@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 import torch
 
@@ -112,3 +115,17 @@ def test_a_file_that_could_not_be_written_leaves_the_old_one(tmp_path):
         raise RuntimeError("the disk is full")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_without_file_locks_is_a_warning(tmp_path, monkeypatch, capsys):
+    """Lustre mounted without them, for one: the training must not end with a traceback."""
+
+    def flock(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(checkpoints.fcntl, "flock", flock)
+    with checkpoints.exclusive(tmp_path / "run"):
+        pass
+    said = capsys.readouterr().err
+    assert "has no file locks (Function not implemented)" in said
+    assert "no other Snakemake trains the same study" in said

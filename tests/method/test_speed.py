@@ -84,6 +84,14 @@ def test_micro_batches_leave_loss_and_auroc_as_they_are(tiny, unchanged):
     unchanged(short_run(tiny(), micro=3))
 
 
+def test_stochastic_depth_does_not_depend_on_the_micro_batches(tiny):
+    config = tiny(backbone={"drop_path_rate": 0.5, "depth": 3})
+    whole, parts = loss_curve(config), loss_curve(config, micro=3)
+    np.testing.assert_allclose(parts, whole, rtol=1e-4)
+    without = loss_curve(tiny(backbone={"depth": 3}))
+    assert np.abs(without - whole).max() > 0.05, "nothing was left out"
+
+
 def test_views_one_by_one_give_the_same_loss_and_auroc(tiny, unchanged, monkeypatch):
     def one_by_one(chosen, parameters, spec):
         count = len(chosen)

@@ -38,6 +38,7 @@ class Clone:
             "--configfile", *study, "--config", f"downloads_dir={ROOT / 'downloads'}",
         ]  # fmt: skip
         environment = os.environ | {"OMP_NUM_THREADS": "1", "SSL_OOD_STATUS": "squeue"}
+        environment["SSL_OOD_DEVICE"] = "cpu"  # the cluster's GPUs are pretended
         with open(self.folder / "log", "ab") as log:
             return subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,

@@ -29,11 +29,13 @@ def survived(request):
 
 
 def pytest_runtest_logreport(report):
-    if report.when == "call" and report.passed:
+    if report.when == "call" and "faults" in report.nodeid:
         TALLY.extend(json.loads(v) for k, v in report.user_properties if k == "fault")
+        FAILED.extend([report.nodeid] * report.failed)
 
 
 TALLY: list[list] = []
+FAILED: list[str] = []  # tests of a fault that was not survived
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -44,7 +46,8 @@ def pytest_terminal_summary(terminalreporter):
     for fault, count, repeated in TALLY:
         terminalreporter.line(f"{fault}: {count}, {repeated} steps repeated")
     total, steps = (sum(row[i] for row in TALLY) for i in (1, 2))
-    terminalreporter.line(f"together: {total} faults survived, {steps} steps repeated")
+    tried = total + len(FAILED)
+    terminalreporter.line(f"{tried} faults tried, {total} survived, {steps} steps repeated")
 
 
 @pytest.fixture(scope="session")

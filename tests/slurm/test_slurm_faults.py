@@ -115,9 +115,15 @@ def test_a_time_limit_that_strikes_twice_costs_nothing(played, undisturbed, surv
     survived("time limit", 2, 0)
 
 
-def test_snakemake_may_be_killed_and_started_again(played, undisturbed, survived):
+def test_snakemake_may_be_killed_and_started_again(played, left_alone, undisturbed, survived):
     training = played["snakemake_killed"].result()
     assert training.weights.read_bytes() == undisturbed
+    tables = []
+    for disturbed_or_not in (training, left_alone):
+        clone = disturbed_or_not.clone
+        clone.finish(("table_of_one",), *LOCAL, study=LONGER)
+        tables.append(clone.results("tables", "table_of_one.csv").read_bytes())
+    assert tables[0] == tables[1]
     assert "was trained to the end before; its outputs are written again" in training.log
     assert repeated(training) == 0
     survived("Snakemake killed and started again", 1, 0)

@@ -259,5 +259,5 @@ def test_an_edited_title_computes_nothing_but_pages(finished, tmp_path):
         "score_figure",
         "picture",
         "color_histograms",
-        "costs",
+        "write_costs",
     }

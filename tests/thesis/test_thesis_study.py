@@ -54,7 +54,7 @@ JOBS = {
     "score_figure": 1,
     "picture": 2,
     "color_histograms": 1,
-    "costs": 1,
+    "write_costs": 1,
     "all": 1,
 }
 

@@ -50,7 +50,7 @@ def test_a_dry_run_needs_neither_slurm_nor_a_site(without_slurm):
     train = resources_of("train", without_slurm)
     assert len(train) == 4
     for job in train:
-        assert (job["gpu"], job["mem_mb"]) == ("1", "32000")
+        assert (job["gpu"], job["mem_mb"], job["nodes"]) == ("1", "32000", "1")
         assert int(job["runtime"]) > 50_000 * 500 / 600 / 60
         assert job["slurm_extra"] == "--signal=TERM@120 --open-mode=append"
         assert not {"slurm_account", "slurm_partition", "qos", "constraint", "gpu_model"} & set(job)
@@ -65,7 +65,7 @@ def test_every_job_on_the_cluster_says_how_much_memory_and_time_it_needs(without
 
 def test_the_site_comes_from_the_environment_and_the_gpu_model_is_for_gpu_jobs():
     said = dry_run(SITE, os.environ["PATH"])
-    for rule, model in (("train", "a100"), ("extract_features", "a100"), ("score", None)):
+    for rule, model in (("train", "a100"), ("extract_features", "a100"), ("score", "a100")):
         jobs = resources_of(rule, said)
         assert len(jobs) == 4, rule
         for job in jobs:

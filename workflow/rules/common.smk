@@ -3,6 +3,7 @@ import json
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -48,6 +49,7 @@ os.environ.update(
     SSL_OOD_WAIT_MINUTES=str(EXECUTION["max_minutes"]),
     SSL_OOD_CONFIG=json.dumps(CONFIG),  # for plan and costs
 )
+os.environ.setdefault("SSL_OOD_DEVICE", "cuda" if EXECUTION["devices"] else "cpu")
 
 
 def splits_of(store):
@@ -75,6 +77,17 @@ def refuse_missing_archives(jobs):
     message = missing_restricted(wanted, folders, Path(CONFIG["downloads_dir"]))
     if message:
         raise WorkflowError(message)
+
+
+def rest_between_jobs(scheduler):
+    """Takes Snakemake's default limit of 100 jobs a second away; one that was asked for stays.
+
+    With a limit every job that ends makes the scheduler look through all waiting jobs once a second
+    more, from then on (Snakemake 9.27): after some hundred jobs it takes most of a core from them.
+    """
+    limiter = scheduler.job_rate_limiter
+    if limiter is not None and (limiter.max_jobs, limiter.timespan) == (100, 1):
+        scheduler.job_rate_limiter = None
 
 
 def run_of(wildcards):
@@ -177,11 +190,22 @@ def first_seed_runs(wildcards):
 STOP_SECONDS = 120  # ahead of its time limit, a training is told to write a checkpoint and leave
 
 
+def devices_of(run):
+    """Processes of a training: one a GPU, or one on the processor."""
+    return max(run.devices(EXECUTION["devices"]), 1)
+
+
+@cache
+def measured_speeds():
+    """Images a second of one device, where trainings of a kind have ended here."""
+    return plan.speeds(EXPERIMENTS)
+
+
 def minutes_of_training(run):
     """What a training is expected to take on its devices, with half as much again to spare."""
     images = EXPERIMENTS.images(run) * run.settings["training"]["epochs"]
-    speed = EXECUTION["images_per_second"] * max(run.devices(EXECUTION["devices"]), 1)
-    return 30 + 1.5 * images / speed / 60
+    speed = measured_speeds().get((run.study, run.in_distribution), EXECUTION["images_per_second"])
+    return 30 + 1.5 * images / speed / devices_of(run) / 60
 
 
 def minutes_to_train(wildcards, attempt):
@@ -189,7 +213,8 @@ def minutes_to_train(wildcards, attempt):
     return time_limit(minutes_of_training(run_of(wildcards)) * 2 ** (attempt - 1))
 
 
-# A training that is longer than the cluster's longest job goes on in the next one.
+# A training that is longer than the cluster's longest job goes on in the next one; it may also be
+# half as fast as thought.
 JOBS_A_TRAINING = 1 + max(
     (int(minutes_of_training(run) / EXECUTION["max_minutes"]) for run in EXPERIMENTS.runs.values()),
     default=0,
@@ -198,7 +223,7 @@ JOBS_A_TRAINING = 1 + max(
 
 # Only the Snakemake that submits tries again: one inside a job would start anew in a job that is
 # about to end.
-TRAIN_RETRIES = 0 if workflow.remote_exec else JOBS_A_TRAINING + 3
+TRAIN_RETRIES = 0 if workflow.remote_exec else 2 * JOBS_A_TRAINING + 3
 
 
 def alternatives(names):

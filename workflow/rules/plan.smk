@@ -11,7 +11,22 @@ rule plan:
         "printf '%s' \"$SSL_OOD_CONFIG\" | python -m ssl_ood plan --configfile - | tee {log}"
 
 
+# Of what has been made so far: asks for nothing to be made.
 rule costs:
+    log:
+        f"{R}/logs/costs/so_far.log",
+    localrule: True
+    conda:
+        "../../envs/ssl_ood.yaml"
+    params:
+        prefix=f"{R}/costs_so_far",
+    shell:
+        "printf '%s' \"$SSL_OOD_CONFIG\" | python -m ssl_ood costs --configfile -"
+        " --output {params.prefix} 2> {log} && cat {params.prefix}.md"
+
+
+# Of the whole study, for its report.
+rule write_costs:
     input:
         scored(),
     output:
@@ -23,7 +38,7 @@ rule costs:
         ),
         markdown=f"{R}/costs.md",
     log:
-        f"{R}/logs/costs/costs.log",
+        f"{R}/logs/write_costs/costs.log",
     localrule: True
     conda:
         "../../envs/ssl_ood.yaml"

@@ -34,6 +34,8 @@ rule score:
         "../../envs/ssl_ood.yaml"
     threads: EXECUTION["threads"]["features"]
     resources:
+        nodes=1,
+        gpu=min(EXECUTION["devices"], 1),
         mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["score"], attempt),
         runtime=lambda wildcards, attempt: time_limit(60 * attempt),
     params:

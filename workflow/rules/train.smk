@@ -33,10 +33,13 @@ rule train:
     retries: TRAIN_RETRIES
     conda:
         "../../envs/ssl_ood.yaml"
-    threads: EXECUTION["threads"]["train"]
+    threads: lambda wildcards: EXECUTION["threads"]["train"] * devices_of(run_of(wildcards))
     resources:
+        nodes=1,
         gpu=lambda wildcards: run_of(wildcards).devices(EXECUTION["devices"]),
-        mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["train"], attempt),
+        mem_mb=lambda wildcards, attempt: (
+            grown(EXECUTION["memory_mb"]["train"], attempt) * devices_of(run_of(wildcards))
+        ),
         runtime=minutes_to_train,
         slurm_extra=f"--signal=TERM@{STOP_SECONDS} --open-mode=append",
     params:

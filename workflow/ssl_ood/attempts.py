@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ssl_ood import checkpoints
-from ssl_ood.distributed import StopVote, any_process, world
+from ssl_ood.distributed import StopVote, all_agree, any_process, world
+from ssl_ood.errors import UserError
+from ssl_ood.provenance import device_name
 from ssl_ood.slurm import job_id, requeue_if_preempted
 from ssl_ood.watch import write_progress
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from ssl_ood.trainer import Schedule, Training
 
 PROGRESS_SECONDS = 1.0
+LOSS_SECONDS = 10.0  # to read the loss waits for the device
 LAST_SECONDS = 60  # a job that was queued again is ended by SLURM within these
 INTERRUPTED = 143  # exit code after SIGTERM: the job may run again and resumes
 RESULT = "after the last step"
@@ -58,6 +61,7 @@ class Attempt:
         self._resume()
         self.first, self.seconds_before = run.step, run.seconds
         self.began = self.saved = self.told = time.monotonic()
+        self.loss, self.read_loss = None, self.began
 
     def after_step(self) -> bool:
         """Counts the time and tells the progress; True if the training has to stop here."""
@@ -121,6 +125,12 @@ class Attempt:
         state = checkpoints.load(self.folder, self.identity, run.sums.device)
         if state is not None:
             run.restore(state)
+        if not all_agree(run.step, run.sums.device):
+            raise UserError(
+                f"{run.config['run']}: the processes of this training read checkpoints of other "
+                f"steps than each other (this one {run.step}): the disk of {self.folder} shows old "
+                "files; run it again."
+            )
         reached, repeated = self._last_words()
         again = max(reached - run.step, 0)
         run.repeated = max(run.repeated, repeated) + again
@@ -135,8 +145,9 @@ class Attempt:
             how = f"starts at epoch {epoch:.2f} (step {run.step}), saved {state['why']}"
         if again:
             how += f"; the attempt before came to step {reached}, so {again} steps are repeated"
+        how += f"; on {device_name(run.sums.device)}"
         if job := job_id():
-            how += f"; SLURM job {job}"
+            how += f", SLURM job {job}"
         self._note(f"{run.config['run']}: {schedule.steps} steps, {how}")
 
     def _note(self, text: str) -> None:
@@ -164,7 +175,10 @@ class Attempt:
 
     def _tell(self) -> None:
         run, speed_and_left = self.run, self._rates()
-        loss, *_, steps = run.sums.tolist()
+        if self.loss is None or self.told - self.read_loss > LOSS_SECONDS:
+            loss, *_, steps = run.sums.tolist()
+            self.loss = loss / steps if steps else run.history[-1]["loss"]
+            self.read_loss = self.told
         write_progress(
             self.progress,
             run=run.config["run"],
@@ -173,7 +187,7 @@ class Attempt:
             steps=self.schedule.steps,
             epoch=run.step // self.schedule.steps_per_epoch,
             epochs=self.schedule.epochs,
-            loss=loss / steps if steps else run.history[-1]["loss"],
+            loss=self.loss,
             images_per_second=speed_and_left[0],
             eta_seconds=speed_and_left[1],
             repeated=run.repeated,

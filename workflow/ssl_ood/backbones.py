@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_ood.drop_path import replace_drop_paths
 from ssl_ood.errors import UserError
 from ssl_ood.views import ViewSpec
 
@@ -49,14 +50,22 @@ class Network(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.drop_paths = replace_drop_paths(backbone)
 
     def features(self, views: Tensor) -> Tensor:
         """(N, 3, S, S) normalised views -> (N, d) class token after the final norm."""
         return self.backbone(views)
 
-    def forward(self, views: list[Tensor]) -> list[Tensor]:
-        """Logits of several batches of views: one pass of the backbone a size, one of the head."""
-        features = [self.features(batch) for batch in views]
+    def forward(self, views: list[Tensor], factors: list[Tensor] | None = None) -> list[Tensor]:
+        """Logits of several batches of views: one pass of the backbone a size, one of the head.
+
+        factors: for each batch (len(drop_paths), N), what stochastic depth does to its rows.
+        """
+        features = []
+        for i, batch in enumerate(views):
+            for layer, path in enumerate(self.drop_paths):
+                path.given = factors[i][layer] if factors else None
+            features.append(self.features(batch))
         return list(self.head(torch.cat(features)).split([len(f) for f in features]))
 
 

@@ -8,6 +8,7 @@ the run config; the json is written last, so a checkpoint without one is not fin
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import io
@@ -27,6 +28,7 @@ from ssl_ood.files import atomic_path, sha256_of, write_json
 from ssl_ood.slurm import job_id
 
 KEEP = 2
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # of flock on some network disks
 
 
 def fingerprint(config: dict) -> str:
@@ -131,6 +133,13 @@ def _take(lock: int, path: Path, wait_minutes: float) -> None:
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pass
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            return _say(
+                f"WARNING: the disk of {path} has no file locks ({error.strerror}): make sure "
+                "that no other Snakemake trains the same study"
+            )
         if time.monotonic() >= until:
             raise UserError(
                 f"Another process is training this run already (it holds {path}): "

@@ -5,7 +5,7 @@ Differences are taken within a seed, so that what a seed does to both sides canc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +19,10 @@ from ssl_ood.measurements import (
 )
 
 TOLERANCE = 1.0  # points: a measured number this near to the thesis's agrees with it
+ON_PAR = 1.0  # points: a difference this small is "on par"
+LABELS = "labels"  # in the note of a reported method that uses labels
+# The datasets of chapter 7; the option `roles` of a target says which of its own stand for them.
+ROLES = {"rsna": "RSNA", "hyper_kvasir": "Hyper-Kvasir", "lag": "LAG"}
 
 
 class Finding(NamedTuple):
@@ -76,27 +80,51 @@ class Case:
         """The average over OOD sets that a claim on the average means: without photographs."""
         return self.results.averages(self.home)[-1]
 
+    def role(self, name: str) -> str:
+        """The in-distribution dataset that stands for one of the thesis's; see `ROLES`."""
+        found = self.results.options.get("roles", {}).get(name)
+        if found is None:
+            raise NotMeasurable(f"no dataset has the role of {ROLES[name]}")
+        return found
+
     def fill(self, words: str) -> str:
-        """`words` with {near}, {far}, {home}, {average} and strategies replaced by their titles."""
-        sets = {"near": self.near, "far": self.far, "home": self.home}
-        names = {role: self.results.title("datasets", name) for role, name in sets.items()}
-        everything = self.average == AVERAGE
-        names["average"] = "the OOD sets" + ("" if everything else " (photographs left out)")
-        return words.format_map(_Names(names, self.title))
+        """`words` with {near}, {far}, {home}, {average}, roles and strategies by their titles."""
+        return words.format_map(_Names(self))
+
+    def named(self, name: str) -> str:
+        """How a name in braces is printed."""
+        if name == "average":
+            everything = self.average == AVERAGE
+            return "the OOD sets" + ("" if everything else " (photographs left out)")
+        if name in ("near", "far", "home"):
+            return self.dataset(getattr(self, name))
+        if name in ROLES:
+            dataset = self.results.options.get("roles", {}).get(name)
+            return self.dataset(dataset) if dataset else "another dataset"
+        return self.title(name)
 
     def title(self, strategy: str) -> str:
         return self.results.title("strategies", strategy)
+
+    def dataset(self, name: str) -> str:
+        """The title of a dataset."""
+        return self.results.title("datasets", name)
 
     def by_seed(self, strategy: str, *, home: str = "", **what: Any) -> dict[int, Measurement]:
         """Measurements by seed; NotMeasurable where there are none."""
         found = self.results.by_seed(home or self.home, strategy, **what)
         if not found:
-            raise NotMeasurable(f"no run of {self.title(strategy)} has been measured")
+            where = f" on {self.dataset(home)}" if home else ""
+            raise NotMeasurable(f"no run of {self.title(strategy)}{where} has been measured")
         return found
 
     def mean(self, strategy: str, **what: Any) -> float:
         found = self.by_seed(strategy, **what)
         return sum(m.value for m in found.values()) / len(found)
+
+    def best(self, strategies: Iterable[str], **what: Any) -> str:
+        """The strategy of the largest mean."""
+        return max(strategies, key=lambda strategy: self.mean(strategy, **what))
 
     def difference(self, one: str, other: str, **what: Any) -> Summary:
         """Summary in points of `one` minus `other` within each seed."""
@@ -113,18 +141,46 @@ class Case:
             raise NotMeasurable(f"{self.title(one)} and {self.title(other)} have no seed in common")
         return summarise(pairs, self.results.confidence)
 
+    def margin(self, strategy: str, other: float, **what: Any) -> Summary:
+        """Summary in points of a strategy minus `other`, a value in percent."""
+        points = [
+            Measurement(m.run, m.seed, *(100 * x - other for x in (m.value, m.low, m.high)))
+            for m in self.by_seed(strategy, **what).values()
+        ]
+        return summarise(points, self.results.confidence)
+
+    def other_methods(
+        self, artefact: str, home: str, ood: str, *, with_labels: bool = True
+    ) -> list[float]:
+        """Reported values, in percent, of other methods, those that use labels among them or not.
+
+        artefact: the table of the thesis that has them.
+        """
+        values = [
+            entry.in_unit("percent")
+            for key, entry in self.results.reported.items()
+            if (key.artefact, key.train, key.ood) == (artefact, home, ood)
+            and not key.ours
+            and (with_labels or LABELS not in entry.note)
+        ]
+        if not values:
+            raise NotMeasurable("other methods have reported values for the thesis's data only")
+        return values
+
     def with_negatives(self) -> list[str]:
         """The strategies that draw negatives."""
         return [s for s in self.results.strategies(self.home) if s != NO_NEGATIVES]
 
 
 class _Names(dict):
-    def __init__(self, names: dict[str, str], other: Callable[[str], str]) -> None:
-        super().__init__(names)
-        self.other = other
+    """Looks a name up only when the words have it: a study need not have all of them."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        self.case = case
 
     def __missing__(self, name: str) -> str:
-        return self.other(name)
+        return self.case.named(name)
 
 
 Check = Callable[[Case], Finding]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ssl_ood.claim_case import (
-    CHECKS,
+    ON_PAR,
     Case,
     Check,
     Finding,
@@ -25,13 +25,10 @@ from ssl_ood.measurements import BASE, NO_NEGATIVES, summarise
 from ssl_ood.metrics import spearman
 from ssl_ood.table_formats import number, signed
 
-__all__ = ["CHECKS"]
-
-ON_PAR = 1.0  # points: a difference this small is "on par"
 ALIKE = 1.25  # "roughly the same number": the largest at most this often the smallest
 FEWEST_POINTS = 4  # strategies that a rank correlation is taken over
-LABELS = "labels"  # in the note of a reported method that uses labels
 PERMUTED = ("perm16_imgn", "perm4_imgn", "pixperm_imgn")
+TABLE = "table_6_1"  # where the thesis reports other methods
 OTHER_DATA = "the thesis's number is for its own data"
 
 
@@ -72,27 +69,13 @@ for _name, _one, _other in (
     )
 
 
-def _others(case: Case, home: str, ood: str, *, with_labels: bool) -> list[float]:
-    """Reported values of other methods, those that use labels among them or not."""
-    values = [
-        entry.value
-        for key, entry in case.results.reported.items()
-        if (key.artefact, key.train, key.ood) == ("table_6_1", home, ood)
-        and not key.ours
-        and (with_labels or LABELS not in entry.note)
-    ]
-    if not values:
-        raise NotMeasurable("other methods have reported values for the thesis's data only")
-    return values
-
-
 def _best_of_sets(second: bool) -> Check:
     def check(case: Case) -> Finding:
         home = case.second if second else case.home
         sets = case.results.ood_sets(home)
         ahead = 0
         for ood in sets:
-            best = max(_others(case, home, ood, with_labels=True))
+            best = max(case.other_methods(TABLE, home, ood))
             ours = max(case.mean(s, home=home, ood=ood) for s in ("rot_imgn", "combined"))
             ahead += 100 * ours > best
         if case.reported is None:
@@ -110,10 +93,10 @@ def _own_best(case: Case, home: str, ood: str) -> str:
     ours = [
         entry.value
         for key, entry in case.results.reported.items()
-        if (key.artefact, key.train, key.ood) == ("table_6_1", home, ood) and key.ours
+        if (key.artefact, key.train, key.ood) == (TABLE, home, ood) and key.ours
     ]
     best_of_ours = max(ours, default=0.0)
-    best = max(_others(case, home, ood, with_labels=True))
+    best = max(case.other_methods(TABLE, home, ood))
     return "ahead" if best_of_ours > best else "tie" if best_of_ours == best else "behind"
 
 
@@ -127,11 +110,8 @@ def _margin(strategy: str, *, second: bool, ood: str | None, with_labels: bool) 
 
     def check(case: Case) -> Finding:
         home, name = case.second if second else case.home, ood or case.near
-        best = max(_others(case, home, name, with_labels=with_labels))
-        found = case.by_seed(strategy, home=home, ood=name).values()
-        points = [m._replace(value=100 * m.value - best) for m in found]
-        summary = summarise(points, case.results.confidence)
-        return judged(summary, case.reported)
+        best = max(case.other_methods(TABLE, home, name, with_labels=with_labels))
+        return judged(case.margin(strategy, best, home=home, ood=name), case.reported)
 
     return check
 
@@ -154,8 +134,7 @@ claim("lsun_margin", "{rot_imgn} is ahead of the best other self-supervised meth
     "{rot_imgn} is ahead of patch permutation and pixel shuffling on average over {average}",
 )
 def rotation_ahead(case: Case) -> Finding:
-    means = {s: case.mean(s, ood=case.average) for s in PERMUTED}
-    rival = max(means, key=means.__getitem__)
+    rival = case.best(PERMUTED, ood=case.average)
     summary = case.difference("rot_imgn", rival, ood=case.average)
     return judged(summary, None, f"over {case.title(rival)}, the nearest of them")
 

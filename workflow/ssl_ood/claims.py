@@ -1,8 +1,9 @@
-"""table_claims: what chapter 6 says in words, beside what was measured, with a verdict.
+"""table_claims and the like: what a chapter says in words, what was measured, and a verdict.
 
-A claim is a row of resources/reported/claims_*.csv and the function of the same id in `CHECKS`
-(`claim_checks`). The thesis's own words and numbers are shown only where its data are evaluated;
-elsewhere a claim is put in terms of roles, and one that rests on a number cannot be measured.
+The chapter is the target's option `claims`. A claim is a row of resources/reported/claims_*.csv and
+the function of the same id in `CHECKS` (`claim_checks`, `claim_checks_medical`). The thesis's own
+words and numbers are shown only where its data are evaluated; elsewhere a claim is put in terms of
+roles, and one that rests on a number cannot be measured.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ssl_ood.claim_case import Case, Finding, NotMeasurable
-from ssl_ood.claim_checks import CHECKS
+from ssl_ood import claim_checks, claim_checks_medical  # noqa: F401, they fill CHECKS
+from ssl_ood.claim_case import CHECKS, Case, Finding, NotMeasurable
 from ssl_ood.errors import UserError
 from ssl_ood.measurements import Results, read_rows
 from ssl_ood.table_formats import MISSING, Cell, Table, number, signed
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "not measurable with these data"
-CHAPTER = "section 6"
 
 
 def reported_claims(reported_dir: Path) -> list[dict[str, str]]:
@@ -30,15 +30,20 @@ def reported_claims(reported_dir: Path) -> list[dict[str, str]]:
 
 
 def check_claims(results: Results, reported_dir: Path) -> list[dict[str, Any]]:
-    """A record for every claim of chapter 6: id, where, claim, measurement, verdict and reason."""
+    """A record for every claim of the chapter: id, where, claim, measurement, verdict, reason."""
+    chapter = results.options["claims"]
+    rows = [row for row in reported_claims(reported_dir) if chapter in row["where"]]
+    if not rows:
+        raise UserError(
+            f"{reported_dir} has no claim of {chapter}: correct the option claims of "
+            f"{results.spec['name']}, or reported_dir in the config."
+        )
     records = []
-    for row in reported_claims(reported_dir):
-        if CHAPTER not in row["where"]:
-            continue
+    for row in rows:
         if row["id"] not in CHECKS:
             raise UserError(
                 f"The claim {row['id']!r} of {reported_dir} has no check: add a function of that "
-                "id to claim_checks.py."
+                "id to claim_checks.py or claim_checks_medical.py."
             )
         check, words = CHECKS[row["id"]]
         shows = results.spec["show_reported"]
@@ -82,6 +87,7 @@ def describe(summary, unit: str) -> str:
 def claims_table(results: Results, reported_dir: Path) -> Table:
     """Every claim of the chapter, its measurement and a verdict."""
     records = check_claims(results, reported_dir)
+    chapter = results.options["claims"].replace("section", "chapter")
     shows = results.spec["show_reported"]
     header = ["Claim", "Where"] + ["Thesis"] * shows + ["Measured", "Verdict", "Why"]
     rows = []
@@ -98,7 +104,7 @@ def claims_table(results: Results, reported_dir: Path) -> Table:
         ])  # fmt: skip
     counts = {v: sum(r["verdict"] == v for r in records) for v in (HOLDS, FAILS, UNKNOWN)}
     caption = (
-        f"The claims of chapter 6 in words: {counts[HOLDS]} hold, {counts[FAILS]} do not, "
+        f"The claims of {chapter} in words: {counts[HOLDS]} hold, {counts[FAILS]} do not, "
         f"{counts[UNKNOWN]} cannot be measured with these data."
     )
     notes = [
@@ -106,15 +112,15 @@ def claims_table(results: Results, reported_dir: Path) -> Table:
         "The verdict follows the mean over seeds; where the interval leaves the direction open, "
         "the last column says so.",
     ]
-    if shows:
+    if any(_is_number(record["reported"]) for record in records):
         notes.append(
             "A number of the thesis holds where the interval over seeds contains it or the "
             "measurement is within 1 point of it; a gain also where it is larger."
         )
     text = len(header)
     wide = {1: "5.5cm", 2: "2.5cm", text - 2: "4cm", text - 1: "2cm", text: "5cm"}
-    return Table("table_claims", caption, header, rows, records, [], False, frozenset(), notes,
-                 text_columns=text, wide=wide)  # fmt: skip
+    return Table(results.spec["name"], caption, header, rows, records, [], False, frozenset(),
+                 notes, text_columns=text, wide=wide)  # fmt: skip
 
 
 def _is_number(text: str) -> bool:

@@ -7,10 +7,12 @@ import os
 import sys
 from pathlib import Path
 
-from ssl_ood import __version__, evaluation_commands, plan_commands, watch
+from ssl_ood import __version__, devices, evaluation_commands, plan_commands, watch
 from ssl_ood.datasets import commands as dataset_commands
 from ssl_ood.errors import UserError
 from ssl_ood.experiments import PICTURES
+
+SHUTDOWN_SECONDS = 110  # that torchrun waits for its processes after SIGTERM; a job gets 120
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,7 +65,7 @@ def _add_training(stages) -> None:
         "--wait-minutes", type=float, default=setting("SSL_OOD_WAIT_MINUTES", "0"),
         help="how long to wait for another process that trains this run (default: not at all)",
     )  # fmt: skip
-    _add_device(parser)
+    devices.add_arguments(parser)
     parser.set_defaults(run=_train)
 
 
@@ -72,6 +74,8 @@ def _train(options: argparse.Namespace) -> None:
 
     if options.devices > 1 and "RANK" not in os.environ:
         # This process becomes torchrun, so that signals reach it, and starts one of us a device.
+        # It gives them as long to write a checkpoint as the cluster gives it.
+        os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
         torchrun = ["-m", "torch.distributed.run", "--standalone"]
         torchrun += [f"--nproc-per-node={options.devices}", "-m", "ssl_ood", *sys.argv[1:]]
         os.execv(sys.executable, [sys.executable, *torchrun])
@@ -84,7 +88,7 @@ def _train(options: argparse.Namespace) -> None:
         options.checkpoints,
         initial=options.initial,
         progress=options.progress,
-        device=_device(options),
+        device=devices.chosen(options),
         checkpoint_minutes=options.checkpoint_minutes,
         wait_minutes=options.wait_minutes,
         micro_batch=options.micro_batch,
@@ -111,7 +115,7 @@ def _add_features(stages) -> None:
         "--precision", choices=("float32", "bfloat16"), default="float32",
         help="of the network's products (default: float32)",
     )  # fmt: skip
-    _add_device(parser)
+    devices.add_arguments(parser)
     parser.set_defaults(run=_features)
 
 
@@ -125,7 +129,7 @@ def _features(options: argparse.Namespace) -> None:
         options.data,
         options.ood,
         options.output,
-        _device(options),
+        devices.chosen(options),
         options.precision,
     )
 
@@ -175,26 +179,6 @@ def _show(options: argparse.Namespace) -> None:
     if not path.exists():
         raise UserError(f"There is no table {path}: make it with `snakemake {path.stem}`.")
     print(path.read_text(encoding="utf-8"))
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
-
-
-def _device(options: argparse.Namespace):
-    import torch
-
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    name = options.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cuda":
-        return torch.device(name)
-    from ssl_ood.distributed import local_rank
-
-    return torch.device("cuda", local_rank())
 
 
 if __name__ == "__main__":

@@ -221,6 +221,8 @@ def _check_target(config: dict[str, Any], place: str, options: dict[str, Any]) -
     for key in ("near", "far"):
         if key in options:
             _known(options[key], tested, "OOD set", f"{place}.{key}")
+    for role, name in options.get("roles", {}).items():
+        _known(name, study["in_distribution"], "in-distribution dataset", f"{place}.roles.{role}")
 
 
 def _known(name: str, known: Iterable[str], what: str, place: str) -> None:

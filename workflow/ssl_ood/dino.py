@@ -26,12 +26,14 @@ def positive_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tenso
     G of these views. Mean over the G * (V - 1) pairs with different views, then over the batch.
     Returns a scalar >= 0.
     """
-    log_p = F.log_softmax(student.float() / temperature, dim=-1)
-    views, batch, _ = log_p.shape
+    logits = student.float() / temperature
+    views, batch, _ = logits.shape
     n_global = len(teacher)
-    # Sum over all pairs at once, then take back the pairs of a view with itself.
-    all_pairs = (teacher.sum(0) * log_p.sum(0)).sum()
-    same_view = (teacher * log_p[:n_global]).sum()
+    # log p = logits - log_sum, and a teacher's probabilities sum to 1: of all the log p only the
+    # sums are made. The sum over all pairs at once, less the pairs of a view with itself.
+    log_sum = torch.logsumexp(logits, dim=-1)
+    all_pairs = (teacher.sum(0) * logits.sum(0)).sum() - n_global * log_sum.sum()
+    same_view = (teacher * logits[:n_global]).sum() - log_sum[:n_global].sum()
     return (same_view - all_pairs) / (n_global * (views - 1) * batch)
 
 

@@ -39,6 +39,7 @@ def process_group(device: torch.device, wait_minutes: float = 0.0) -> Iterator[N
         timeout=timedelta(minutes=wait_minutes + PATIENCE),
     )
     try:
+        any_process(False, device)  # here, not at the first exchange, they wait for the first
         yield
     finally:
         dist.destroy_process_group()
@@ -94,6 +95,16 @@ def any_process(flag: bool, device: torch.device) -> bool:
     value = torch.tensor(float(flag), device=device)
     dist.all_reduce(value, op=dist.ReduceOp.MAX)
     return bool(value.item())
+
+
+def all_agree(number: int, device: torch.device) -> bool:
+    """Whether the number is the same in all processes."""
+    if world()[1] == 1:
+        return True
+    ends = torch.tensor([number, -number], device=device)
+    dist.all_reduce(ends, op=dist.ReduceOp.MAX)
+    highest, lowest = ends.tolist()
+    return highest == -lowest
 
 
 def local_rank() -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ssl_ood import devices
+
 
 def add_parsers(stages) -> None:
     """Adds the subcommands to the parser of `ssl_ood`."""
@@ -22,22 +24,15 @@ def _add_score(stages) -> None:
     parser.add_argument("--config", type=Path, required=True, help="evaluation config of the run")
     parser.add_argument("--features", type=Path, required=True, help="index.json of the features")
     parser.add_argument("--output", type=Path, required=True, help="parquet file to write")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    devices.add_arguments(parser)
     parser.set_defaults(run=_score)
 
 
 def _score(options: argparse.Namespace) -> None:
-    import torch
-
     from ssl_ood.evaluate import score_run
     from ssl_ood.files import read_json
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = devices.chosen(options)
     score_run(options.features, read_json(options.config), options.output, device)
 
 

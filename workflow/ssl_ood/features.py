@@ -28,7 +28,8 @@ from ssl_ood.files import atomic_path, read_json, sha256_of, write_json
 from ssl_ood.images import Images
 from ssl_ood.views import middle_share, resize_plain
 
-BATCH = {"cpu": 64, "cuda": 4096}  # images at a time; on CUDA halved until they fit
+BATCH = {"cpu": 64, "cuda": 4096}  # images at a time at most; on CUDA halved until they fit
+BATCH_BYTES = 256 << 20  # of their pixels: the host holds several such blocks while it reads ahead
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,17 @@ def extract(
     size of a batch changes nothing but rounding. Raises UserError where one image is too much.
     """
     source = Images(images, device, resident=0)
-    size, low, features = BATCH[device.type], 0, []
+    size = max(1, min(BATCH[device.type], BATCH_BYTES // images[0].nbytes))
+    low, features = 0, []
     while low < len(images):
         rows = np.arange(low, min(low + size, len(images)))
         block = source.take(rows)
         source.expect(np.arange(rows[-1] + 1, min(rows[-1] + 1 + size, len(images))))
         try:
+            # The views before the autocast: in bfloat16 they would lose three of their eight bits.
+            views = whole_views(model, block)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                found = model.network.features(whole_views(model, block))
+                found = model.network.features(views)
         except torch.OutOfMemoryError:
             if size == 1:
                 raise UserError(

@@ -12,21 +12,28 @@ from torch import Tensor
 from ssl_ood.streams import stream
 from ssl_ood.transfer import to_device
 
+RESIDENT_ON_CPU = 8 << 30
 AHEAD = 4  # batches that are read before they are asked for, at most
 
 
 class Images:
-    """A packed set, (N, S, S, 3) uint8, resident on the device if it has at most `resident` bytes.
+    """A packed set, (N, S, S, 3) uint8, resident on the device if it has at most `resident` bytes
+    (default: a quarter of what is free on a GPU, 8 GiB on a CPU).
 
     A larger set stays memory-mapped, and `take` copies the asked rows. Where `expect` has told
     which rows come next, a thread reads them while the device works on those before.
     """
 
-    def __init__(self, pixels: np.ndarray, device: torch.device, resident: int = 8 << 30) -> None:
+    def __init__(
+        self, pixels: np.ndarray, device: torch.device, resident: int | None = None
+    ) -> None:
         self.device = device
         self.pixels: Tensor | np.ndarray = pixels
         self._reader: ThreadPoolExecutor | None = None
         self._expected: dict[bytes, Future] = {}  # rows that are being read
+        if resident is None:
+            cuda = device.type == "cuda"
+            resident = torch.cuda.mem_get_info(device)[0] // 4 if cuda else RESIDENT_ON_CPU
         if pixels.nbytes <= resident:
             self.pixels = torch.from_numpy(np.array(pixels)).to(device)
 

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from ssl_ood import dino
 from ssl_ood.backbones import build_network, load_backbone, view_specs
+from ssl_ood.drop_path import draw_factors
 from ssl_ood.methods import Batch, Method, Moment
 from ssl_ood.shifts import rotate_quarters
 from ssl_ood.streams import stream
+from ssl_ood.transfer import to_device
 from ssl_ood.views import ViewParameters, ViewSpec, draw, render
 
 
@@ -69,11 +71,12 @@ class Dino(Method):
         if batch.negatives is not None:
             more = make_views(batch.negatives, self.config, "negative", step, rows)
             views = [torch.cat(pair) for pair in zip(views, more, strict=True)]
+        factors = self._depth_factors([len(v) for v in views if len(v)], batch, rows, step)
         # Views of one size go through the backbone in one pass, positives and negatives together.
         with torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda"):
             with torch.no_grad():
                 (logits,) = self.teacher([positive_big.flatten(0, 1)])
-            outputs = self.student([v.flatten(0, 1) for v in views if len(v)])
+            outputs = self.student([v.flatten(0, 1) for v in views if len(v)], factors)
         by_view = [out.view(-1, n_rows, out.shape[-1]) for out in outputs]
         student = torch.cat([by_view[0][:n_big], *[out[:n_small] for out in by_view[1:]]])
         teacher = dino.teacher_probabilities(logits, self.centre, moment.temperature)
@@ -85,6 +88,18 @@ class Dino(Method):
             negative = dino.negative_loss(pushed, training["student_temperature"])
         loss = positive + training["lambda"] * negative
         return loss, torch.stack([positive, negative]).detach(), logits.float().mean(0), teacher
+
+    def _depth_factors(
+        self, counts: list[int], batch: Batch, rows: slice, step: int
+    ) -> list[Tensor] | None:
+        """Stochastic depth of the student for so many views of each size, drawn for the whole
+        batch, as the views are."""
+        paths = self.student.drop_paths
+        if not any(path.drop_prob for path in paths):
+            return None
+        rng = stream(self.config["seed"], "drop_path", step)
+        drawn = [draw_factors(paths, count, len(batch), rng) for count in counts]
+        return [to_device(d[:, :, rows].reshape(len(paths), -1), self.device) for d in drawn]
 
     def shared(self) -> list[Tensor]:
         return [self.logit_mean]

@@ -28,14 +28,15 @@ class MicroBatches:
             mine = batch // world()[1]
             asked = mine if device.type == "cuda" else CPU_ROWS
         self.size = min(asked or batch, batch)
+        self.smallest = 1  # images that a method takes together, whatever is asked
         self.done = 0  # steps
 
     def settle(self, attempt: Callable[[int], None], undo: Callable[[], None]) -> None:
         """Calls `attempt(size)`, again with half the size after `undo()` if memory ran out.
 
-        attempt: the forward and backward passes of a step. Raises UserError where a single image
-        is too much. With several processes only the first steps can be repeated: later they no
-        longer wait for each other here.
+        attempt: the forward and backward passes of a step. Raises UserError where the fewest images
+        that the method takes at a time are too many. With several processes only the first steps
+        can be repeated: later they no longer wait for each other here.
         """
         several = world()[1] > 1
         comparing = self.auto and several and self.done < SETTLING
@@ -53,10 +54,11 @@ class MicroBatches:
                 self.done += 1
                 return
             undo()
-            if self.size == 1:
+            if self.size <= self.smallest:
+                images = "a single image" if self.smallest == 1 else f"{self.smallest} images"
                 raise UserError(
-                    "The device has too little memory for a single image: take a smaller network, "
-                    "smaller views, or a larger device."
+                    f"The device has too little memory for {images} at a time: take a smaller "
+                    "network, smaller views, or a larger device."
                 )
             self.size = (self.size + 1) // 2
             if self.device.type == "cuda":

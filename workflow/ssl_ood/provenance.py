@@ -51,13 +51,20 @@ def save_run(
     )
 
 
+def device_name(device: torch.device) -> str:
+    """What to call the device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or "cpu"
+
+
 def machine(device: torch.device) -> dict:
     """Device, versions and peak memory of this process."""
     import timm
 
     cuda = device.type == "cuda"
     return {
-        "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or "cpu",
+        "device": device_name(device),
         "host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "device_peak_bytes": torch.cuda.max_memory_allocated(device) if cuda else None,
         "threads": torch.get_num_threads(),

@@ -62,6 +62,7 @@ def make_table(
         "table_quality": quality_table,
         "table_hyperparameters": hyperparameters_table,
         "table_claims": claims_table,
+        "table_claims_medical": claims_table,
         "table_rsna_contrastive": tables_methods.rsna_contrastive_table,
         "table_batch_size": tables_contrastive.batch_size_table,
         "table_augmentation": tables_contrastive.augmentation_table,

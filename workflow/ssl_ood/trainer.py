@@ -155,6 +155,8 @@ def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int | Mic
             for tensor, value in zip(gathered, before, strict=True):
                 tensor.copy_(value)
 
+        mine = len(batch) // world()[1]
+        micro.smallest = method.rows_at_a_time(mine, 1)
         micro.settle(lambda size: _gradients(run, batch, moment, size), undo)
     parameters = list(method.trained.parameters())
     shared = [p.grad for p in parameters if p.grad is not None] + method.shared()
@@ -171,7 +173,8 @@ def _gradients(run: Training, batch: Batch, moment: Moment, micro: int) -> None:
     method = run.method
     method.optimizer.zero_grad(set_to_none=True)
     rank, processes = world()
-    torch.manual_seed(torch_seed(run.config["seed"], "drop_path", moment.step, rank))
+    # For the dropout that a backbone may have; the methods draw all else from streams of their own.
+    torch.manual_seed(torch_seed(run.config["seed"], "dropout", moment.step, rank))
     mine = len(batch) // processes
     start, stop = rank * mine, (rank + 1) * mine
     at_a_time = method.rows_at_a_time(mine, micro)
