@@ -6,12 +6,11 @@ import csv
 
 import pytest
 
-from ssl_ood.claim_checks import CHECKS
-from ssl_ood.claims import FAILS, HOLDS, UNKNOWN, check_claims, reported_claims
+from ssl_ood.claims import CHECKS, FAILS, HOLDS, UNKNOWN, check_claims, reported_claims
 from ssl_ood.errors import UserError
 from ssl_ood.measurements import load_results
 
-ROLES = {"near": "cifar100", "far": "texture"}
+ROLES = {"claims": "section 6", "near": "cifar100", "far": "texture"}
 
 
 def verdicts(study, reported, *, show_reported=True, photographs=(), folder=None):
@@ -29,9 +28,18 @@ def change(study, metric, strategy, value, **only):
                     row["value"] = repr(value(float(row["value"])) if callable(value) else value)
 
 
-def test_every_claim_of_the_chapter_has_a_check_and_a_row(reported):
-    rows = {row["id"] for row in reported_claims(reported) if "section 6" in row["where"]}
-    assert rows == set(CHECKS)
+def test_every_claim_has_a_check_and_a_row_of_one_chapter(reported):
+    rows = reported_claims(reported)
+    assert len(rows) == len({row["id"] for row in rows})
+    assert {row["id"] for row in rows} == set(CHECKS)
+    for row in rows:
+        assert ("section 6" in row["where"]) != ("section 7" in row["where"]), row
+
+
+def test_only_the_claims_of_the_chapter_are_checked(study, reported):
+    study.thesis(seeds=[0])
+    found = verdicts(study, reported)
+    assert len(found) == 22 and not [name for name in found if name.startswith("medical")]
 
 
 def test_the_values_of_the_claims_are_as_they_were_given(reported):
@@ -185,6 +193,19 @@ def test_a_claim_without_a_check_is_an_error(study, reported, tmp_path):
     path.write_text("id,where,claim,value,unit\nnew_claim,section 6.1,something,1,\n")
     with pytest.raises(UserError, match="new_claim"):
         verdicts(study, reported, folder=tmp_path)
+
+
+def test_a_chapter_without_claims_is_an_error(study, reported):
+    spec = study.thesis(seeds=[0]).spec("table_claims", claims="section 3")
+    with pytest.raises(UserError, match="no claim of section 3: correct the option claims"):
+        check_claims(load_results(spec, study.write(), reported), reported)
+
+
+def test_a_margin_of_one_seed_has_its_interval_in_points(study, reported):
+    study.thesis(seeds=[0])
+    found = verdicts(study, reported)["combined_margin_self_supervised"]
+    assert found["ci_low"] == pytest.approx(found["value"] - 1)  # 0.01 of an AUROC
+    assert found["ci_high"] == pytest.approx(found["value"] + 1)
 
 
 def test_a_gain_larger_than_the_number_holds_and_says_so(study, reported):

@@ -16,6 +16,8 @@ VALUES = {
         "cc847ab52521adcfc19fe0e54ca03baf9789b8fd516b843f9bdaa5d940d07ea9",
     "claims_of_chapter_6.csv":
         "b07919522d0a2d13eef4b52af0d51ec3a24347332972c9135965e0e2799274e8",
+    "claims_of_chapter_7.csv":
+        "69a451c74141ee404ed3edf139b8ec74ddb7598637baf5f0e6e8311647b7cdce",
     "isbi_ablations_and_label_efficiency.csv":
         "538b7c9ab53f265d2d36513475c557f2de9f45cbda123b71f64f19402cac3f32",
     "table_1_1_glow_bits_per_dimension.csv":

@@ -168,12 +168,13 @@ TABLES = {
     "table_hyperparameters": None,
     "table_claims": None,
 }
+CLAIMS = {"claims": "section 6", "near": "cifar100", "far": "texture"}
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_no_reported_value_where_none_is_to_be_shown(made, study, marked, tmp_path, name):
     study.thesis(seeds=[0])
-    options = {"near": "cifar100", "far": "texture", "reported": TABLES[name]}
+    options = CLAIMS | {"reported": TABLES[name]}
     table, markdown, tex = made(study, marked, tmp_path, name, show_reported=False, **options)
     text = markdown + tex + table.to_csv()
     assert "77.77" not in text
@@ -188,8 +189,8 @@ def test_no_reported_value_where_none_is_to_be_shown(made, study, marked, tmp_pa
 
 def test_the_same_metrics_give_the_same_bytes(made, study, reported, tmp_path):
     study.thesis(seeds=[0])
-    first = made(study, reported, tmp_path, "table_claims", near="cifar100", far="texture")
-    again = made(study, reported, tmp_path, "table_claims", near="cifar100", far="texture")
+    first = made(study, reported, tmp_path, "table_claims", **CLAIMS)
+    again = made(study, reported, tmp_path, "table_claims", **CLAIMS)
     assert first[1:] == again[1:]
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -14,6 +17,8 @@ from ssl_ood.errors import UserError
 @pytest.fixture
 def chosen(monkeypatch):
     """A function: the device for a command line, on a machine with so many GPUs."""
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # chosen already
 
     def choose(*line: str, gpus: int = 0, environment: str | None = None, rank: int = 0):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
@@ -54,3 +59,41 @@ def test_the_threads_are_shared_out_to_the_processes(chosen, monkeypatch):
         monkeypatch.setenv("WORLD_SIZE", str(processes))
         chosen("--threads", "32")
     assert asked == [32, 8, 1]
+
+
+CLAIM = """
+import sys, torch
+from ssl_ood import devices
+torch.cuda.device_count = lambda: 4
+devices.claim_gpus(int(sys.argv[1]))
+import os
+print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_jobs_of_one_machine_claim_gpus_of_their_own(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k not in ("CUDA_VISIBLE_DEVICES",)}
+    environment |= {"TMPDIR": str(tmp_path)}
+    running, found = [], []
+    for wanted in (1, 2, 2, 1):
+        process = subprocess.Popen(
+            [sys.executable, "-c", CLAIM, str(wanted)], env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        running.append(process)
+        found.append(process.stdout.readline().strip())
+    assert found == ["0", "1,2", "None", "3"]  # of four, two are not left for the third
+    for process in running:
+        process.communicate("")
+
+
+def test_what_was_chosen_already_is_kept(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    devices.claim_gpus(1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    devices.claim_gpus(1)
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ

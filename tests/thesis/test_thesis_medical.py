@@ -20,7 +20,7 @@ from thesis_chapters import AUXILIARY, LABELS, OOD, PROOFS, SETS, STARTS, STRATE
 pytestmark = pytest.mark.thesis
 
 TABLES = ["rsna_contrastive", "batch_size", "augmentation", "pretraining", "label_efficiency",
-          "rsna", "medical", "shifts_medical"]  # fmt: skip
+          "rsna", "medical", "shifts_medical", "claims_medical"]  # fmt: skip
 FIGURES = ["score_distributions", "label_efficiency", "negative_sources"]
 PRETRAINING = "rsna_pretraining-rsna_labelled-none-{}-seed0"
 TUNING = "label_efficiency-rsna_labelled-none-{}+{}-seed0"

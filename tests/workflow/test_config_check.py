@@ -64,6 +64,17 @@ MISTAKES = [
     ("figures/figure_views/runs_of", ["figure_views"],
      "config: figures.figure_views.runs_of names figure_views, which itself has runs_of: name the "
      "tables behind it instead."),
+    # what a table of claims has to say
+    ("tables/table_claims_medical/roles/lag", "lagg",
+     "config: tables.table_claims_medical.roles.lag: unknown in-distribution dataset 'lagg'; did "
+     "you mean 'lag'?"),
+    ("tables/table_claims_medical/roles/cifar10", "lag",
+     "config: tables.table_claims_medical.roles has an unknown key 'cifar10'; known are "
+     "hyper_kvasir, lag, rsna."),
+    ("tables/table_claims/claims", "chapter 6",
+     "config: tables.table_claims.claims: 'chapter 6' does not match '^section [1-9]$'."),
+    ("tables/table_claims", {"study": "natural"},
+     "config: tables.table_claims: 'claims' is a required property."),
     # what cannot be meant
     ("studies/natural/in_distribution/cifar10/ood", ["svhn", "cifar10"],
      "config: studies.natural.in_distribution.cifar10.ood names cifar10, which is the "

@@ -52,7 +52,7 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
     assert set(found.runs) == expected
     assert len(found.runs) == 67 * len(seeds) + 30
     assert all(name == run.id for name, run in found.runs.items())
-    assert (len(thesis["tables"]), len(thesis["figures"])) == (13, 8)
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (14, 8)
 
 
 def test_ids_and_settings_of_runs_are_unique(thesis, demo, load):
@@ -214,6 +214,24 @@ def test_a_table_of_other_tables_has_their_runs(thesis, load):
     found = load(thesis)
     names = {run.id for run in found.targets["table_claims"].runs}
     assert names == {name for name in found.runs if name.startswith("natural-")}
+
+
+def test_a_table_of_tables_and_a_figure_has_their_runs(thesis, load):
+    """The claims of chapter 7, whose figure 7.2 has trainings of its own."""
+    found = load(thesis)
+    names = {run.id for run in found.targets["table_claims_medical"].runs}
+    assert names == {name for name in found.runs if name.startswith("medical-")}
+    of_tables = [t for name, t in found.targets.items() if name in
+                 ("table_rsna", "table_medical", "table_shifts_medical")]  # fmt: skip
+    assert len(names - {run.id for target in of_tables for run in target.runs}) == 8
+
+
+def test_claims_train_nothing_of_their_own(thesis, demo, load):
+    for config in (thesis, demo):
+        without = copy.deepcopy(config)
+        for name in ("table_claims", "table_claims_medical"):
+            without["tables"].pop(name)
+        assert retrained(load, without, config) == (set(), set(), set())
 
 
 def test_the_spec_of_a_target_is_plain_and_complete(thesis, load):

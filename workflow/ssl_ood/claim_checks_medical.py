@@ -30,7 +30,7 @@ Leads = dict[str, Summary]  # points that one strategy is ahead of another, by O
 
 
 def ood_sets(case: Case, home: str) -> list[str]:
-    """The OOD sets of a dataset, the one that is judged first."""
+    """The OOD sets of a dataset; the first is the one that is judged."""
     sets = case.results.ood_sets(home)
     if not sets:
         raise NotMeasurable(f"no run of {case.dataset(home)} has been planned")
@@ -38,9 +38,9 @@ def ood_sets(case: Case, home: str) -> list[str]:
 
 
 def leads_of(case: Case, home: str, one: str, other: str) -> Leads:
-    return {
-        ood: case.difference(one, other, home=home, ood=ood) for ood in ood_sets(case, home)
-    }  # fmt: skip
+    """The judged OOD set first."""
+    sets = ood_sets(case, home)
+    return {ood: case.difference(one, other, home=home, ood=ood) for ood in sets}
 
 
 def beside(case: Case, leads: Leads) -> str:

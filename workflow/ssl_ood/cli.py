@@ -73,6 +73,7 @@ def _train(options: argparse.Namespace) -> None:
     from ssl_ood.files import read_json
 
     if options.devices > 1 and "RANK" not in os.environ:
+        devices.claim_gpus(options.devices)
         # This process becomes torchrun, so that signals reach it, and starts one of us a device.
         # It gives them as long to write a checkpoint as the cluster gives it.
         os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
