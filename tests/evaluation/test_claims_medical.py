@@ -123,7 +123,7 @@ def test_the_first_set_of_rsna_is_judged_and_the_second_told(measured, reported)
     found = verdicts(results, reported)
     best = found["medical_rotation_best_rsna"]
     assert best["verdict"] == HOLDS
-    assert "judged by Opacity; No opacity −4.2" in best["reason"]
+    assert "judged by Opacity (No opacity −4.2" in best["reason"]
     assert "RSNA +1.60 (No opacity −3.40), " in found["medical_rotation_over_none"]["measured"]
     # Other methods are reported on both sets: the smaller margin counts.
     others = found["medical_over_others_rsna"]
@@ -173,7 +173,8 @@ def test_on_other_data_claims_are_put_by_roles(measured, reported):
         reported, homes=("rsna", "hyper_kvasir"), seeds=(0,), without=left_out,
         show_reported=False, roles={"rsna": "rsna", "hyper_kvasir": "hyper_kvasir"},
     )  # fmt: skip
-    results.spec["titles"]["datasets"] |= {"rsna": "Retina", "hyper_kvasir": "Tissue"}
+    titles = results.spec["titles"]["datasets"] | {"rsna": "Retina", "hyper_kvasir": "Tissue"}
+    results.spec["titles"] = results.spec["titles"] | {"datasets": titles}
     found = verdicts(results, reported)
     unknown = {name for name, record in found.items() if record["verdict"] == UNKNOWN}
     assert unknown == {name for name in AGAINST if "_over_others_" in name or "lag" in name}
@@ -184,7 +185,7 @@ def test_on_other_data_claims_are_put_by_roles(measured, reported):
             "other methods have reported values for the thesis's data only"
         )  # fmt: skip
     assert found["medical_rotation_best_rsna"]["claim"] == "Rot. is the best shift on Retina"
-    assert "over Perm-4, the best of the 2" in found["medical_rotation_best_rsna"]["reason"]
+    assert "over pixperm_both, the best of the 2" in found["medical_rotation_best_rsna"]["reason"]
     assert (
         found["medical_rotation_best_lag"]["claim"] == "Rot. is the best shift on another dataset"
     )
@@ -223,7 +224,7 @@ def test_the_table_is_of_its_chapter(measured, reported, shows):
     unknown = 0 if shows else 3
     assert table.caption == (
         f"The claims of chapter 7 in words: {15 - unknown} hold, 0 do not, {unknown} cannot be "
-        "measured with these data."
+        "measured with these data; score mahalanobis."
     )
     assert ("Thesis" in table.header) == shows and len(table.rows) == 15
     assert not any("number of the thesis" in note for note in table.notes)  # none has a number

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from other_methods import FINETUNE, MOCO, config_of
 
 from ssl_ood import distributed, images, method_dino
 from ssl_ood.distributed import StopVote
@@ -137,18 +138,34 @@ def test_bfloat16_on_the_device_stays_within_the_noise(tiny):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA to wait for")
-def test_a_step_never_waits_for_the_device(tiny):
-    config, device = tiny(), torch.device("cuda")
+@pytest.mark.parametrize("method", ["dino", "moco", "finetune"])
+def test_a_step_never_waits_for_the_device(tiny, method):
+    config = {"dino": tiny(), "moco": config_of(MOCO), "finetune": config_of(FINETUNE)}[method]
+    device = torch.device("cuda")
     run = make_training(config, device)
     schedule = make_schedule(config["training"], 24)
     source = Images(pixels(0, 24).numpy(), device)
-    train_step(run, schedule, Batch(source.take(np.arange(8))), 8)  # makes what is made once
+    labels = torch.arange(8, device=device) % 2
+
+    def batch(first):
+        rows = np.arange(first, first + 8)
+        negatives = source.take(rows) if method == "dino" else None
+        return Batch(source.take(rows), labels, negatives)
+
+    train_step(run, schedule, batch(0), 8)  # makes what is made once
     try:
         torch.cuda.set_sync_debug_mode("error")
-        batch = Batch(source.take(np.arange(8, 16)), negatives=source.take(np.arange(8)))
-        train_step(run, schedule, batch, 4)
+        train_step(run, schedule, batch(8), 4)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_compiled_networks_stay_within_the_noise_on_a_gpu(tiny):
+    config, device = tiny(), torch.device("cuda")
+    plain, other = loss_curve(config, device), loss_curve(tiny(seed=1), device)
+    compiled = loss_curve(config, device, prepare=lambda run: run.method.compile())
+    assert np.abs(compiled - plain).max() < 0.1 * np.abs(other - plain).max()
 
 
 def test_a_stop_is_voted_on_with_the_gradients(monkeypatch):

@@ -230,7 +230,7 @@ def test_the_spec_says_what_another_seed_is(thesis, load):
     splits = {name for name, word in repeats.items() if word == "train/test splits"}
     assert splits == {
         "table_rsna_contrastive", "table_batch_size", "table_augmentation",
-        "figure_score_distributions",
+        "figure_score_distributions", "figure_views_rsna",
     }  # fmt: skip
     assert set(repeats.values()) == {"train/test splits", "seeds"}
 

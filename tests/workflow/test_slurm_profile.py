@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -79,3 +80,15 @@ def test_a_training_longer_than_the_longest_job_gets_as_much_as_there_is(tmp_pat
     layer.write_text("execution: {max_minutes: 240}\n")
     said = dry_run({}, os.environ["PATH"], "--configfile", str(layer))
     assert {job["runtime"] for job in resources_of("train", said)} == {"240"}
+
+
+def test_the_time_limit_follows_the_speed_that_was_measured_here(tmp_path):
+    """A training of the same study and dataset that has ended tells what the next take."""
+    ended = tmp_path / "runs" / "natural-cifar10-none-base-seed0"
+    ended.mkdir(parents=True)
+    told = {"images_per_second": 2 * 1200.0, "devices": 2, "device_peak_bytes": 1}
+    (ended / "train.json").write_text(json.dumps(told))
+    said = dry_run({}, os.environ["PATH"], "--config", f"results_dir={tmp_path}")
+    limits = sorted({int(job["runtime"]) for job in resources_of("train", said)})
+    assumed, measured = (int(30 + 1.5 * 50_000 * 500 / speed / 60) for speed in (600, 1200))
+    assert limits == [measured, assumed]  # CIFAR10's, CIFAR100's

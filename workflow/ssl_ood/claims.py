@@ -17,6 +17,7 @@ from ssl_ood.claim_case import CHECKS, Case, Finding, NotMeasurable
 from ssl_ood.errors import UserError
 from ssl_ood.measurements import Results, read_rows
 from ssl_ood.table_formats import MISSING, Cell, Table, number, signed
+from ssl_ood.table_parts import score_words
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "not measurable with these data"
 
@@ -105,7 +106,7 @@ def claims_table(results: Results, reported_dir: Path) -> Table:
     counts = {v: sum(r["verdict"] == v for r in records) for v in (HOLDS, FAILS, UNKNOWN)}
     caption = (
         f"The claims of {chapter} in words: {counts[HOLDS]} hold, {counts[FAILS]} do not, "
-        f"{counts[UNKNOWN]} cannot be measured with these data."
+        f"{counts[UNKNOWN]} cannot be measured with these data; {score_words(results)}."
     )
     notes = [
         f"Intervals are {100 * results.confidence:g} % Student intervals of the mean over seeds.",
