@@ -25,6 +25,7 @@ from ssl_ood.experiments import (
     strategies_of,
     variants_of,
 )
+from ssl_ood.files import parse_yaml
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
@@ -62,9 +63,8 @@ def check_config(
 def check_shape(config: dict[str, Any]) -> None:
     """Raises UserError for the first place where `config` does not fit the schema."""
     import jsonschema
-    import yaml
 
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = parse_yaml(SCHEMA.read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     error = jsonschema.exceptions.best_match(validator.iter_errors(config))
     if error is None:

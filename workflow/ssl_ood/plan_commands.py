@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ssl_ood.errors import UserError
 from ssl_ood.experiments import Experiments, merge
+from ssl_ood.files import parse_yaml
 
 DIGITS = 4
 
@@ -73,7 +74,7 @@ def read_experiments(paths: list[str]) -> Experiments:
     for path in paths:
         try:
             text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-            layers.append(json.loads(text) if path == "-" else yaml.safe_load(text))
+            layers.append(json.loads(text) if path == "-" else parse_yaml(text))
         except OSError as error:
             raise UserError(f"The config {path} cannot be read: {error.strerror}.") from None
         except yaml.YAMLError as error:

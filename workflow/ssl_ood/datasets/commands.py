@@ -101,9 +101,9 @@ def _fill_places(args: argparse.Namespace) -> None:
     if args.archive_dirs is None and ARCHIVE_DIRS is not None:
         args.archive_dirs = [Path(folder) for folder in ARCHIVE_DIRS.split(os.pathsep) if folder]
     if args.downloads is None or args.archive_dirs is None:
-        import yaml
+        from ssl_ood.files import parse_yaml
 
-        config = yaml.safe_load(CONFIG.read_text(encoding="utf-8")) if CONFIG.is_file() else {}
+        config = parse_yaml(CONFIG.read_text(encoding="utf-8")) if CONFIG.is_file() else {}
         args.downloads = args.downloads or Path(config.get("downloads_dir", "downloads"))
         if args.archive_dirs is None:
             args.archive_dirs = [Path(folder) for folder in config.get("archive_dirs", [])]
