@@ -127,6 +127,14 @@ def test_an_unknown_target_is_a_sentence(study):
         plan.describe_plan(study, ["table_x"])
 
 
+def test_steps_that_were_done_in_vain_cost_too(study):
+    run = study.targets["table_pretraining"].runs[0]
+    end(study, run, steps=100, repeated_steps=25, seconds=3600.0, devices=4)
+    row = next(row for row in plan.costs(study) if row["target"] == "table_pretraining")
+    assert row["training_hours"] == pytest.approx(1.25)
+    assert row["device_hours"] == pytest.approx(5.0)
+
+
 def test_costs_are_those_that_the_trainings_told(study):
     runs = study.targets["table_ood_auroc"].runs
     end(study, runs[0])

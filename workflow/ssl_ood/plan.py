@@ -270,16 +270,16 @@ def costs(experiments: Experiments) -> list[dict[str, Any]]:
 def _cost_row(experiments: Experiments, name: str, runs: list[Run]) -> dict[str, Any]:
     told = [t for t in (cost_of(experiments, run) for run in runs) if t]
     peaks = [t["device_peak_bytes"] for t in told if t["device_peak_bytes"]]
-    seconds = sum(t["seconds"] for t in told)
+    seconds = sum(map(_spent, told))
     return {
         "target": name,
         "runs": len(runs),
         "trained": len(told),
         "training_hours": seconds / 3600,
-        "device_hours": sum(t["seconds"] * t.get("devices", 1) for t in told) / 3600,
+        "device_hours": sum(_spent(t) * t.get("devices", 1) for t in told) / 3600,
         "features_hours": _benchmark_hours(experiments, "extract_features", runs),
         "scores_hours": _benchmark_hours(experiments, "score", runs),
-        "images_per_second": sum((t["images_per_second"] or 0) * t["seconds"] for t in told)
+        "images_per_second": sum((t["images_per_second"] or 0) * _spent(t) for t in told)
         / seconds if seconds else None,
         "interruptions": sum(len(t["resumed_at_steps"]) for t in told),
         "repeated_steps": sum(t.get("repeated_steps", 0) for t in told),
@@ -287,6 +287,12 @@ def _cost_row(experiments: Experiments, name: str, runs: list[Run]) -> dict[str,
         "device_peak_gb": max(peaks, default=0) / 1e9 if peaks else None,
         "devices": "; ".join(sorted({t["device"] for t in told})),
     }  # fmt: skip
+
+
+def _spent(told: dict[str, Any]) -> float:
+    """Seconds of a training, with those of the steps that killed attempts had done in vain."""
+    steps = told.get("steps")
+    return told["seconds"] * (1 + told.get("repeated_steps", 0) / steps if steps else 1)
 
 
 def _benchmark_hours(experiments: Experiments, rule: str, runs: list[Run]) -> float:
