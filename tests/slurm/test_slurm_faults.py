@@ -121,8 +121,8 @@ def test_snakemake_may_be_killed_and_started_again(played, left_alone, undisturb
     tables = []
     for disturbed_or_not in (training, left_alone):
         clone = disturbed_or_not.clone
-        clone.finish(("table_of_one",), *LOCAL, study=LONGER)
-        tables.append(clone.results("tables", "table_of_one.csv").read_bytes())
+        clone.finish(("table_quality",), *LOCAL, study=LONGER)
+        tables.append(clone.results("tables", "table_quality.csv").read_bytes())
     assert tables[0] == tables[1]
     assert "was trained to the end before; its outputs are written again" in training.log
     assert repeated(training) == 0
