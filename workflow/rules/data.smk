@@ -77,7 +77,7 @@ rule write_split:
         "../../envs/ssl_ood.yaml"
     params:
         version=[VERSIONS["splits"], VERSIONS["pack"]],
-        data=DATA,
+        data=lambda wildcards, input: Path(input.train).parents[2],
         entries=lambda wildcards: json.dumps(
             [
                 EXPERIMENTS.datasets[name].to_dict()
