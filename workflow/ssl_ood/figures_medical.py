@@ -71,7 +71,7 @@ def truncated_label(axes: Axes, what: str, digits: int, one: float) -> None:
     """
     low, high = axes.get_ylim()
     low = math.floor(20 * low / one) * one / 20
-    axes.set_ylim(low, min(high, 1.008 * one))
+    axes.set_ylim(low, min(high, one + 0.03 * (one - low)))  # a marker at 1 is seen whole
     axes.set_ylabel(f"{what}\n(axis starts at {number(low, digits)})")
 
 
