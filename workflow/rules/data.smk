@@ -55,16 +55,11 @@ rule pack_dataset:
 
 
 # Fails, before a training that needs it, where an image or a patient is on both sides. Both sets
-# must come out of the same archives. What they hold follows from these and the parameters; so the
-# packed sets need only be there. (Were this job run because of them, Snakemake would not look
-# whether the training, for which the lists are ancient, has to be run because of them too.)
+# must come out of the same archives.
 rule write_split:
     input:
-        archives=lambda wildcards: (
-            f"{R}/archives/{EXPERIMENTS.datasets[wildcards.dataset].store}.json"
-        ),
-        train=ancient(f"{DATA}/{{dataset}}/{{split}}-{{size}}px/meta.json"),
-        test=ancient(f"{DATA}/{{test_dataset}}/{{test_split}}-{{size}}px/meta.json"),
+        train=f"{DATA}/{{dataset}}/{{split}}-{{size}}px/meta.json",
+        test=f"{DATA}/{{test_dataset}}/{{test_split}}-{{size}}px/meta.json",
     output:
         f"{R}/splits/{{dataset}}-{{split}}/{{test_dataset}}-{{test_split}}-{{size}}px.json",
     log:
@@ -76,15 +71,10 @@ rule write_split:
     conda:
         "../../envs/ssl_ood.yaml"
     params:
-        version=[VERSIONS["splits"], VERSIONS["pack"]],
+        version=VERSIONS["splits"],
         data=lambda wildcards, input: Path(input.train).parents[2],
-        entries=lambda wildcards: json.dumps(
-            [
-                EXPERIMENTS.datasets[name].to_dict()
-                for name in (wildcards.dataset, wildcards.test_dataset)
-            ],
-            sort_keys=True,
-        ),
+        # How a name tells the patient.
+        group=lambda wildcards: EXPERIMENTS.datasets[wildcards.dataset].group,
     shell:
         "python -m ssl_ood splits --data {params.data:q} --size {wildcards.size}"
         " --train {wildcards.dataset}/{wildcards.split}"

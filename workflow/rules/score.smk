@@ -12,7 +12,7 @@ rule write_evaluation_config:
         "../../envs/ssl_ood.yaml"
     params:
         config=lambda wildcards: json.dumps(
-            EXPERIMENTS.evaluation_config(run_of(wildcards)), indent=1
+            EXPERIMENTS.evaluation_config(run_of(wildcards)), indent=1, sort_keys=True
         ),
     shell:
         "printf '%s\n' {params.config:q} > {output} 2> {log}"

@@ -10,7 +10,10 @@ rule write_run_config:
     conda:
         "../../envs/ssl_ood.yaml"
     params:
-        config=lambda wildcards: json.dumps(run_of(wildcards).training_config, indent=1),
+        # In one order, whatever file of the config a setting comes from: else it counts as changed.
+        config=lambda wildcards: json.dumps(
+            run_of(wildcards).training_config, indent=1, sort_keys=True
+        ),
     shell:
         "printf '%s\n' {params.config:q} > {output} 2> {log}"
 
@@ -20,7 +23,9 @@ rule train:
         config=f"{R}/runs/{{run}}/config.json",
         packed=lambda wildcards: packed_meta((run_of(wildcards).train, *run_of(wildcards).sources)),
         initial=initial_of,
-        # A split that is not one ends here; another test set trains nothing again.
+        # A split that is not one ends here; another test set trains nothing again. (Where packed
+        # sets changed behind Snakemake's back, it proves their splits first, and sees in its next
+        # run that a training is older than they are.)
         splits=lambda wildcards: ancient(split_lists(wildcards)),
     output:
         weights=f"{R}/runs/{{run}}/model.safetensors",
