@@ -11,7 +11,7 @@ REPORT := $(DEMO)/report.html
 REPORT_FROM := Snakefile workflow/report profiles/demo $(DEMO)/tables $(DEMO)/figures
 LOCK := envs/requirements.txt
 
-# What a person may set: make demo SEEDS=3, make test TESTS=tests/test_watch.py, make env PYTHON=...
+# What a person may set: make demo SEEDS=3, make test TESTS=tests/study/test_watch.py, make env PYTHON=...
 SEEDS ?=
 TESTS ?=
 TEST_JOBS ?= 2
@@ -53,7 +53,7 @@ demo: $(STAMP) ## the study, small: tables, figures, HTML report (SEEDS=3 for th
 	@echo
 	@echo 'The report with all tables and figures: $(CURDIR)/$(REPORT)'
 
-test: $(STAMP) ## all tests (TESTS=tests/test_watch.py for some)
+test: $(STAMP) ## all tests (TESTS=tests/study/test_watch.py for some)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile \
 	    -rs -m 'not slurm and not faults' $(TESTS)
 

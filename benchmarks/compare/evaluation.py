@@ -10,7 +10,8 @@ from torch import Tensor
 
 from compare.presets import Preset
 from compare.timing import Comparison, compare, timed
-from ssl_ood import metrics, scores
+from ssl_ood.evaluation import scores
+from ssl_ood.measures import metrics
 
 USUAL_ROWS = 1000  # test images that the usual way takes at a time; of more, it is given a tenth
 

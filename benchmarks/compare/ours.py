@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from compare.presets import Preset
-from ssl_ood import method_dino, trainer
-from ssl_ood.images import Images
-from ssl_ood.methods import Batch
-from ssl_ood.negatives import Negatives
-from ssl_ood.sources import Sources
+from ssl_ood.methods.base import Batch
+from ssl_ood.methods.dino import method as method_dino
+from ssl_ood.training import trainer
+from ssl_ood.training.negatives import Negatives
+from ssl_ood.training.sources import Sources
+from ssl_ood.views.images import Images
 
 
 def made_up_images(count: int, size: int, seed: int) -> np.ndarray:

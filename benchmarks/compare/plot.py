@@ -13,7 +13,7 @@ OURS, USUAL = "#0072B2", "#8c8c8c"
 
 def draw(parts: list[Comparison], title: str, prefix: Path) -> None:
     """Writes prefix.png, prefix.pdf and the data as prefix.csv."""
-    from ssl_ood.figure_style import PAGE, new_figure, save_figure
+    from ssl_ood.report.figures.style import PAGE, new_figure, save_figure
 
     figure, axes = new_figure(PAGE, 2.5, 1, 2, width_ratios=(1, 1.25))
     training = [part for part in parts if part.unit == "images"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from ssl_ood.micro_batches import CPU_ROWS
+from ssl_ood.training.micro_batches import CPU_ROWS
 
 OF_A_DEVICE = 64  # images of the batch of 256, as the thesis shared it out to four GPUs
 ROOT = Path(__file__).parents[2]

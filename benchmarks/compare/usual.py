@@ -11,7 +11,7 @@ from compare import usual_views
 from compare.presets import Preset
 from compare.timing import now
 from compare.usual_step import UsualStep
-from ssl_ood.backbones import build_network, view_specs
+from ssl_ood.methods.backbones import build_network, view_specs
 
 AHEAD = 2  # batches that a worker of a DataLoader prepares ahead, PyTorch's default
 

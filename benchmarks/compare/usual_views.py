@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
-from ssl_ood.colours import BLUR_SIGMA
-from ssl_ood.views import ViewSpec
+from ssl_ood.views.colours import BLUR_SIGMA
+from ssl_ood.views.render import ViewSpec
 
 QUARTERS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 

@@ -66,7 +66,8 @@ def test_flops_of_the_thesis_network():
 def test_both_sides_evaluate_alike():
     from compare import evaluation
 
-    from ssl_ood import metrics, scores
+    from ssl_ood.evaluation import scores
+    from ssl_ood.measures import metrics
 
     rng = np.random.default_rng(0)
     train, test = (rng.normal(0.3, 1, (n, 6)).astype(np.float32) for n in (80, 30))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.archives import (
     Damaged,
     Limits,
@@ -21,7 +22,6 @@ from ssl_ood.datasets.archives import (
     tar_of_tars,
     unpack,
 )
-from ssl_ood.errors import UserError
 
 FILES = {f"folder/{i}.bin": bytes([i]) * (100 + i) for i in range(20)}
 KINDS = ["a.tar", "a.tar.gz", "a.zip"]

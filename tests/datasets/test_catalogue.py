@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.catalogue import from_dict, get, load_catalogue
 from ssl_ood.datasets.readers import READERS
-from ssl_ood.errors import UserError
 
 THESIS = [
     "cifar10",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets import commands
-from ssl_ood.errors import UserError
 
 CATALOGUE = str(Path(__file__).resolve().parents[2] / "resources" / "datasets.yaml")
 

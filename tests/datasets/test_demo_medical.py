@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ssl_ood.common.errors import UserError
+from ssl_ood.datasets.demo.lesions import KINDS, draw
 from ssl_ood.datasets.fetch import fetch
 from ssl_ood.datasets.installed import installed_file
-from ssl_ood.datasets.lesions import KINDS, draw
 from ssl_ood.datasets.pack import pack
 from ssl_ood.datasets.packed import open_packed
 from ssl_ood.datasets.readers import open_split
 from ssl_ood.datasets.splits import write_split
-from ssl_ood.errors import UserError
 
 SIZE = 32
 COUNTS = {

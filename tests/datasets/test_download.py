@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from ssl_ood.datasets import progress
+from ssl_ood.common import progress
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.download import Hashes, Unavailable, download
-from ssl_ood.errors import UserError
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several blocks
 
@@ -138,7 +138,7 @@ def test_a_disk_that_fills_up_keeps_what_is_there(served, tmp_path, certificate)
 import resource, ssl
 from pathlib import Path
 from ssl_ood.datasets.download import download
-from ssl_ood.errors import UserError
+from ssl_ood.common.errors import UserError
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
 try:
     download([{served.url!r} + "/a.bin"], Path({str(tmp_path / "a.bin")!r}), lambda h: None,

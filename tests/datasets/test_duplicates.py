@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.files import sha256_of
 from ssl_ood.datasets.duplicates import (
     NEAR,
     _nearest,
@@ -18,8 +20,6 @@ from ssl_ood.datasets.duplicates import (
     find_duplicates,
 )
 from ssl_ood.datasets.packed import open_packed
-from ssl_ood.errors import UserError
-from ssl_ood.files import sha256_of
 
 
 def packed(folder, images):

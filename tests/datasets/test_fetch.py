@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.catalogue import Archive
 from ssl_ood.datasets.download import Hashes
 from ssl_ood.datasets.fetch import check, fetch
 from ssl_ood.datasets.places import missing_restricted
-from ssl_ood.errors import UserError
 
 CONTENT = b"\x93NUMPY" + bytes(range(256)) * 100
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.files import sha256_of
 from ssl_ood.datasets.catalogue import Archive, Dataset, Split
 from ssl_ood.datasets.decode import to_square
 from ssl_ood.datasets.fetch import fetch
 from ssl_ood.datasets.pack import pack
 from ssl_ood.datasets.packed import open_packed
-from ssl_ood.errors import UserError
-from ssl_ood.files import sha256_of
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.catalogue import Archive, Dataset, Split, from_dict
 from ssl_ood.datasets.fetch import fetch
 from ssl_ood.datasets.pack import pack
 from ssl_ood.datasets.packed import open_packed
-from ssl_ood.errors import UserError
 
 COUNT = 400
 RUN = """
@@ -27,7 +27,7 @@ from pathlib import Path
 from ssl_ood.datasets import partial
 from ssl_ood.datasets.catalogue import from_dict
 from ssl_ood.datasets.pack import pack
-from ssl_ood.errors import UserError
+from ssl_ood.common.errors import UserError
 entry, manifest, folder, options = (json.loads(a) for a in sys.argv[1:5])
 if options.pop("slow", False):  # says so after every block, and waits to be killed
     partial.COMMIT_SECONDS = 0.0

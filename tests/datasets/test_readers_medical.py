@@ -7,7 +7,7 @@ import pytest
 from writers_medical import RSNA_CLASSES as CLASSES
 from writers_medical import chexpert, dicom, hyper_kvasir_unlabelled, rsna
 
-from ssl_ood.errors import UserError
+from ssl_ood.common.errors import UserError
 
 
 def test_rsna(mirror, small, through, make, rng):

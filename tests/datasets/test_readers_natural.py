@@ -9,7 +9,7 @@ import lmdb
 import numpy as np
 import pytest
 
-from ssl_ood.errors import UserError
+from ssl_ood.common.errors import UserError
 
 
 def pictures(rng, count, height, width):

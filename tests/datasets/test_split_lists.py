@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ssl_ood import cli
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.catalogue import Archive, Dataset, Split
 from ssl_ood.datasets.pack import pack
 from ssl_ood.datasets.splits import write_split
-from ssl_ood.errors import UserError
 
 
 @pytest.fixture

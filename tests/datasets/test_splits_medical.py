@@ -9,9 +9,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.catalogue import Split, from_dict, load_catalogue
 from ssl_ood.datasets.readers import Item, Source, _selected, choose, open_split
-from ssl_ood.errors import UserError
 
 # Images of each class, shuffled as no real archive is: 8,851 + 11,821 + 6,012 films, and so on.
 CLASSES = {

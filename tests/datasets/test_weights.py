@@ -17,11 +17,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ssl_ood import cli
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.catalogue import Archive, load_catalogue
 from ssl_ood.datasets.download import Hashes
 from ssl_ood.datasets.fetch import check, fetch
 from ssl_ood.datasets.weights import convert, from_dict, load_weights
-from ssl_ood.errors import UserError
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "resources" / "datasets.yaml"
 FILES = {

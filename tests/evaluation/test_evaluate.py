@@ -11,8 +11,8 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from sklearn.neighbors import KNeighborsClassifier
 
-from ssl_ood import evaluation_commands
-from ssl_ood.errors import UserError
+from ssl_ood.common.errors import UserError
+from ssl_ood.evaluation import commands as evaluation_commands
 
 TAUS = [0.02, 0.04]
 OOD = {"near": 0.4, "far": 1.5, "cut": 0.8}

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import mahalanobis as scipy_mahalanobis
 from sklearn.neighbors import KNeighborsClassifier
 
-from ssl_ood import scores
-from ssl_ood.errors import UserError
-from ssl_ood.score_columns import column_name, split_column
+from ssl_ood.common.errors import UserError
+from ssl_ood.evaluation import scores
+from ssl_ood.evaluation.score_columns import column_name, split_column
 
 TAUS = [0.02, 0.04, 0.08]
 OF_FEATURES = [name for name in scores.SCORES if name != "logit"]  # that is a classifier's output

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from ssl_ood import cli, trainer
+from ssl_ood import cli
+from ssl_ood.training import trainer
 
 FILE = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 train_step = trainer.train_step

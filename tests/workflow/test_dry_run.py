@@ -120,7 +120,7 @@ def test_planning_imports_nothing_heavy():
         "import sys\n"
         "from pathlib import Path\n"
         "import yaml\n"
-        "from ssl_ood.study import read_study\n"
+        "from ssl_ood.study.read import read_study\n"
         "config = yaml.safe_load(Path('config.yaml').read_text())\n"
         "assert len(read_study(config).runs) == 97\n"
         "heavy = {'torch', 'torchvision', 'timm', 'numpy', 'pandas', 'matplotlib', 'sklearn'}\n"

@@ -17,10 +17,11 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
 )
 
-from ssl_ood import experiments, plan
+from ssl_ood.study import runs as experiments
+from ssl_ood.study import costs as plan
 from ssl_ood.datasets.places import missing_restricted
-from ssl_ood.errors import UserError
-from ssl_ood.study import read_study
+from ssl_ood.common.errors import UserError
+from ssl_ood.study.read import read_study
 
 
 def read_experiments():

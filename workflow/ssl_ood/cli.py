@@ -7,10 +7,14 @@ import os
 import sys
 from pathlib import Path
 
-from ssl_ood import __version__, devices, evaluation_commands, plan_commands, watch
+from ssl_ood import __version__
+from ssl_ood.common import devices
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets import commands as dataset_commands
-from ssl_ood.errors import UserError
-from ssl_ood.experiments import PICTURES
+from ssl_ood.evaluation import commands as evaluation_commands
+from ssl_ood.study import commands as plan_commands
+from ssl_ood.study import watch
+from ssl_ood.study.runs import PICTURES
 
 SHUTDOWN_SECONDS = 110  # that torchrun waits for its processes after SIGTERM; a job gets 120
 
@@ -70,7 +74,7 @@ def _add_training(stages) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ssl_ood.files import read_json
+    from ssl_ood.common.files import read_json
 
     if options.devices > 1 and "RANK" not in os.environ:
         devices.claim_gpus(options.devices)
@@ -80,7 +84,7 @@ def _train(options: argparse.Namespace) -> None:
         torchrun = ["-m", "torch.distributed.run", "--standalone"]
         torchrun += [f"--nproc-per-node={options.devices}", "-m", "ssl_ood", *sys.argv[1:]]
         os.execv(sys.executable, [sys.executable, *torchrun])
-    from ssl_ood.trainer import train
+    from ssl_ood.training.trainer import train
 
     train(
         read_json(options.config),
@@ -121,8 +125,8 @@ def _add_features(stages) -> None:
 
 
 def _features(options: argparse.Namespace) -> None:
-    from ssl_ood.features import extract_sets
-    from ssl_ood.files import read_json
+    from ssl_ood.common.files import read_json
+    from ssl_ood.evaluation.features import extract_sets
 
     extract_sets(
         read_json(options.config),
@@ -153,15 +157,15 @@ def _add_pictures(stages) -> None:
 
 
 def _negatives(options: argparse.Namespace) -> None:
-    from ssl_ood.files import read_json
-    from ssl_ood.pictures import write_negative_set
+    from ssl_ood.common.files import read_json
+    from ssl_ood.report.figures.pictures import write_negative_set
 
     write_negative_set(read_json(options.config), options.data, options.against, options.output)
 
 
 def _picture(options: argparse.Namespace) -> None:
-    from ssl_ood import pictures
-    from ssl_ood.files import read_json
+    from ssl_ood.common.files import read_json
+    from ssl_ood.report.figures import pictures
 
     negatives = options.kind == "figure_negatives"
     draw = pictures.negatives_figure if negatives else pictures.views_figure

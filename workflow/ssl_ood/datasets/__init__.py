@@ -4,5 +4,3 @@ In reading order: catalogue (what exists), places, fetch and download (archives)
 access), readers (true on-disk formats), decode and pack (archives to packed sets), packed (packed
 sets to arrays), duplicates (is an image in two sets?), commands (the command line).
 """
-
-from ssl_ood.datasets import commands as commands

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ssl_ood.errors import UserError
+from ssl_ood.common.errors import UserError
 
 SMALL = 64 << 20  # bytes that any archive may swell to, whatever its ratio
 

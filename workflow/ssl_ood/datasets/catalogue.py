@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ssl_ood.errors import UserError
-from ssl_ood.files import parse_yaml
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.files import parse_yaml
 
 DIGITS = {"md5": 32, "sha256": 64}
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "datasets.schema.yaml"

@@ -101,7 +101,7 @@ def _fill_places(args: argparse.Namespace) -> None:
     if args.archive_dirs is None and ARCHIVE_DIRS is not None:
         args.archive_dirs = [Path(folder) for folder in ARCHIVE_DIRS.split(os.pathsep) if folder]
     if args.downloads is None or args.archive_dirs is None:
-        from ssl_ood.files import parse_yaml
+        from ssl_ood.common.files import parse_yaml
 
         config = parse_yaml(CONFIG.read_text(encoding="utf-8")) if CONFIG.is_file() else {}
         args.downloads = args.downloads or Path(config.get("downloads_dir", "downloads"))
@@ -133,9 +133,9 @@ def run_fetch(args: argparse.Namespace) -> None:
 
 def run_pack(args: argparse.Namespace) -> None:
     """`ssl_ood pack NAME --split train --size 32 --manifest FILE --output FOLDER`"""
+    from ssl_ood.common.errors import UserError
     from ssl_ood.datasets.catalogue import get, load_catalogue
     from ssl_ood.datasets.pack import pack
-    from ssl_ood.errors import UserError
 
     if args.size < 1:
         raise UserError(f"--size is the side of the images in pixels, not {args.size}.")
@@ -169,9 +169,9 @@ def run_splits(args: argparse.Namespace) -> None:
 
 def run_weights(args: argparse.Namespace) -> None:
     """`ssl_ood weights NAME --manifest FILE --output FILE.safetensors`"""
+    from ssl_ood.common.files import read_json
     from ssl_ood.datasets.catalogue import get
     from ssl_ood.datasets.weights import convert, load_weights
-    from ssl_ood.files import read_json
 
     weights = get(load_weights(args.catalogue), args.name)
     _need_manifest(args)
@@ -180,7 +180,7 @@ def run_weights(args: argparse.Namespace) -> None:
 
 
 def _need_manifest(args: argparse.Namespace) -> None:
-    from ssl_ood.errors import UserError
+    from ssl_ood.common.errors import UserError
 
     if not args.manifest.is_file():
         raise UserError(
@@ -191,9 +191,9 @@ def _need_manifest(args: argparse.Namespace) -> None:
 
 def run_datasets(args: argparse.Namespace) -> None:
     """`ssl_ood datasets`: a table of the catalogue, then what to do about what is missing."""
+    from ssl_ood.common.errors import UserError
     from ssl_ood.datasets.catalogue import get, load_catalogue
     from ssl_ood.datasets.places import missing_restricted
-    from ssl_ood.errors import UserError
 
     _fill_places(args)
     catalogue = load_catalogue(args.catalogue)
@@ -228,9 +228,9 @@ def run_datasets(args: argparse.Namespace) -> None:
 
 
 def _state(dataset: Dataset, downloads: Path, archive_dirs: list[Path]) -> str:
+    from ssl_ood.common.errors import UserError
     from ssl_ood.datasets.installed import installed_file
     from ssl_ood.datasets.places import present
-    from ssl_ood.errors import UserError
 
     missing, places = [], []
     for archive in dataset.archives:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
-from ssl_ood.datasets.progress import Progress
-from ssl_ood.errors import UserError
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.progress import Progress
 
 CONNECT_TIMEOUT = 10.0  # seconds; also the longest silence in the middle of a file
 BACK_OFF = (1.0, 5.0, 20.0)  # seconds before the second, third and fourth round over the mirrors

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.packed import Packed, open_packed
-from ssl_ood.errors import UserError
 
 GRID = 8  # side of the grey picture whose brightness steps are the hash
 NEAR = 4  # bits of 64 in which the hashes of near-duplicates may differ

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.files import write_json
 from ssl_ood.datasets.catalogue import Archive, Dataset
 from ssl_ood.datasets.debian import fetch_debian_package
 from ssl_ood.datasets.download import Hashes, Unavailable, download, hash_file
 from ssl_ood.datasets.installed import installed_file
 from ssl_ood.datasets.places import candidates, missing_restricted
 from ssl_ood.datasets.weights import Weights
-from ssl_ood.errors import UserError
-from ssl_ood.files import write_json
 
 # A server that has lost a file likes to send a web page in its place.
 MAGIC = {".gz": b"\x1f\x8b", ".zip": b"PK", ".npy": b"\x93NUMPY", ".mat": b"MATLAB"}

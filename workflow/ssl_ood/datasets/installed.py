@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from ssl_ood.errors import UserError
+from ssl_ood.common.errors import UserError
 
 
 def installed_file(file: str, package: str) -> Path:

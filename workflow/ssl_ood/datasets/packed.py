@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_ood.errors import UserError
+from ssl_ood.common.errors import UserError
 
 FILES = ("images.npy", "labels.npy", "files.txt", "meta.json")
 

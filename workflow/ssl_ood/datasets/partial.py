@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.files import sha256_of, write_json
 from ssl_ood.datasets.readers import Item
-from ssl_ood.errors import UserError
-from ssl_ood.files import sha256_of, write_json
 
 HEADER = 128  # bytes of every images.npy before its first pixel
 COMMIT_SECONDS = 5.0  # between two entries in the journal: what a kill can cost

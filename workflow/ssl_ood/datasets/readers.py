@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.archives import Data
 from ssl_ood.datasets.catalogue import Dataset
-from ssl_ood.errors import UserError
 
 NO_LABEL = -1
 
@@ -46,8 +46,8 @@ class Source:
 READERS = {
     "chexpert": "readers_medical",
     "cifar": "readers_arrays",
-    "crops": "readers_demo",
-    "glyphs": "readers_demo",
+    "crops": "demo.readers",
+    "glyphs": "demo.readers",
     "idx": "readers_arrays",
     "image_folders": "readers_archives",
     "imagenet": "readers_archives",
@@ -55,10 +55,10 @@ READERS = {
     "npy": "readers_arrays",
     "places365": "readers_archives",
     "rsna": "readers_medical",
-    "stack": "readers_demo",
+    "stack": "demo.readers",
     "stl10": "readers_arrays",
     "svhn": "readers_arrays",
-    "table": "readers_demo",
+    "table": "demo.readers",
     "tinyimagenet": "readers_archives",
 }
 

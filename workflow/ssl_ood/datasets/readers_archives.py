@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.archives import find, members, tar_of_tars, unpack
 from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
-from ssl_ood.errors import UserError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 

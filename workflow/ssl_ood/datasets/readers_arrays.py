@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.archives import find, open_gzip, readable
 from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
-from ssl_ood.errors import UserError
 
 
 def cifar(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.archives import find, members
 from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
-from ssl_ood.errors import UserError
 
 RSNA_CLASSES = "stage_2_detailed_class_info.csv"
 RSNA_LABELS = "stage_2_train_labels.csv"

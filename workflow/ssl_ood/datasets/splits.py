@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.files import write_json
 from ssl_ood.datasets.catalogue import Dataset, get
 from ssl_ood.datasets.packed import open_packed
-from ssl_ood.errors import UserError
-from ssl_ood.files import write_json
 
 
 def write_split(

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.files import atomic_path
 from ssl_ood.datasets.catalogue import Archive, archives_of, plain, read_catalogue
-from ssl_ood.errors import UserError
-from ssl_ood.files import atomic_path
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,215 @@
+"""Verdicts on synthetic measurements, both ways."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.report.claims.table import CHECKS, FAILS, HOLDS, UNKNOWN, check_claims, reported_claims
+from ssl_ood.report.results import load_results
+
+ROLES = {"claims": "section 6", "near": "cifar100", "far": "texture"}
+
+
+def verdicts(study, reported, *, show_reported=True, photographs=(), folder=None):
+    spec = study.spec("table_claims", show_reported=show_reported, photographs=photographs, **ROLES)
+    results = load_results(spec, study.write(), reported)
+    return {r["id"]: r for r in check_claims(results, folder or reported)}
+
+
+def change(study, metric, strategy, value, **only):
+    """Sets a metric of a strategy's runs, or adds to it where `value` is a function."""
+    for run in study.runs:
+        if run["strategy"] == strategy and run["variant"] == "base":
+            for row in study.rows[run["run"]]:
+                if row["metric"] == metric and all(row[k] == v for k, v in only.items()):
+                    row["value"] = repr(value(float(row["value"])) if callable(value) else value)
+
+
+def test_every_claim_has_a_check_and_a_row_of_one_chapter(reported):
+    rows = reported_claims(reported)
+    assert len(rows) == len({row["id"] for row in rows})
+    assert {row["id"] for row in rows} == set(CHECKS)
+    for row in rows:
+        assert ("section 6" in row["where"]) != ("section 7" in row["where"]), row
+
+
+def test_only_the_claims_of_the_chapter_are_checked(study, reported):
+    study.thesis(seeds=[0])
+    found = verdicts(study, reported)
+    assert len(found) == 22 and not [name for name in found if name.startswith("medical")]
+
+
+def test_the_values_of_the_claims_are_as_they_were_given(reported):
+    with open(reported / "claims_in_text.csv", newline="") as file:
+        values = {row["id"]: row["value"] for row in csv.DictReader(file)}
+    assert values["gain_rot_imgn_over_none"] == "4.82" and values["knn_accuracy_none"] == "93.2"
+    assert len(values) == 14
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gain_rot_imgn_over_none", "gain_rot_imgn_over_imgn", "gain_rot_dti_over_dti",
+     "knn_accuracy_none", "optimal_tau", "auroc_follows_knn", "auroc_follows_sensitivity",
+     "rotation_ahead", "permutation_not_ahead_of_none", "rotated_has_higher_sensitivity",
+     "negatives_improve_knn", "in_distribution_fewest_soft_classes", "rotations_occupy_alike",
+     "optimal_lambda"],
+)  # fmt: skip
+def test_claims_hold_on_measurements_made_like_the_thesis(study, reported, name):
+    study.thesis()
+    found = verdicts(study, reported)[name]
+    assert found["verdict"] == HOLDS, found
+
+
+def test_a_gain_is_told_with_its_interval_over_seeds(study, reported):
+    study.thesis()
+    found = verdicts(study, reported)["gain_rot_imgn_over_none"]
+    assert found["reported"] == "4.82" and found["n_seeds"] == 3
+    assert found["ci_low"] < found["value"] < found["ci_high"]
+    assert "over 3 seeds" in found["measured"] and "3 of 3 seeds" in found["reason"]
+
+
+def test_a_gain_of_the_other_sign_does_not_hold(study, reported):
+    study.thesis()
+    change(study, "auroc", "rot_imgn", 0.7, ood="average")
+    found = verdicts(study, reported)
+    for name in ("gain_rot_imgn_over_none", "gain_rot_imgn_over_imgn", "rotation_ahead"):
+        assert found[name]["verdict"] == FAILS
+    assert "other sign" in found["rotation_ahead"]["reason"]
+
+
+def test_a_gain_far_from_the_number_holds_only_where_the_number_is_not_claimed(study, reported):
+    study.thesis()
+    change(study, "auroc", "rot_imgn", 0.92, ood="average")
+    name = "gain_rot_imgn_over_none"
+    assert verdicts(study, reported)[name]["verdict"] == FAILS
+    assert verdicts(study, reported, show_reported=False)[name]["verdict"] == HOLDS
+
+
+def test_one_seed_is_said_to_be_one(study, reported):
+    study.thesis(seeds=[0])
+    found = verdicts(study, reported, show_reported=False)["rotation_ahead"]
+    assert "(1 seed)" in found["measured"] and found["verdict"] == HOLDS
+
+
+def test_an_interval_that_includes_zero_is_said(study, reported):
+    study.thesis()
+    noise = iter([0.08, -0.07, 0.09])
+    for run in study.runs:
+        if run["strategy"] == "rot_imgn" and run["variant"] == "base":
+            shift = next(noise) if run["in_distribution"] == "cifar10" else 0
+            for row in study.rows[run["run"]]:
+                if row["ood"] == "average":
+                    row["value"] = repr(0.9 + shift)
+    found = verdicts(study, reported, show_reported=False)["gain_rot_imgn_over_none"]
+    assert "includes 0" in found["reason"]
+
+
+def test_correlations_of_the_other_sign_do_not_hold(study, reported, names):
+    study.thesis()
+    for strategy in names.strategies:
+        change(study, "knn_accuracy", strategy, lambda v: 1 - v)
+    found = verdicts(study, reported)
+    assert found["auroc_follows_knn"]["verdict"] == FAILS
+    assert found["sensitivity_beats_knn"]["verdict"] == HOLDS
+    assert "ρ = −1.00 for CIFAR-100" in found["auroc_follows_knn"]["measured"]
+
+
+def test_soft_classes_both_ways(study, reported):
+    study.thesis()
+    found = verdicts(study, reported)
+    assert found["fewer_soft_classes"]["verdict"] == FAILS  # Perm-4 is below none in these data
+    assert "Perm-4 ImgN" in found["fewer_soft_classes"]["reason"]
+    change(study, "occupied_soft_classes", "none", 2000)
+    change(study, "occupied_soft_classes", "rot_indist", 100)
+    found = verdicts(study, reported)
+    assert found["fewer_soft_classes"]["verdict"] == HOLDS
+    assert found["rotations_occupy_alike"]["verdict"] == FAILS
+    change(study, "occupied_soft_classes", "rot_indist", 600)
+    assert verdicts(study, reported)["in_distribution_fewest_soft_classes"]["verdict"] == FAILS
+
+
+def test_hyperparameters_both_ways(study, reported):
+    study.thesis()
+    for run in study.runs:
+        for row in study.rows[run["run"]]:
+            if row["metric"] == "sensitivity" and run["variant"] == "lambda_2":
+                row["value"] = "0.9"
+            if row["metric"] == "sensitivity" and row["tau"] == 0.02:
+                row["value"] = "0.95"
+    found = verdicts(study, reported)
+    assert (
+        found["optimal_lambda"]["verdict"] == FAILS
+        and "λ = 2" in found["optimal_lambda"]["measured"]
+    )
+    assert "end of the grid" in found["optimal_tau"]["reason"]
+
+
+def test_numbers_on_other_data_cannot_be_measured(study, reported):
+    study.thesis()
+    found = verdicts(study, reported, show_reported=False)
+    for name in ("knn_accuracy_none", "knn_accuracy_csi", "best_of_8_first", "best_of_8_second",
+                 "combined_margin_supervised", "lsun_margin"):  # fmt: skip
+        assert found[name]["verdict"] == UNKNOWN and found[name]["reason"]
+    assert not any(r["reported"] for r in found.values())
+    assert "CIFAR-100" in found["auroc_follows_knn"]["claim"]  # the near set, by its title
+
+
+def test_best_of_eight_counts_the_sets_and_says_what_the_thesis_prints(study, reported):
+    study.thesis()
+    found = verdicts(study, reported)["best_of_8_first"]
+    assert "the thesis's own table gives 7 and 1 tied" in found["reason"]
+    for strategy in ("rot_imgn", "combined"):
+        for row_set in ("cifar100", "svhn", "imagenet30", "tinyimagenet", "lsun", "stl10",
+                        "places365", "texture"):  # fmt: skip
+            change(study, "auroc", strategy, 0.9999, ood=row_set)
+    found = verdicts(study, reported)["best_of_8_first"]
+    assert found["verdict"] == HOLDS and found["measured"] == "8 of 8 sets"
+
+
+def test_missing_runs_make_a_claim_unmeasurable_and_are_named(study, reported):
+    study.fill("cifar10", "none", 0, auroc=0.9)
+    study.fill("cifar10", "rot_imgn", 0, auroc=0.95)
+    found = verdicts(study, reported)
+    assert found["gain_rot_dti_over_dti"]["verdict"] == UNKNOWN
+    assert "Rot. DTI" in found["gain_rot_dti_over_dti"]["reason"]
+    assert found["auroc_follows_knn"]["verdict"] == UNKNOWN
+    assert found["gain_rot_imgn_over_none"]["verdict"] == HOLDS
+
+
+def test_claims_on_the_average_leave_photographs_out(study, reported):
+    study.thesis(photographs=["texture"])
+    change(study, "auroc", "rot_imgn", 0.5, ood="average")
+    found = verdicts(study, reported, show_reported=False, photographs=["texture"])
+    assert found["gain_rot_imgn_over_none"]["verdict"] == HOLDS
+    assert "photographs left out" in found["gain_rot_imgn_over_none"]["claim"]
+
+
+def test_a_claim_without_a_check_is_an_error(study, reported, tmp_path):
+    study.thesis(seeds=[0])
+    path = tmp_path / "claims_more.csv"
+    path.write_text("id,where,claim,value,unit\nnew_claim,section 6.1,something,1,\n")
+    with pytest.raises(UserError, match="new_claim"):
+        verdicts(study, reported, folder=tmp_path)
+
+
+def test_a_chapter_without_claims_is_an_error(study, reported):
+    spec = study.thesis(seeds=[0]).spec("table_claims", claims="section 3")
+    with pytest.raises(UserError, match="no claim of section 3: correct the option claims"):
+        check_claims(load_results(spec, study.write(), reported), reported)
+
+
+def test_a_margin_of_one_seed_has_its_interval_in_points(study, reported):
+    study.thesis(seeds=[0])
+    found = verdicts(study, reported)["combined_margin_self_supervised"]
+    assert found["ci_low"] == pytest.approx(found["value"] - 1)  # 0.01 of an AUROC
+    assert found["ci_high"] == pytest.approx(found["value"] + 1)
+
+
+def test_a_gain_larger_than_the_number_holds_and_says_so(study, reported):
+    study.thesis()
+    change(study, "auroc", "rot_imgn", 0.99, ood="average")
+    found = verdicts(study, reported)["gain_rot_imgn_over_none"]
+    assert found["verdict"] == HOLDS and "(larger)" in found["reason"]

@@ -1,0 +1,307 @@
+"""From config to runs: how many there are, and which of them an edit trains again."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.study import runs as experiments
+
+STRATEGIES = [
+    "none", "imgn", "rot_imgn", "rot360_imgn", "dti", "perm16_imgn", "perm4_imgn", "rot_dti",
+    "pixperm_imgn", "rot_indist", "combined",
+]  # fmt: skip
+
+
+# Chapter 5: five splits whatever the seeds; what a classifier starts from, and its labels.
+CONTRASTIVE = ["base", "batch_64", "batch_256", "crop_0.4", "rotation_10", "jitter_0.25"]
+INITIAL = ["imagenet_con", "rsna_con", "imagenet_classifier", "random"]
+LABELS = [100, 500, 1000, 5000, 10000, "all"]
+# Chapter 7: tables 7.1 to 7.3 and the figure of where negatives come from.
+BOTH = ["rot_both", "rot360_both", "perm4_both", "perm16_both", "pixperm_both"]
+MEDICAL = {
+    "rsna": ["none", *BOTH, "rot_indist", "rot_auxiliary", "rot_outdomain"],
+    "lag": ["none", *BOTH, "rot_indist", "rot_auxiliary"],
+    "hyper_kvasir": ["none", *(s for s in BOTH if s != "rot360_both"), "perm4_indist",
+                     "perm4_auxiliary", "perm4_outdomain"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1, 2], [7, 3]])
+def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
+    found = load(thesis | {"seeds": seeds})
+    names = [f"natural-cifar10-{strategy}-base" for strategy in STRATEGIES]
+    names += ["natural-cifar10-none-untrained"]
+    names += [f"natural-cifar10-rot_imgn-lambda_{weight}" for weight in ("0.5", "2")]
+    names += [f"natural-cifar100-{strategy}-base" for strategy in ("rot_imgn", "combined")]
+    assert len(names) == 16
+    names += [f"rsna_pretraining-rsna_labelled-none-{start}" for start in ("base", "scratch")]
+    names += [
+        f"label_efficiency-rsna_labelled-none-{start}+labels_{labels}"
+        for start in INITIAL for labels in LABELS
+    ]  # fmt: skip
+    medical = [f"medical-{home}-{s}-base" for home in MEDICAL for s in MEDICAL[home]]
+    assert len(medical) == 25
+    expected = {f"{name}-seed{seed}" for name in [*names, *medical] for seed in seeds}
+    expected |= {
+        f"rsna_contrastive-rsna-none-{variant}-seed{split}"
+        for variant in CONTRASTIVE for split in range(5)
+    }  # fmt: skip
+    assert set(found.runs) == expected
+    assert len(found.runs) == 67 * len(seeds) + 30
+    assert all(name == run.id for name, run in found.runs.items())
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (14, 9)
+
+
+def test_ids_and_settings_of_runs_are_unique(thesis, demo, load):
+    for config in (thesis, demo):
+        runs = load(config | {"seeds": [0, 1]}).runs.values()
+        contents = {repr({**run.training_config, "run": ""}) for run in runs}
+        assert len(contents) == len(runs)
+
+
+def test_the_run_config_says_what_the_thesis_says(thesis, load):
+    runs = load(thesis).runs
+    config = runs["natural-cifar100-combined-base-seed0"].training_config
+    assert config["training"]["teacher_temperature"] == [0.050, 0.01]
+    assert config["training"]["lambda"] == 1
+    assert config["training"]["epochs"] == 500
+    assert config["views"]["positive"] == [2, 8]
+    assert config["views"]["negative"] == [1, 8]
+    assert (config["views"]["global_size"], config["views"]["local_size"]) == (256, 128)
+    assert config["head"] == {"layers": 3, "hidden": 2048, "bottleneck": 256, "out": 4096}
+    assert (config["size"], config["train_split"], config["test_split"]) == (32, "train", "test")
+    assert config["negatives"] == [
+        {"source": "cifar100", "split": "train", "shift": "rot90"},
+        {"source": "imagenet", "split": "train", "shift": "rot90"},
+    ]
+    other = runs["natural-cifar10-combined-base-seed0"].training_config
+    assert other["training"]["teacher_temperature"] == [0.055, 0.01]
+    assert other["negatives"][0]["source"] == "cifar10"
+
+
+def test_none_is_lambda_nought_without_negatives(thesis, load):
+    run = load(thesis).runs["natural-cifar10-none-base-seed0"]
+    assert run.settings["training"]["lambda"] == 0
+    assert run.settings["negatives"] == []
+    assert run.sources == ()
+
+
+def test_untrained_has_no_epochs(thesis, load):
+    run = load(thesis).runs["natural-cifar10-none-untrained-seed0"]
+    assert run.settings["training"]["epochs"] == 0
+
+
+def test_settings_are_layered_method_study_dataset_variant(thesis, load):
+    study = thesis["studies"]["natural"]
+    study["override"] = {"training": {"lr_base": 1.0, "clip_grad": 1.0, "lambda": 1.0}}
+    study["in_distribution"]["cifar10"]["override"] = {
+        "training": {"clip_grad": 2.0, "lambda": 2.0}
+    }
+    thesis["variants"]["lambda_2"] = {"training": {"lambda": 3.0}}
+    training = load(thesis).runs["natural-cifar10-rot_imgn-lambda_2-seed0"].settings["training"]
+    assert (training["lr_base"], training["clip_grad"], training["lambda"]) == (1.0, 2.0, 3.0)
+    assert training["batch_size"] == 256
+
+
+def trainings(load, config):
+    return {name: run.training_config for name, run in load(config).runs.items()}
+
+
+def retrained(load, before, after):
+    """(runs that are trained again, new runs, runs that are gone) after an edit."""
+    old, new = trainings(load, before), trainings(load, after)
+    changed = {name for name in old.keys() & new.keys() if old[name] != new[name]}
+    return changed, new.keys() - old.keys(), old.keys() - new.keys()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda c: c["evaluation"].update(scores=["cosine_tau"]),
+        lambda c: c["evaluation"].update(taus=[0.04, 0.5]),
+        lambda c: c["evaluation"].update(tau=0.05, knn=1),
+        lambda c: c["studies"]["natural"]["in_distribution"]["cifar10"]["ood"].append(
+            "tinyimagenet_odin"
+        ),
+        lambda c: c["titles"]["strategies"].update(none="DINO"),
+        lambda c: c["execution"].update(devices=8, micro_batch=16, checkpoint_minutes=1),
+        lambda c: c.update(show_reported=False, seeds=[0]),
+        lambda c: c["tables"].pop("table_claims"),
+        lambda c: c["figures"]["figure_sensitivity"].update(near="svhn"),
+    ],
+    ids=[
+        "score",
+        "taus",
+        "tau and k",
+        "OOD set",
+        "title",
+        "execution",
+        "reported",
+        "table",
+        "near",
+    ],
+)
+def test_what_trains_nothing_again(thesis, load, edit):
+    after = copy.deepcopy(thesis)
+    edit(after)
+    assert retrained(load, thesis, after) == (set(), set(), set())
+
+
+@pytest.mark.parametrize("strategy", ["imgn", "combined", "rot_imgn", "none"])
+def test_an_edited_strategy_trains_its_own_runs_only(thesis, load, strategy):
+    after = copy.deepcopy(thesis)
+    after["strategies"][strategy] = [{"source": "dti", "shift": "perm4"}]
+    changed, new, gone = retrained(load, thesis, after)
+    assert changed == {name for name in trainings(load, thesis) if name.split("-")[2] == strategy}
+    assert changed
+    assert (new, gone) == (set(), set())
+
+
+def test_a_new_seed_trains_its_own_runs_only(thesis, load):
+    changed, new, gone = retrained(load, thesis, thesis | {"seeds": [0, 1]})
+    assert (changed, gone) == (set(), set())
+    assert {name.rsplit("-", 1)[1] for name in new} == {"seed1"}
+    assert len(new) == 67
+    assert not [name for name in new if name.startswith("rsna_contrastive")]  # has its own
+
+
+def test_a_new_strategy_trains_its_own_run_only(thesis, load):
+    after = copy.deepcopy(thesis)
+    after["strategies"]["perm4_dti"] = [{"source": "dti", "shift": "perm4"}]
+    assert retrained(load, thesis, after) == (set(), set(), set())  # nothing uses it yet
+    after["tables"]["table_negative_sampling"]["strategies"].append("perm4_dti")
+    assert retrained(load, thesis, after) == (
+        set(), {"natural-cifar10-perm4_dti-base-seed0"}, set(),
+    )  # fmt: skip
+
+
+def test_an_edited_variant_or_temperature_trains_its_own_runs_only(thesis, load):
+    after = copy.deepcopy(thesis)
+    after["variants"]["lambda_2"]["training"]["lambda"] = 2.5
+    changed, _, _ = retrained(load, thesis, after)
+    assert changed == {"natural-cifar10-rot_imgn-lambda_2-seed0"}
+    after = copy.deepcopy(thesis)
+    entry = after["studies"]["natural"]["in_distribution"]["cifar100"]
+    entry["override"]["training"]["teacher_temperature"] = [0.06, 0.01]
+    changed, _, _ = retrained(load, thesis, after)
+    assert changed == {f"natural-cifar100-{s}-base-seed0" for s in ("rot_imgn", "combined")}
+
+
+def test_packed_sets_are_the_least_possible(thesis, load):
+    found = load(thesis)
+    ood = ["svhn", "imagenet30", "tinyimagenet", "lsun", "stl10", "places365", "texture"]
+    own = [f"cifar{n}/{split}-32px" for n in (10, 100) for split in ("train", "test")]
+    others = {"tinyimagenet": "val", "places365": "validation", "texture": "all"}
+    natural = [f"{name}/{others.get(name, 'test')}-32px" for name in ood]
+    natural += [*own, "imagenet/train-32px", "dti/train-32px"]
+    large = [f"rsna/{split}_{n}" for split in ("train", "test") for n in range(5)]
+    large += [f"rsna_{name}/test" for name in ("opacity", "not_normal", "labelled")]
+    large += ["rsna_labelled/train"]
+    medical = [f"{home}/{split}" for home in MEDICAL for split in ("train", "test")]
+    medical += ["rsna_opacity/test", "rsna_not_normal/test", "hyper_kvasir_polyp/test"]
+    medical += ["lag_glaucoma/test", "hyper_kvasir_unlabelled/train", "chexpert/frontal"]
+    medical += ["imagenet_100k/train", "rsna_labelled/train", "rsna_labelled/test_normal"]
+    medical += ["rsna_labelled_abnormal/test"]
+    large = [f"{name}-512px" for name in large]
+    medical = [f"{name}-256px" for name in medical]
+    assert set(found.packed_sets()) == {*natural, *large, *medical}
+
+
+def test_a_table_of_other_tables_has_their_runs(thesis, load):
+    found = load(thesis)
+    names = {run.id for run in found.targets["table_claims"].runs}
+    assert names == {name for name in found.runs if name.startswith("natural-")}
+
+
+def test_a_table_of_tables_and_a_figure_has_their_runs(thesis, load):
+    """The claims of chapter 7, whose figure 7.2 has trainings of its own."""
+    found = load(thesis)
+    names = {run.id for run in found.targets["table_claims_medical"].runs}
+    assert names == {name for name in found.runs if name.startswith("medical-")}
+    of_tables = [t for name, t in found.targets.items() if name in
+                 ("table_rsna", "table_medical", "table_shifts_medical")]  # fmt: skip
+    assert len(names - {run.id for target in of_tables for run in target.runs}) == 8
+
+
+def test_claims_train_nothing_of_their_own(thesis, demo, load):
+    for config in (thesis, demo):
+        without = copy.deepcopy(config)
+        for name in ("table_claims", "table_claims_medical"):
+            without["tables"].pop(name)
+        assert retrained(load, without, config) == (set(), set(), set())
+
+
+def test_the_spec_of_a_target_is_plain_and_complete(thesis, load):
+    spec = load(thesis).spec("table_ood_auroc")
+    assert (spec["name"], spec["kind"], spec["show_reported"]) == ("table_ood_auroc", "table", True)
+    assert [run["run"] for run in spec["runs"]] == [
+        f"natural-{dataset}-{strategy}-base-seed0"
+        for dataset in ("cifar10", "cifar100") for strategy in ("rot_imgn", "combined")
+    ]  # fmt: skip
+    assert spec["runs"][0]["ood"][:2] == ["cifar100", "svhn"]
+    assert spec["titles"]["datasets"]["cifar10"] == "CIFAR-10"
+
+
+def test_photographs_are_marked_in_the_demo(demo, load):
+    found = load(demo)
+    marked = set(found.spec("table_claims")["photographs"])
+    assert marked == {name for name in marked if found.datasets[name].photographs}
+    assert "textures" in marked
+    assert "fashion_high" not in marked
+    run = found.runs["natural-fashion_low-none-base-seed0"]
+    ood = found.evaluation_config(run)["ood"]
+    assert {entry["dataset"] for entry in ood if entry["photographs"]} == {
+        s.dataset for s in run.ood if s.dataset in marked
+    }
+
+
+def test_no_photograph_of_the_demo_is_negative_and_ood(demo, load):
+    found = load(demo)
+    for run in found.runs.values():
+        assert not {s.dataset for s in run.sources} & {s.dataset for s in run.ood}
+        assert run.in_distribution not in {s.dataset for s in run.ood}
+
+
+def test_two_strategies_of_the_same_negatives_are_a_duplicate_run(thesis, load):
+    thesis["strategies"]["rot_dti"] = [{"source": "dti"}]  # what dti is already
+    with pytest.raises(UserError) as error:
+        load(thesis)
+    assert str(error.value) == (
+        "The runs natural-cifar10-dti-base-seed0 and natural-cifar10-rot_dti-base-seed0 have the "
+        "same settings and would be trained twice: take one of them out of config.yaml."
+    )
+
+
+def test_a_source_without_a_training_split_is_refused(thesis, load):
+    thesis["strategies"]["imgn"] = [{"source": "texture"}]
+    with pytest.raises(UserError) as error:
+        load(thesis)
+    assert str(error.value) == (
+        "config: texture has no train split in the catalogue, but study natural with strategy imgn "
+        "needs one: take another dataset."
+    )
+
+
+def test_merge_lays_key_over_key_and_changes_no_layer():
+    below, above = {"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}, "d": {"e": 2}}
+    kept = copy.deepcopy(below)
+    merged = experiments.merge(below, above)
+    assert merged == {"a": {"b": 1, "c": [3]}, "d": {"e": 2}}
+    merged["a"]["c"].append(4)
+    assert below == kept
+    assert above["a"]["c"] == [3]
+
+
+def test_text_of_the_command_line_becomes_what_it_spells():
+    text = {"seeds": ["0", "12"], "a": {"b": "0.04", "c": "1e-6", "d": "true", "e": "null"}}
+    expected = {"seeds": [0, 12], "a": {"b": 0.04, "c": 1e-6, "d": True, "e": None}}
+    assert experiments.typed(text) == expected
+    for kept in ("rot90", "none", "results", "01", "1.", "", "no", [1, 2.5], {"a": False}):
+        assert experiments.typed(kept) == kept
+
+
+def test_null_takes_a_key_away():
+    assert experiments.without_nulls({"a": None, "b": {"c": None, "d": 0}}) == {"b": {"d": 0}}

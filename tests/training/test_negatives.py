@@ -1,0 +1,119 @@
+"""Which images come in which order, and what the negative batches are made of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from ssl_ood.common.streams import stream, stream_key, torch_seed
+from ssl_ood.training.negatives import Negatives
+from ssl_ood.views.images import Images, epoch_order
+
+CPU = torch.device("cpu")
+
+
+def numbered(count, source):
+    """Images whose red says which image and whose green says which source; turns show in blue."""
+    images = np.zeros((count, 4, 4, 3), np.uint8)
+    images[..., 0] = np.arange(count)[:, None, None]
+    images[..., 1] = source
+    images[:, 0, 0, 2] = 255
+    return images
+
+
+def negatives(*pairs, seed=0):
+    sources = [(Images(numbered(n, i), CPU), shift) for i, (n, shift) in enumerate(pairs)]
+    return Negatives(sources, seed)
+
+
+def seen(batch):
+    """(source, image) of every image of a batch."""
+    return list(zip(batch[:, 1, 1, 1].tolist(), batch[:, 1, 1, 0].tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("size", "halves"), [(8, {0: 4, 1: 4}), (2, {0: 1, 1: 1})])
+def test_combined_gives_half_and_half(size, halves):
+    batch = negatives((50, "rot90"), (60, "rot90")).batch(0, 3, size)
+    assert Counter(source for source, _ in seen(batch)) == halves
+
+
+def test_an_odd_batch_is_shared_out_to_within_one():
+    batch = negatives((50, None), (50, None), (50, None)).batch(0, 3, 10)
+    assert sorted(Counter(source for source, _ in seen(batch)).values()) == [3, 3, 4]
+
+
+def test_an_image_comes_at_most_once_an_epoch():
+    source = negatives((40, "rot90"))
+    epoch = [image for step in range(5) for image in seen(source.batch(step, 5, 8))]
+    assert len(epoch) == len(set(epoch)) == 40
+
+
+def test_a_small_source_comes_round_evenly():
+    source = negatives((12, None))
+    counts = Counter(image for step in range(5) for image in seen(source.batch(step, 5, 8)))
+    assert len(counts) == 12
+    assert set(counts.values()) <= {3, 4}
+
+
+def test_every_epoch_is_drawn_anew():
+    source = negatives((40, "rot90"))
+    assert seen(source.batch(0, 5, 8)) != seen(source.batch(5, 5, 8))
+    once = source.batch(0, 1, 40)
+    again = source.batch(1, 1, 40)
+    turn = [{image: int(x[:, :, 2].argmax()) for (_, image), x in zip(seen(b), b, strict=True)}
+            for b in (once, again)]  # fmt: skip
+    different = sum(turn[0][image] != turn[1][image] for image in turn[0])
+    assert 15 <= different <= 38  # two in three of 40
+
+
+def test_batches_are_a_function_of_seed_and_step():
+    pairs = ((40, "rot90"), (30, "pixel_shuffle"))
+    late = negatives(*pairs).batch(7, 3, 8)
+    walked = negatives(*pairs)
+    for step in range(8):
+        batch = walked.batch(step, 3, 8)
+    assert torch.equal(late, batch)
+    assert not torch.equal(late, negatives(*pairs, seed=1).batch(7, 3, 8))
+
+
+def test_without_a_shift_the_images_are_as_they_are():
+    batch = negatives((40, None)).batch(2, 5, 8)
+    images = numbered(40, 0)
+    np.testing.assert_array_equal(batch, images[[image for _, image in seen(batch)]])
+
+
+def test_epoch_order_is_permutations_one_after_the_other():
+    order = epoch_order(0, "positives", 3, 25, 10)
+    assert len(order) == 25
+    for low in (0, 10):
+        assert sorted(order[low : low + 10]) == list(range(10))
+    assert len(set(order[20:])) == 5
+    assert order.tolist() == epoch_order(0, "positives", 3, 25, 10).tolist()
+    for other in ((1, "positives", 3), (0, "negatives/0", 3), (0, "positives", 4)):
+        assert epoch_order(*other, 25, 10).tolist() != order.tolist()
+
+
+def test_images_are_taken_alike_from_the_device_and_from_the_file(tmp_path, device):
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    rows = np.array([7, 3, 19, 3, 0])
+    for resident in (0, 1 << 30):
+        source = Images(mapped, device, resident=resident)
+        assert isinstance(source.pixels, torch.Tensor) == bool(resident)
+        assert (len(source), source.size) == (20, 4)
+        np.testing.assert_array_equal(source.take(rows).cpu(), images[rows])
+
+
+def test_streams_are_repeatable_and_independent():
+    digest = hashlib.blake2b(b"0/views/3", digest_size=16).digest()
+    assert stream_key(0, "views", 3) == int.from_bytes(digest, "little")
+    first = stream(0, "a", 1).random(1000)
+    np.testing.assert_array_equal(first, stream(0, "a", 1).random(1000))
+    for other in (stream(1, "a", 1), stream(0, "b", 1), stream(0, "a", 2)):
+        assert abs(np.corrcoef(first, other.random(1000))[0, 1]) < 0.12
+    assert 0 <= torch_seed(0, "weights") < 2**63

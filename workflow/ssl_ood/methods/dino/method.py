@@ -1,0 +1,179 @@
+"""Self-distillation with negatives as a method of the trainer (chapters 6 and 7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssl_ood.common.streams import stream
+from ssl_ood.methods.backbones import build_network, load_backbone, view_specs
+from ssl_ood.methods.base import Batch, Method, Moment
+from ssl_ood.methods.dino import loss as dino
+from ssl_ood.methods.drop_path import draw_factors
+from ssl_ood.views.render import ViewParameters, ViewSpec, draw, render
+from ssl_ood.views.shifts import rotate_quarters
+from ssl_ood.views.transfer import to_device
+
+
+class Dino(Method):
+    """Student, teacher and centre; the teacher is what is kept."""
+
+    PARTS = ("positive", "negative", "teacher_entropy")
+
+    def __init__(self, config: dict[str, Any], device: torch.device, initial=None) -> None:
+        super().__init__(config, device)
+        self.student = self.trained = build_network(config)
+        if initial is not None:
+            load_backbone(self.student.backbone, initial)
+        self.teacher = build_network(config, drop_path=0.0)
+        self.teacher.load_state_dict(self.student.state_dict())
+        self.teacher.requires_grad_(False)
+        self.student.to(device)
+        self.teacher.to(device)
+        groups = dino.parameter_groups(self.student)
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, fused=True)
+        classes = config["head"]["out"]
+        self.centre = torch.zeros(classes, device=device)
+        self.logit_mean = torch.zeros(classes, device=device)  # of the teacher, in this step
+        self.mean_probability = torch.zeros(classes, device=device)  # summed over the epoch's steps
+
+    def networks(self) -> list[nn.Module]:
+        return [self.student, self.teacher]
+
+    def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
+        self.logit_mean.zero_()
+        self._count = mine.stop - mine.start
+
+    def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
+        """Total loss (equation 5) of some rows; the parts are L_pos, L_neg and the entropy."""
+        loss, parts, logit_mean, teacher = self.objective(batch, rows, moment)
+        share = (rows.stop - rows.start) / self._count
+        with torch.no_grad():
+            self.logit_mean += share * logit_mean
+            self.mean_probability += share * teacher.mean((0, 1))
+            entropy = dino.entropy(teacher).mean()
+        return loss, torch.cat([parts, entropy[None]])
+
+    def objective(
+        self, batch: Batch, rows: slice, moment: Moment
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Loss, detached (L_pos, L_neg), mean teacher logits (K,), teacher probabilities."""
+        training, step = self.config["training"], moment.step
+        device_type = self.device.type
+        n_rows = rows.stop - rows.start
+        # All views before the autocast: in bfloat16 they would lose three of their eight bits.
+        views = make_views(batch.images, self.config, "positive", step, rows)
+        n_big, n_small = map(len, views)
+        positive_big = views[0]
+        if batch.negatives is not None:
+            more = make_views(batch.negatives, self.config, "negative", step, rows)
+            views = [torch.cat(pair) for pair in zip(views, more, strict=True)]
+        factors = self._depth_factors([len(v) for v in views if len(v)], batch, rows, step)
+        # Views of one size go through the backbone in one pass, positives and negatives together.
+        with torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda"):
+            with torch.no_grad():
+                (logits,) = self.teacher([positive_big.flatten(0, 1)])
+            outputs = self.student([v.flatten(0, 1) for v in views if len(v)], factors)
+        by_view = [out.view(-1, n_rows, out.shape[-1]) for out in outputs]
+        student = torch.cat([by_view[0][:n_big], *[out[:n_small] for out in by_view[1:]]])
+        teacher = dino.teacher_probabilities(logits, self.centre, moment.temperature)
+        teacher = teacher.view(n_big, n_rows, -1)
+        positive = dino.positive_loss(student, teacher, training["student_temperature"])
+        negative = torch.zeros_like(positive)
+        if batch.negatives is not None:
+            pushed = torch.cat([by_view[0][n_big:], *[out[n_small:] for out in by_view[1:]]])
+            negative = dino.negative_loss(pushed, training["student_temperature"])
+        loss = positive + training["lambda"] * negative
+        return loss, torch.stack([positive, negative]).detach(), logits.float().mean(0), teacher
+
+    def _depth_factors(
+        self, counts: list[int], batch: Batch, rows: slice, step: int
+    ) -> list[Tensor] | None:
+        """Stochastic depth of the student for so many views of each size, drawn for the whole
+        batch, as the views are."""
+        paths = self.student.drop_paths
+        if not any(path.drop_prob for path in paths):
+            return None
+        rng = stream(self.config["seed"], "drop_path", step)
+        drawn = [draw_factors(paths, count, len(batch), rng) for count in counts]
+        return [to_device(d[:, :, rows].reshape(len(paths), -1), self.device) for d in drawn]
+
+    def shared(self) -> list[Tensor]:
+        return [self.logit_mean]
+
+    def before_update(self, moment: Moment) -> None:
+        if moment.epoch < self.config["training"]["freeze_last_layer_epochs"]:
+            self.student.head.prototypes.grad = None
+
+    def end_step(self, moment: Moment) -> None:
+        dino.update_centre(self.centre, self.logit_mean, self.config["training"]["centre_momentum"])
+        parameters = self.teacher.parameters(), self.student.parameters()
+        dino.update_teacher(*parameters, moment.momentum)
+
+    def shared_in_epoch(self) -> list[Tensor]:
+        return [self.mean_probability]
+
+    def epoch_line(self, steps: int) -> dict[str, float]:
+        spread = dino.entropy(self.mean_probability / max(steps, 1)).item()
+        self.mean_probability.zero_()
+        return {"entropy_of_mean": spread, "log_k": float(np.log(len(self.centre)))}
+
+    def describe(self, line: dict[str, float]) -> str:
+        return (
+            f"loss {line['loss']:.4f} (positive {line['positive']:.4f}, negative "
+            f"{line['negative']:.4f})  entropy of an output {line['teacher_entropy']:.2f}, of the "
+            f"mean output {line['entropy_of_mean']:.2f}, log K {line['log_k']:.2f}"
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {"student": self.student.state_dict(), "mean_probability": self.mean_probability}
+
+    def result(self) -> dict[str, Any]:
+        return {"teacher": self.teacher.state_dict(), "centre": self.centre}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for module in {"student", "teacher"} & state.keys():
+            getattr(self, module).load_state_dict(state[module])
+        for tensor in {"centre", "mean_probability"} & state.keys():
+            getattr(self, tensor).copy_(state[tensor])
+
+    def model_state(self) -> dict[str, Tensor]:
+        return {**self.teacher.state_dict(), "centre": self.centre}
+
+
+METHOD = Dino
+
+
+def make_views(
+    images: Tensor, config: dict, kind: str, step: int, rows: slice
+) -> tuple[Tensor, Tensor]:
+    """Global and local views of the images in `rows`, (V, len(rows), 3, S, S) each.
+
+    kind: "positive" or "negative". Parameters are drawn for the whole batch, whichever rows are
+    asked, so that micro-batches and processes together give the views of one large batch. With
+    views.rotate_positives all positive views of an image share one rotation by 90, 180 or 270
+    degrees (section 3.3 of the paper of chapter 7: Hyper-Kvasir's green box in a corner leaks).
+    """
+    seed, options = config["seed"], config["views"]
+    specs = view_specs(options)
+    n_global, n_local = options[kind]
+    names = [f"global_{1 + i % 2}" for i in range(n_global)] + ["local"] * n_local
+    rng = stream(seed, "views", kind, step)
+    height, width = images.shape[1:3]
+    chosen = images[rows]
+    if kind == "positive" and options.get("rotate_positives"):
+        quarters = stream(seed, "rotate", step).integers(1, 4, len(images))
+        chosen = rotate_quarters(chosen, quarters[rows])
+    drawn = [draw(specs[name], len(images), height, width, rng).rows(rows) for name in names]
+
+    def together(views: list[ViewParameters], spec: ViewSpec) -> Tensor:
+        """All views of one size in one pass; what differs between their specs has been drawn."""
+        shape = (len(views), len(chosen), 3, spec.size, spec.size)
+        if not views:
+            return torch.empty(shape, device=images.device)
+        return render(chosen, ViewParameters.joined(views), spec).view(shape)
+
+    return together(drawn[:n_global], specs["global_1"]), together(drawn[n_global:], specs["local"])

@@ -1,0 +1,93 @@
+"""Fine-tuning a classifier of normal against abnormal as a method of the trainer (section 5.4 of
+the paper of chapter 5): how many labels a pre-trained encoder saves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.streams import stream
+from ssl_ood.methods.backbones import build_backbone, load_backbone
+from ssl_ood.methods.base import Batch, Method, Moment
+from ssl_ood.views.render import crop_spec, draw, render
+
+
+class Classifier(nn.Module):
+    """A backbone and one linear layer to the logit of "abnormal"."""
+
+    def __init__(self, config: dict) -> None:
+        super().__init__()
+        self.backbone = build_backbone(config["backbone"])
+        self.head = nn.Linear(self.backbone.num_features, 1)
+
+    def features(self, views: Tensor) -> Tensor:
+        """(N, 3, S, S) -> (N, 1): the logit is all that the score `logit` uses."""
+        return self.head(self.backbone(views))
+
+    forward = features
+
+
+class Finetune(Method):
+    """All weights are trained, with binary cross-entropy."""
+
+    PARTS = ("accuracy",)
+    uses_labels = True
+    keeps_rest = True  # of a hundred labels, a batch of 64 would leave out a third
+
+    def __init__(self, config: dict[str, Any], device: torch.device, initial=None) -> None:
+        super().__init__(config, device)
+        self.classifier = self.trained = Classifier(config)
+        if initial is not None:
+            load_backbone(self.classifier.backbone, initial)
+        self.classifier.to(device)
+        groups = [{"params": list(self.classifier.parameters()), "decay": True}]
+        momentum = config["training"]["sgd_momentum"]
+        self.optimizer = torch.optim.SGD(groups, lr=0.0, momentum=momentum)
+
+    @classmethod
+    def check(cls, config: dict[str, Any], images: int, rows: int) -> None:
+        if rows != config["training"]["batch_size"]:
+            raise UserError(
+                f"{config['run']}: fine-tuning normalises over its whole batch and so runs on one "
+                "device: set execution.devices to 1."
+            )
+        if images % rows == 1:
+            raise UserError(
+                f"{config['run']}: training.batch_size {rows} leaves one of {images} images for "
+                "the last batch of an epoch, and one image has no batch statistics: change it."
+            )
+
+    def rows_at_a_time(self, rows: int, micro: int) -> int:
+        return rows  # batch normalisation sees the whole batch
+
+    def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
+        """Binary cross-entropy; the part is the share of right decisions."""
+        images, spec = batch.images, crop_spec(self.config["views"])
+        rng = stream(self.config["seed"], "views", "labelled", moment.step)
+        parameters = draw(spec, len(images), *images.shape[1:3], rng)
+        views = render(images[rows], parameters.rows(rows), spec)
+        kind = self.device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
+            logits = self.classifier(views)[:, 0].float()
+        labels = batch.labels[rows].float()
+        right = ((logits.detach() > 0) == (labels > 0)).float().mean()
+        return F.binary_cross_entropy_with_logits(logits, labels), right[None]
+
+    def describe(self, line: dict[str, float]) -> str:
+        return f"loss {line['loss']:.4f}  accuracy {line['accuracy']:.1%}"
+
+    def result(self) -> dict[str, Any]:
+        return {"classifier": self.classifier.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.classifier.load_state_dict(state["classifier"])
+
+    def model_state(self) -> dict[str, Tensor]:
+        return self.classifier.state_dict()
+
+
+METHOD = Finetune

@@ -1,0 +1,167 @@
+"""Momentum contrast as a method of the trainer (chapter 5): query encoder, key encoder, queue.
+
+The query encoder is what is kept. Batch normalisation lets a network find the key of its own query
+by the statistics that both were normalised with; so, as in the reference, keys are computed in
+another order of the images than queries, in groups of `training.batch_norm_images`.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_ood.common.distributed import average, gather
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.streams import stream, torch_seed
+from ssl_ood.methods.backbones import build_backbone, load_backbone
+from ssl_ood.methods.base import Batch, Method, Moment
+from ssl_ood.methods.dino.loss import update_teacher
+from ssl_ood.methods.moco import loss as moco
+from ssl_ood.views.render import crop_spec, draw, render
+from ssl_ood.views.transfer import to_device
+
+
+class Encoder(nn.Module):
+    """A backbone and a projection of two linear layers to unit vectors."""
+
+    def __init__(self, config: dict) -> None:
+        super().__init__()
+        self.backbone = build_backbone(config["backbone"])
+        widths = [self.backbone.num_features, config["head"]["hidden"], config["head"]["out"]]
+        first, second = (nn.Linear(a, b) for a, b in pairwise(widths))
+        self.head = nn.Sequential(first, nn.ReLU(), second)
+
+    def features(self, views: Tensor) -> Tensor:
+        """(N, 3, S, S) normalised views -> (N, d) pooled features: what the scores use."""
+        return self.backbone(views)
+
+    def forward(self, views: Tensor) -> Tensor:
+        """(N, 3, S, S) -> (N, out) of unit length: what the loss uses."""
+        return F.normalize(self.head(self.features(views)).float(), dim=1)
+
+
+class Moco(Method):
+    """Query and key encoder; `teacher_momentum` is that of the key encoder."""
+
+    PARTS = ("contrast_accuracy",)
+
+    def __init__(self, config: dict[str, Any], device: torch.device, initial=None) -> None:
+        super().__init__(config, device)
+        training = config["training"]
+        self.query = self.trained = Encoder(config)
+        if initial is not None:
+            load_backbone(self.query.backbone, initial)
+        self.key = Encoder(config)
+        self.key.load_state_dict(self.query.state_dict())
+        self.key.requires_grad_(False)
+        self.query.to(device)
+        self.key.to(device)
+        groups = [{"params": list(self.query.parameters()), "decay": True}]
+        self.optimizer = torch.optim.SGD(groups, lr=0.0, momentum=training["sgd_momentum"])
+        drawn = torch.Generator().manual_seed(torch_seed(config["seed"], "queue"))
+        queue = torch.randn(training["queue"], config["head"]["out"], generator=drawn)
+        self.queue = F.normalize(queue, dim=1).to(device)
+
+    def networks(self) -> list[nn.Module]:
+        return [self.query, self.key]
+
+    @classmethod
+    def check(cls, config: dict[str, Any], images: int, rows: int) -> None:
+        name, training = config["run"], config["training"]
+        if training["epochs"] and training["queue"] + training["batch_size"] > images:
+            raise UserError(
+                f"{name}: training.queue {training['queue']} and a batch of "
+                f"{training['batch_size']} are more than the {images} images of "
+                f"{config['in_distribution']}, so that an image would often be its own negative: "
+                "lower training.queue."
+            )
+        if training["queue"] < training["batch_size"]:
+            raise UserError(
+                f"{name}: training.queue {training['queue']} is smaller than training.batch_size "
+                f"{training['batch_size']}: raise it."
+            )
+        if rows % _group(training):
+            raise UserError(
+                f"{name}: training.batch_norm_images {training['batch_norm_images']} does not "
+                f"divide the {rows} images of a batch that a device works on: change one of them."
+            )
+
+    def rows_at_a_time(self, rows: int, micro: int) -> int:
+        # Not what the memory allows: the size of a group changes what is learned.
+        return _group(self.config["training"])
+
+    def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
+        """The keys of the whole batch, in a drawn order, an equal part in every process."""
+        seed, count = self.config["seed"], len(batch)
+        shuffled = stream(seed, "shuffle", moment.step).permutation(count)
+        size = self.rows_at_a_time(mine.stop - mine.start, count)
+        keys = []
+        for low in range(mine.start, mine.stop, size):
+            rows = shuffled[low : low + size]
+            keys.append(self._encode(self.key, "key", batch, rows, moment.step))
+        everyone = gather(torch.cat(keys))
+        self.keys = torch.empty_like(everyone)
+        self.keys[to_device(shuffled, self.device)] = everyone
+
+    def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
+        """NT-Xent, equation 5.1; the part is the share of queries nearest to their own key."""
+        queries = self._encode(self.query, "query", batch, rows, moment.step)
+        keys, temperature = self.keys[rows], self.config["training"]["temperature"]
+        loss = moco.nt_xent(queries, keys, self.queue, temperature).mean()
+        with torch.no_grad():
+            first = moco.contrasts(queries, keys, self.queue).argmax(1) == 0
+        return loss, first.float().mean()[None]
+
+    def _encode(self, encoder: Encoder, name: str, batch: Batch, rows, step: int) -> Tensor:
+        """Unit vectors (len(rows), out) of a view of its own of every image in `rows`."""
+        images, spec = batch.images, crop_spec(self.config["views"])
+        rng = stream(self.config["seed"], "views", name, step)
+        parameters = draw(spec, len(images), *images.shape[1:3], rng)
+        if not isinstance(rows, slice):  # on the device first, since indexing would wait for it
+            chosen = images[to_device(rows, self.device)]
+        else:
+            chosen = images[rows]
+        views = render(chosen, parameters.rows(rows), spec)
+        kind = self.device.type
+        with (
+            torch.set_grad_enabled(encoder is self.query),
+            torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"),
+        ):
+            return encoder(views)
+
+    def end_step(self, moment: Moment) -> None:
+        update_teacher(self.key.parameters(), self.query.parameters(), moment.momentum)
+        moco.enqueue(self.queue, self.keys, moment.step)
+        # Running statistics are no gradient: every process has seen its own groups only.
+        buffers = [*self.query.buffers(), *self.key.buffers()]
+        average([b for b in buffers if b.is_floating_point()])
+
+    def describe(self, line: dict[str, float]) -> str:
+        return f"loss {line['loss']:.4f}  own key first {line['contrast_accuracy']:.1%}"
+
+    def state(self) -> dict[str, Any]:
+        return {"key": self.key.state_dict(), "queue": self.queue}
+
+    def result(self) -> dict[str, Any]:
+        return {"query": self.query.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for module in {"query", "key"} & state.keys():
+            getattr(self, module).load_state_dict(state[module])
+        if "queue" in state:
+            self.queue.copy_(state["queue"])
+
+    def model_state(self) -> dict[str, Tensor]:
+        return self.query.state_dict()
+
+
+def _group(training: dict[str, Any]) -> int:
+    """Images that share their batch statistics, on however many devices."""
+    return min(training["batch_norm_images"], training["batch_size"])
+
+
+METHOD = Moco

@@ -1,0 +1,263 @@
+"""One small function a claim of chapter 7: what is compared, and when the claim holds.
+
+Of a dataset with several OOD sets the first is judged, as table 7.3 has of RSNA the opacities
+alone; the other sets are told beside it. Other methods have to be beaten on every OOD set, as in
+table 7.1. `claim_checks` says what a check returns.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+from ssl_ood.report.claims.case import (
+    ON_PAR,
+    Case,
+    Check,
+    Finding,
+    NotMeasurable,
+    claim,
+    judged,
+    seeds_ahead,
+)
+from ssl_ood.report.results import NO_NEGATIVES, Summary
+from ssl_ood.report.writers import signed
+
+SHIFTS = ("rot", "rot360", "perm4", "perm16", "pixperm")
+OWN, AUXILIARY, BOTH = "indist", "auxiliary", "both"  # ends of the names of strategies: sources
+EVERY_SHIFT = [f"{shift}_{BOTH}" for shift in SHIFTS]
+
+Leads = dict[str, Summary]  # points that one strategy is ahead of another, by OOD set
+
+
+def ood_sets(case: Case, home: str) -> list[str]:
+    """The OOD sets of a dataset; the first is the one that is judged."""
+    sets = case.results.ood_sets(home)
+    if not sets:
+        raise NotMeasurable(f"no run of {case.dataset(home)} has been planned")
+    return sets
+
+
+def leads_of(case: Case, home: str, one: str, other: str) -> Leads:
+    """The judged OOD set first."""
+    sets = ood_sets(case, home)
+    return {ood: case.difference(one, other, home=home, ood=ood) for ood in sets}
+
+
+def beside(case: Case, leads: Leads) -> str:
+    """`No opacity +0.40`: the OOD sets that are not judged; nothing where there is one set."""
+    _, *others = leads
+    return ", ".join(f"{case.dataset(ood)} {signed(leads[ood].mean)}" for ood in others)
+
+
+def compared(case: Case, home: str, one: str, other: str, *more: str) -> Finding:
+    """Whether a strategy is ahead of another on a dataset."""
+    leads = leads_of(case, home, one, other)
+    first = next(iter(leads))
+    told = [*more, seeds_ahead(case, one, other, home=home, ood=first)]
+    if len(leads) > 1:
+        told.append(f"judged by {case.dataset(first)} ({beside(case, leads)})")
+    return judged(leads[first], None, "; ".join(filter(None, told)))
+
+
+# ---- every dataset
+
+
+def holds(points: float, ahead: bool) -> bool:
+    """Whether a lead is one; or, where none is claimed, whether it is no more than on par."""
+    return points > 0 if ahead else points <= ON_PAR
+
+
+def everywhere(case: Case, leads: dict[str, Leads], ahead: bool, more: str = "") -> Finding:
+    """Whether leads hold on every dataset; the summary is that of where they do least."""
+    judged_by = {home: next(iter(found.values())) for home, found in leads.items()}
+    texts = []
+    for home, found in leads.items():
+        others = beside(case, found)
+        told = f"{case.dataset(home)} {signed(judged_by[home].mean)}"
+        texts.append(told + (f" ({others})" if others else ""))
+    against = [case.dataset(home) for home, s in judged_by.items() if not holds(s.mean, ahead)]
+    reasons = [f"not on {', '.join(against)}"] if against else []
+    undecided = [
+        case.dataset(home) for home, s in judged_by.items() if s.n > 1 and s.low <= 0 <= s.high
+    ]
+    if not ahead:
+        reasons.append(f"on par: at most {ON_PAR:g} point ahead")
+    elif undecided:
+        reasons.append(f"the interval over seeds includes 0 on {', '.join(undecided)}")
+    reasons += [more] if more else []
+    least = (min if ahead else max)(judged_by.values(), key=lambda s: s.mean)
+    return Finding(not against, f"{', '.join(texts)} points", "; ".join(reasons), least)
+
+
+def against_its_table(
+    case: Case, leads: dict[str, Leads], one: str, other: str, ahead: bool
+) -> str:
+    """Datasets of which table 7.3 does not show what the text says; nothing where it agrees."""
+    printed = {
+        (key.train, key.ood, key.method): entry.in_unit("percent")
+        for key, entry in case.results.reported.items()
+        if (key.artefact, key.score) == ("table_7_3", case.results.score)
+    }
+    names = []
+    for home, found in leads.items():
+        a, b = (printed.get((home, next(iter(found)), strategy)) for strategy in (one, other))
+        if a is not None and b is not None and not holds(a - b, ahead):
+            names.append(case.dataset(home))
+    return f"table 7.3 itself does not show it on {', '.join(names)}" if names else ""
+
+
+def _on_every_dataset(one: str, other: str, ahead: bool = True) -> Check:
+    def check(case: Case) -> Finding:
+        homes = [
+            home
+            for home in case.results.in_distributions()
+            if {one, other} <= set(case.results.strategies(home))
+        ]
+        if not homes:
+            raise NotMeasurable(f"no dataset has both {case.title(one)} and {case.title(other)}")
+        leads = {home: leads_of(case, home, one, other) for home in homes}
+        more = against_its_table(case, leads, one, other, ahead)
+        return everywhere(case, leads, ahead, more)
+
+    return check
+
+
+claim("medical_rotation_over_none", "{rot_both} is ahead of {none} on every dataset that has both")(
+    _on_every_dataset("rot_both", NO_NEGATIVES)
+)
+claim("medical_rotation_over_pixel_shuffle", "{rot_both} is ahead of {pixperm_both} on every "
+      "dataset that has both")(_on_every_dataset("rot_both", "pixperm_both"))  # fmt: skip
+claim("medical_pixel_shuffle_not_effective", "{pixperm_both} is inferior to or on par with {none} "
+      "on every dataset that has both")(
+    _on_every_dataset("pixperm_both", NO_NEGATIVES, ahead=False)
+)  # fmt: skip
+
+
+# ---- the best shift of a dataset
+
+
+def _best_shift(role: str, strategy: str) -> Check:
+    def check(case: Case) -> Finding:
+        home = case.role(role)
+        first, run = ood_sets(case, home)[0], case.results.strategies(home)
+        rivals = [s for s in EVERY_SHIFT if s in run and s != strategy]
+        if not rivals:
+            raise NotMeasurable(f"no other shift is trained on {case.dataset(home)}")
+        rival = case.best(rivals, home=home, ood=first)
+        nearest = f"over {case.title(rival)}, the best of the {len(rivals)} other shifts"
+        if len(rivals) == 1:
+            nearest = f"over {case.title(rival)}, the only other shift"
+        return compared(case, home, strategy, rival, nearest)
+
+    return check
+
+
+claim("medical_rotation_best_rsna", "{rot_both} is the best shift on {rsna}")(
+    _best_shift("rsna", "rot_both")
+)
+claim("medical_rotation_best_lag", "{rot_both} is the best shift on {lag}")(
+    _best_shift("lag", "rot_both")
+)
+claim("medical_perm4_best_hyper_kvasir", "{perm4_both} is the best shift on {hyper_kvasir}")(
+    _best_shift("hyper_kvasir", "perm4_both")
+)
+
+
+# ---- where the negatives come from
+
+
+@claim(
+    "medical_combination_best",
+    "Negatives from in-distribution and auxiliary images together are ahead of either alone on "
+    "every dataset that has all three",
+)
+def medical_combination_best(case: Case) -> Finding:
+    leads = {}
+    for home, shift in product(case.results.in_distributions(), SHIFTS):
+        own, auxiliary, both = (f"{shift}_{source}" for source in (OWN, AUXILIARY, BOTH))
+        if home not in leads and {own, auxiliary, both} <= set(case.results.strategies(home)):
+            rival = case.best([own, auxiliary], home=home, ood=ood_sets(case, home)[0])
+            leads[home] = leads_of(case, home, both, rival)
+    if not leads:
+        raise NotMeasurable("no dataset has negatives of either source and of both")
+    return everywhere(case, leads, True, "over the better of the two")
+
+
+@claim(
+    "medical_in_domain_better",
+    "On {rsna}, auxiliary negatives of its own domain are well ahead of those of another",
+)
+def medical_in_domain_better(case: Case) -> Finding:
+    large = f"a large margin: more than {ON_PAR:g} point"
+    finding = compared(case, case.role("rsna"), "rot_auxiliary", "rot_outdomain", large)
+    return finding._replace(holds=finding.summary.mean > ON_PAR)
+
+
+def _sources(role: str, one: str, other: str) -> Check:
+    def check(case: Case) -> Finding:
+        return compared(case, case.role(role), one, other)
+
+    return check
+
+
+claim("medical_auxiliary_over_own_rsna", "On {rsna}, auxiliary negatives alone are ahead of "
+      "in-distribution negatives alone")(
+    _sources("rsna", "rot_auxiliary", "rot_indist")
+)  # fmt: skip
+claim("medical_own_over_auxiliary_lag", "On {lag}, in-distribution negatives alone are ahead of "
+      "auxiliary negatives alone")(
+    _sources("lag", "rot_indist", "rot_auxiliary")
+)  # fmt: skip
+
+
+def _alike(role: str, *strategies: str) -> Check:
+    def check(case: Case) -> Finding:
+        home = case.role(role)
+        where = {"home": home, "ood": ood_sets(case, home)[0]}
+        means = {strategy: case.mean(strategy, **where) for strategy in strategies}
+        most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
+        summary = case.difference(most, least, **where)
+        reason = f"the best above the worst; to hold, at most {ON_PAR:g} point"
+        return Finding(summary.mean <= ON_PAR, "", reason, summary)
+
+    return check
+
+
+claim("medical_sources_alike_hyper_kvasir", "On {hyper_kvasir}, negatives from in-distribution "
+      "images, auxiliary images and both are alike")(
+    _alike("hyper_kvasir", "perm4_indist", "perm4_auxiliary", "perm4_both")
+)  # fmt: skip
+claim("medical_domains_alike_hyper_kvasir", "On {hyper_kvasir}, auxiliary negatives of its own "
+      "domain and of another are alike")(
+    _alike("hyper_kvasir", "perm4_auxiliary", "perm4_outdomain")
+)  # fmt: skip
+
+
+# ---- other methods
+
+
+def _over_other_methods(role: str, strategy: str, artefact: str, score: str) -> Check:
+    def check(case: Case) -> Finding:
+        home = case.role(role)
+        margins = {}
+        for ood in ood_sets(case, home):
+            best = max(case.other_methods(artefact, home, ood))
+            margins[ood] = case.margin(strategy, best, home=home, ood=ood, score=score)
+        nearest = min(margins, key=lambda ood: margins[ood].mean)
+        several = f"on {case.dataset(nearest)}, the smaller margin" if len(margins) > 1 else ""
+        return judged(margins[nearest], None, several)
+
+    return check
+
+
+claim("medical_over_others_rsna", "{rot_both} is ahead of other methods on {rsna}")(
+    _over_other_methods("rsna", "rot_both", "table_7_1", "mahalanobis")
+)
+claim("medical_over_others_hyper_kvasir", "{perm4_both} is ahead of other methods on "
+      "{hyper_kvasir}")(
+    _over_other_methods("hyper_kvasir", "perm4_both", "table_7_2", "mahalanobis")
+)  # fmt: skip
+claim("medical_over_others_lag", "{rot_both} is ahead of other methods on {lag} by the cosine "
+      "score")(
+    _over_other_methods("lag", "rot_both", "table_7_2", "cosine_max")
+)  # fmt: skip

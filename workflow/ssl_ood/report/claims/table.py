@@ -1,0 +1,132 @@
+"""table_claims and the like: what a chapter says in words, what was measured, and a verdict.
+
+The chapter is the target's option `claims`. A claim is a row of resources/reported/claims_*.csv and
+the function of the same id in `CHECKS` (`chapter_6`, `chapter_7`). The thesis's own
+words and numbers are shown only where its data are evaluated; elsewhere a claim is put in terms of
+roles, and one that rests on a number cannot be measured.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.report.claims import chapter_6, chapter_7  # noqa: F401, they fill CHECKS
+from ssl_ood.report.claims.case import CHECKS, Case, Finding, NotMeasurable
+from ssl_ood.report.results import Results, read_rows
+from ssl_ood.report.table_parts import score_words
+from ssl_ood.report.writers import MISSING, Cell, Table, number, signed
+
+HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "not measurable with these data"
+
+
+def reported_claims(reported_dir: Path) -> list[dict[str, str]]:
+    """Rows (id, where, claim, value, unit) of all claims; UserError where there are none."""
+    rows = [row for path in sorted(reported_dir.glob("claims_*.csv")) for row in read_rows(path)]
+    if not rows:
+        raise UserError(f"{reported_dir} has no claims_*.csv: correct reported_dir in the config.")
+    return rows
+
+
+def check_claims(results: Results, reported_dir: Path) -> list[dict[str, Any]]:
+    """A record for every claim of the chapter: id, where, claim, measurement, verdict, reason."""
+    chapter = results.options["claims"]
+    rows = [row for row in reported_claims(reported_dir) if chapter in row["where"]]
+    if not rows:
+        raise UserError(
+            f"{reported_dir} has no claim of {chapter}: correct the option claims of "
+            f"{results.spec['name']}, or reported_dir in the config."
+        )
+    records = []
+    for row in rows:
+        if row["id"] not in CHECKS:
+            raise UserError(
+                f"The claim {row['id']!r} of {reported_dir} has no check: add a function of that "
+                "id to a module of ssl_ood/report/claims."
+            )
+        check, words = CHECKS[row["id"]]
+        shows = results.spec["show_reported"]
+        case = Case(results, float(row["value"]) if shows and _is_number(row["value"]) else None)
+        try:
+            finding = check(case)
+            verdict = HOLDS if finding.holds else FAILS
+        except NotMeasurable as why:
+            finding = Finding(False, why.text, why.reason, why.summary)
+            verdict = UNKNOWN
+        summary = finding.summary
+        record = {
+            "id": row["id"],
+            "where": row["where"],
+            "claim": row["claim"] if shows else case.fill(words),
+            "verdict": verdict,
+            "measured": finding.text or (describe(summary, row["unit"]) if summary else ""),
+            "reason": finding.reason,
+            "value": summary and summary.mean,
+            "ci_low": summary and summary.low,
+            "ci_high": summary and summary.high,
+            "n_seeds": summary.n if summary else None,
+            "unit": row["unit"],
+            "reported": row["value"] if shows else "",
+            "runs": ";".join(summary.runs) if summary else "",
+        }
+        records.append(record)
+    return records
+
+
+def describe(summary, unit: str) -> str:
+    """`+4.80 points [4.10, 5.50] over 3 seeds`, or `+4.80 points (1 seed)`."""
+    show = signed if unit in ("points", "sign") else number
+    words = {"percent": " %", "points": " points", "sign": " points"}.get(unit, "")
+    text = f"{show(summary.mean)}{words}"
+    if summary.over == "seeds" and not math.isnan(summary.low):
+        return f"{text} [{number(summary.low)}, {number(summary.high)}] over {summary.n} seeds"
+    return f"{text} (1 seed)"
+
+
+def claims_table(results: Results, reported_dir: Path) -> Table:
+    """Every claim of the chapter, its measurement and a verdict."""
+    records = check_claims(results, reported_dir)
+    chapter = results.options["claims"].replace("section", "chapter")
+    shows = results.spec["show_reported"]
+    header = ["Claim", "Where"] + ["Thesis"] * shows + ["Measured", "Verdict", "Why"]
+    rows = []
+    for record in records:
+        thesis = record["reported"].replace("-", "−")
+        unit = {"percent": " %", "points": " points", "sets": " sets"}.get(record["unit"], "")
+        rows.append([
+            Cell(record["claim"]),
+            Cell(record["where"]),
+            *[Cell(thesis + unit)] * shows,
+            Cell(record["measured"] or MISSING),
+            Cell(record["verdict"], bold=record["verdict"] != UNKNOWN),
+            Cell(record["reason"]),
+        ])  # fmt: skip
+    counts = {v: sum(r["verdict"] == v for r in records) for v in (HOLDS, FAILS, UNKNOWN)}
+    caption = (
+        f"The claims of {chapter} in words: {counts[HOLDS]} hold, {counts[FAILS]} do not, "
+        f"{counts[UNKNOWN]} cannot be measured with these data; {score_words(results)}."
+    )
+    notes = [
+        f"Intervals are {100 * results.confidence:g} % Student intervals of the mean over seeds.",
+        "The verdict follows the mean over seeds; where the interval leaves the direction open, "
+        "the last column says so.",
+    ]
+    if any(_is_number(record["reported"]) for record in records):
+        notes.append(
+            "A number of the thesis holds where the interval over seeds contains it or the "
+            "measurement is within 1 point of it; a gain also where it is larger."
+        )
+    text = len(header)
+    wide = {1: "5.5cm", 2: "2.5cm", text - 2: "4cm", text - 1: "2cm", text: "5cm"}
+    return Table(results.spec["name"], caption, header, rows, records, [], False, frozenset(),
+                 notes, text_columns=text, wide=wide)  # fmt: skip
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

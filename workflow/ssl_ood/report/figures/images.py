@@ -1,0 +1,139 @@
+"""Figures that are made from images: contact sheets and colour histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.files import read_json
+from ssl_ood.report.figures.style import PAGE, new_figure, save_figure
+from ssl_ood.report.results import Results
+from ssl_ood.report.writers import number
+
+CHANNELS = (("red", "#CC3311"), ("green", "#009E73"), ("blue", "#0072B2"))
+CHUNK = 4096  # images counted at a time
+PEAKED = 50.0  # times the median share: from here on a linear axis shows nothing but the peak
+
+
+def plot_image_grid(
+    rows: Sequence[tuple[str, NDArray[np.uint8]]],
+    output_prefix: Path,
+    title: str = "",
+    *,
+    columns: Sequence[str] | None = None,
+    width: float = PAGE,
+    records: list[dict[str, Any]] | None = None,
+) -> None:
+    """A contact sheet: a label and (n, H, W, 3) uint8 images a row, drawn at equal size.
+
+    Rows may differ in n and in image size. columns: titles over the columns. records: rows of the
+    csv file; by default label, number and size of the images of each row. Grey images are (H, W, 3)
+    with equal channels.
+    """
+    if not rows or any(not len(images) for _, images in rows):
+        raise UserError("A contact sheet has a row without images: check the packed sets.")
+    n_columns = max(len(images) for _, images in rows)
+    letters = max(len(label) for label, _ in rows)
+    label_width = 0.2 + 0.062 * letters  # inches
+    cell = (width - label_width) / n_columns
+    heading = 0.3 * bool(title) + 0.2 * bool(columns)
+    height = cell * len(rows) + heading + 0.1
+    figure, grid = new_figure(width, height)
+    axes = grid[0, 0]
+    figure.set_layout_engine("none")
+    axes.set_position((label_width / width, 0.05 / height, 1 - label_width / width - 0.002,
+                       cell * len(rows) / height))  # fmt: skip
+    gap = 0.04
+    for i, (label, images) in enumerate(rows):
+        for j, image in enumerate(images):
+            extent = (j + gap, j + 1 - gap, i + 1 - gap, i + gap)
+            axes.imshow(image, extent=extent, interpolation="nearest", aspect="auto")
+        axes.text(-0.1, i + 0.5, label, ha="right", va="center", fontsize=8)
+    for j, name in enumerate(columns or []):
+        axes.text(j + 0.5, -0.06, name, ha="center", va="bottom", fontsize=7)
+    axes.set_xlim(0, n_columns)
+    axes.set_ylim(len(rows), 0)
+    axes.set_axis_off()
+    if title:
+        figure.text(0.01, 1 - 0.1 / height, title, ha="left", va="top", fontsize=8.5)
+    if records is None:
+        records = [
+            {"row": label, "images": len(images), "height": images.shape[1],
+             "width": images.shape[2]}
+            for label, images in rows
+        ]  # fmt: skip
+    save_figure(figure, output_prefix, records)
+
+
+def color_distribution(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Share of pixels by channel and value, (3, 256), of (N, S, S, 3) uint8 images."""
+    counts = np.zeros((3, 256), dtype=np.int64)
+    for first in range(0, len(images), CHUNK):
+        block = np.asarray(images[first : first + CHUNK])
+        for channel in range(3):
+            counts[channel] += np.bincount(block[..., channel].ravel(), minlength=256)
+    return counts / counts.sum(1, keepdims=True)
+
+
+def overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Common area of two distributions: 1 where they are equal, 0 where they are disjoint."""
+    return float(np.minimum(one, other).sum())
+
+
+def color_histograms_figure(results: Results, folders: Sequence[Path], prefix: Path) -> None:
+    """Figure 2.11: colour distributions of in-distribution sets, a panel a channel.
+
+    Sets lie over each other rather than beside each other, since what is claimed is that they are
+    alike. Sets that are all grey have one panel.
+    """
+    if not folders:
+        raise UserError("figure_color_histograms needs --images with folders of packed sets.")
+    distributions = {}
+    for folder in folders:
+        name = read_json(folder / "meta.json")["dataset"]
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        distributions[results.title("datasets", name)] = color_distribution(images)
+    grey = all((d[0] == d[1]).all() and (d[0] == d[2]).all() for d in distributions.values())
+    panels = (("grey", "#404040"),) if grey else CHANNELS
+    width = PAGE / 2 if grey else PAGE
+    figure, grid = new_figure(width, 2.3, 1, len(panels), sharey=True)
+    records = []
+    everything = np.stack(list(distributions.values()))
+    peaked = everything.max() > PEAKED * np.median(everything)
+    for channel, (axes, (name, colour)) in enumerate(zip(grid[0], panels, strict=True)):
+        for i, (title, distribution) in enumerate(distributions.items()):
+            shares = distribution[channel]
+            line = ("-", (0, (3, 1.5)), (0, (1, 1)))[i % 3]
+            tone = colour if i == 0 else "#000000"
+            axes.step(range(256), 100 * shares, where="mid", linestyle=line, color=tone,
+                      linewidth=0.9, label=title)  # fmt: skip
+            records += [
+                {"dataset": title, "channel": name, "value": value, "share": share}
+                for value, share in enumerate(shares.tolist())
+            ]
+        words = name
+        if len(distributions) == 2:
+            one, other = (d[channel] for d in distributions.values())
+            words += f" (overlap {number(overlap(one, other))})"
+        axes.set_title(words, loc="left")
+        axes.set_xlabel("Pixel value")
+        axes.set_xlim(-3, 258)  # peaks at the ends stay visible
+        axes.set_xticks([0, 64, 128, 192, 255])
+    grid[0, 0].set_ylabel("Share of pixels (%)" + (", log scale" if peaked else ""))
+    if peaked:
+        grid[0, 0].set_yscale("log")
+    else:
+        grid[0, 0].set_ylim(bottom=0)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    if len(panels) > 1:  # the first set has the channel's colour: told by the line, in grey
+        from matplotlib.lines import Line2D
+
+        handles = [Line2D([], [], color="#404040", linestyle=h.get_linestyle(), linewidth=0.9)
+                   for h in handles]  # fmt: skip
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    save_figure(figure, prefix, records)

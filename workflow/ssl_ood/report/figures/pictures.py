@@ -1,0 +1,150 @@
+"""Pictures of what a training sees: the negatives of the strategies and the augmented views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ssl_ood.common.files import atomic_path, write_json
+from ssl_ood.common.streams import stream
+from ssl_ood.datasets.packed import open_packed
+from ssl_ood.methods.backbones import view_specs
+from ssl_ood.study.runs import packed_path
+from ssl_ood.views.images import Images
+from ssl_ood.views.render import ViewSpec, crop_spec, draw, render
+from ssl_ood.views.shifts import SHIFTS
+
+COLUMNS = 10
+SHEET = 8  # rows and columns of a contact sheet
+TILE = 64  # pixels at least that an image of it is drawn at
+CPU = torch.device("cpu")
+
+
+def write_negative_set(config: dict, data: Path, against: list[str], output: Path) -> None:
+    """Writes manifest.json and contact_sheet.png of the negatives of a run config.
+
+    against: "dataset/split" of the in-distribution test and OOD sets. The manifest says how many
+    auxiliary images are the same, byte by byte, as an image of these sets (an error: such images
+    would teach the model what it is tested on) and how many look nearly the same.
+    """
+    from ssl_ood.common.errors import UserError
+    from ssl_ood.datasets.duplicates import find_duplicates
+
+    size = config["size"]
+    tested = {name: open_packed(data / f"{name}-{size}px") for name in against}
+    pairs, problems = [], []
+    for pair in config["negatives"]:
+        packed = open_packed(data / packed_path(pair["source"], pair["split"], size))
+        leaks = {}
+        if pair["source"] != config["in_distribution"]:
+            leaks = {name: find_duplicates(packed, test) for name, test in tested.items()}
+        problems += [
+            f"{found['identical']} of {pair['source']} in {name}"
+            for name, found in leaks.items()
+            if found["identical"]
+        ]
+        pairs.append(
+            pair
+            | {
+                "images": len(packed.images),
+                "images_sha256": packed.meta["images_sha256"],
+                "also_in_test_sets": leaks,
+            }
+        )
+    if problems:
+        raise UserError(
+            f"The negatives {config['strategy']} hold images that models are tested on "
+            f"({'; '.join(problems)}): take them out of the auxiliary dataset."
+        )
+    _contact_sheet(negatives_of(config, data, SHEET * SHEET), output / "contact_sheet.png")
+    write_json(
+        output / "manifest.json",
+        {
+            "in_distribution": config["in_distribution"],
+            "strategy": config["strategy"],
+            "size": size,
+            "negatives": pairs,
+        },
+    )
+
+
+def _contact_sheet(tiles: np.ndarray, path: Path) -> None:
+    """SHEET rows of SHEET tiles, (SHEET^2, S, S, 3) uint8, as a png with a gap around each."""
+    from PIL import Image
+
+    tiles = np.pad(tiles, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    side = tiles.shape[1]
+    sheet = tiles.reshape(SHEET, SHEET, side, side, 3).swapaxes(1, 2)
+    sheet = sheet.reshape(SHEET * side, SHEET * side, 3)
+    larger = -(-TILE // side)
+    with atomic_path(path) as partial:
+        picture = Image.fromarray(sheet.repeat(larger, axis=0).repeat(larger, axis=1))
+        picture.save(partial, format="png")
+
+
+def negatives_of(config: dict, data: Path, count: int) -> np.ndarray:
+    """(count, S, S, 3) uint8 negatives of a run config, an equal part of each pair; the run's own
+    images where it has no negatives."""
+    pairs = config["negatives"] or [
+        {"source": config["in_distribution"], "split": config["train_split"], "shift": None}
+    ]
+    parts = []
+    for i, pair in enumerate(pairs):
+        packed = open_packed(data / packed_path(pair["source"], pair["split"], config["size"]))
+        share = count // len(pairs) + (i < count % len(pairs))
+        rng = stream(0, "picture", pair["source"])  # the same images for every shift
+        rows = rng.choice(len(packed.images), share, replace=share > len(packed.images))
+        batch = torch.from_numpy(np.array(packed.images[np.sort(rows)]))
+        parts.append(SHIFTS[pair["shift"]](batch, stream(0, "picture", i)).numpy())
+    return np.concatenate(parts)
+
+
+def negatives_figure(configs: list[dict], spec: dict, data: Path, output: Path) -> None:
+    """figure_negatives (thesis figure 6.2): a row a strategy, the same source images throughout."""
+    from ssl_ood.report.figures.images import plot_image_grid
+
+    own = configs[0] | {"negatives": []}
+    rows = [("In-distribution", negatives_of(own, data, COLUMNS))]
+    titles = spec["titles"].get("strategies", {})
+    for config in configs:
+        if config["negatives"]:
+            name = config["strategy"]
+            rows.append((titles.get(name, name), negatives_of(config, data, COLUMNS)))
+    plot_image_grid(rows, output)
+
+
+def views_figure(configs: list[dict], spec: dict, data: Path, output: Path) -> None:
+    """figure_views: images, their positive views, negatives and theirs. figure_views_rsna (thesis
+    figure 5.1): images and views of the one kind that contrastive learning has."""
+    from ssl_ood.report.figures.images import plot_image_grid
+
+    config = configs[0]
+    own = config | {"negatives": []}
+    images = negatives_of(own, data, COLUMNS)
+    rows = [("Image", images)]
+    if config["method"] != "dino":
+        spec_of_all = crop_spec(config["views"])
+        rows += [(f"View {i}", _rendered(images, spec_of_all, f"view{i}")) for i in (1, 2, 3, 4)]
+        plot_image_grid(rows, output)
+        return
+    negatives = negatives_of(config, data, COLUMNS)
+    specs = view_specs(config["views"])
+    for label, name in (("Global view 1", "global_1"), ("Global view 2", "global_2")):
+        rows.append((label, _rendered(images, specs[name], name)))
+    rows += [(f"Local view {i}", _rendered(images, specs["local"], f"local{i}")) for i in (1, 2)]
+    rows.append(("Negative", negatives))
+    rows.append(("Negative, global view", _rendered(negatives, specs["global_1"], "negative")))
+    rows.append(("Negative, local view", _rendered(negatives, specs["local"], "negative local")))
+    plot_image_grid(rows, output)
+
+
+def _rendered(images: np.ndarray, spec: ViewSpec, name: str) -> np.ndarray:
+    """Views of the images, brought back to uint8."""
+    count, height, width, _ = images.shape
+    batch = Images(images, CPU).take(np.arange(count))
+    views = render(batch, draw(spec, count, height, width, stream(0, "picture", name)), spec)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    pixels = views * std + mean
+    return pixels.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()

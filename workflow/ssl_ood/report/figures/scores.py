@@ -1,0 +1,167 @@
+"""figure_score_distributions: how the anomaly scores of normal and abnormal images are spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.evaluation.evaluate import read_scores
+from ssl_ood.evaluation.score_columns import column_name
+from ssl_ood.report.figures.style import BOTH, PAGE, SOURCES, new_figure, save_figure
+from ssl_ood.report.results import BASE, Results
+from ssl_ood.report.table_parts import score_title
+from ssl_ood.report.writers import number
+
+TAIL = 0.001  # share of a set's images on either side that may lie beyond the axis
+GRID = 400  # points of a curve
+COLOURS = (SOURCES[0], BOTH, SOURCES[1], "#009E73", "#CC79A7", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":")
+TEST = ""  # the in-distribution test images, among the names of OOD sets
+
+
+def score_distributions_figure(results: Results, files: Sequence[Path], prefix: Path) -> None:
+    """Figure 2 of the paper of section 5.2: densities of the score, a panel a model.
+
+    files: scores (parquet) of the runs, named after them. Distances have a logarithmic axis and
+    their density is per decade. Of several seeds or splits the mean density is drawn, and each
+    thin. Raises UserError where no run has scores.
+    """
+    panels = _panels(results, {path.stem: path for path in files})
+    if not panels:
+        raise UserError(
+            f"{results.spec['name']}: --scores has no file of its runs; score the runs first."
+        )
+    columns = min(len(panels), 2)
+    rows = -(-len(panels) // columns)
+    width = 4.6 if columns == 1 else PAGE
+    figure, grid = new_figure(width, 2.9 * rows, rows, columns)
+    records = []
+    for axes, ((home, strategy), runs) in zip(grid.flat, panels.items(), strict=False):
+        records += _draw(axes, results, home, strategy, runs)
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_axis_off()
+    save_figure(figure, prefix, records)
+
+
+def _panels(
+    results: Results, files: dict[str, Path]
+) -> dict[tuple[str, str], dict[str, dict[str, NDArray]]]:
+    """Scores by in-distribution set and strategy, then by run, then by OOD set (base variant)."""
+    panels: dict[tuple[str, str], dict[str, dict[str, NDArray]]] = {}
+    for run in results.spec["runs"]:
+        if run["variant"] == BASE and run["run"] in files:
+            scores = _scores(results, files[run["run"]], run["ood"])
+            panels.setdefault((run["in_distribution"], run["strategy"]), {})[run["run"]] = scores
+    return panels
+
+
+def _scores(results: Results, path: Path, ood: Sequence[str]) -> dict[str, NDArray]:
+    table = read_scores(path)
+    name = column_name(results.score, results.tau)
+    if name not in table:
+        raise UserError(f"{path} has no score {name}: add it to evaluation.scores in the config.")
+    values, role = table[name], table["role"]
+    found = {TEST: values[role == "test"]}
+    for dataset in ood:
+        found[dataset] = values[(role == "ood") & (table["dataset"] == dataset)]
+    return found
+
+
+def _draw(
+    axes: Axes, results: Results, home: str, strategy: str, runs: dict[str, dict[str, NDArray]]
+) -> list[dict[str, Any]]:
+    everything = [values for scores in runs.values() for values in scores.values()]
+    logarithmic = results.score == "mahalanobis" and min(v.min() for v in everything) > 0
+    scale = np.log10 if logarithmic else np.asarray
+    low = min(np.quantile(scale(v), TAIL) for v in everything)
+    high = max(np.quantile(scale(v), 1 - TAIL) for v in everything)
+    pad = 0.1 * (high - low) or 0.1
+    grid = np.linspace(low - pad, high + pad, GRID)
+    x = 10**grid if logarithmic else grid
+    records = []
+    sets = [TEST, *results.ood_sets(home)]
+    for i, name in enumerate(sets):
+        curves = {run: density(scale(scores[name]), grid) for run, scores in runs.items()}
+        mean = np.mean(list(curves.values()), axis=0)
+        colour, line = COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]
+        axes.fill_between(x, mean, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(x, mean, color=colour, linestyle=line, linewidth=1.3,
+                  label=_label(results, home, strategy, name, runs))  # fmt: skip
+        for run, curve in curves.items():
+            if len(curves) > 1:
+                axes.plot(x, curve, color=colour, linewidth=0.4, alpha=0.5)
+            records += [
+                {"in_distribution": home, "strategy": strategy, "run": run,
+                 "set": name or home, "role": "ood" if name else "test",
+                 "n": len(runs[run][name]), "score": results.score, "tau": results.tau, "x": a,
+                 "density": b, "per": "decade" if logarithmic else "unit"}
+                for a, b in zip(x.tolist(), curve.tolist(), strict=True)
+            ]  # fmt: skip
+    if logarithmic:
+        _log_axis(axes, x)
+    axes.set_xlim(x[0], x[-1])
+    axes.set_ylim(bottom=0, top=1.35 * axes.get_ylim()[1])  # room for the legend
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    title = score_title(results.score)
+    words = f"{title} distance (squared), log scale" if logarithmic else f"Score: {title}"
+    axes.set_xlabel(f"{words}; larger: more anomalous")
+    axes.set_ylabel("Density" + (" per decade" if logarithmic else ""))
+    beyond = np.mean(np.concatenate([(scale(v) < grid[0]) | (scale(v) > grid[-1])
+                                     for v in everything]))  # fmt: skip
+    axes.set_title(_title(results, home, strategy, len(runs), beyond), loc="left")
+    axes.legend(loc="upper right", frameon=False, handlelength=2.2, fontsize=7)
+    return records
+
+
+def _log_axis(axes: Axes, x: NDArray) -> None:
+    """Ticks at 1, 2 and 5 times a power of ten; only at powers where there are many decades."""
+    axes.set_xscale("log")
+    few = x[-1] / x[0] < 300
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _label(results: Results, home: str, strategy: str, name: str, runs: dict) -> str:
+    counts = sorted({len(scores[name]) for scores in runs.values()})
+    n = " to ".join(f"{count:,}" for count in dict.fromkeys([counts[0], counts[-1]]))
+    if not name:
+        return f"{results.title('datasets', home)}, test (n = {n})"
+    area = results.summary(home, strategy, ood=name)
+    words = f", AUROC {number(area.mean, 3)}" if area else ""
+    return f"{results.title('datasets', name)} (n = {n}){words}"
+
+
+def _title(results: Results, home: str, strategy: str, n_runs: int, beyond: float) -> str:
+    parts = [f"{results.title('datasets', home)} in-distribution"]
+    if len(results.strategies(home)) > 1:
+        parts[0] += f", {results.title('strategies', strategy)}"
+    if n_runs > 1:
+        parts.append(f"thick: mean over {n_runs} {results.repeats}; thin: each of them")
+    if beyond > 0:
+        parts.append(f"{100 * beyond:.1g} % of the images lie beyond the axis")
+    return "\n".join(parts)
+
+
+def density(values: NDArray, grid: NDArray) -> NDArray:
+    """Gaussian kernel density of (n,) values at (g,) points, with Silverman's bandwidth.
+
+    The bandwidth is 0.9 min(SD, IQR / 1.34) n^(-1/5), robust against a few far values.
+    """
+    quartiles = np.quantile(values, [0.25, 0.75])
+    spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    spread = min(spread, (quartiles[1] - quartiles[0]) / 1.34) or spread
+    width = 0.9 * spread * len(values) ** -0.2 or (grid[1] - grid[0])
+    total = np.zeros(len(grid))
+    for first in range(0, len(values), 4096):
+        offsets = (grid[:, None] - values[None, first : first + 4096]) / width
+        total += np.exp(-0.5 * offsets**2).sum(1)
+    return total / (len(values) * width * np.sqrt(2 * np.pi))

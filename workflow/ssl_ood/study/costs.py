@@ -1,0 +1,324 @@
+"""What a study will cost, before it is spent, and what it did cost.
+
+    ssl_ood plan table_negative_sampling          # of config.yaml; `snakemake plan` for all
+    ssl_ood costs --output results/tables/costs   # `snakemake costs`
+
+GPU hours come from the images that the trainings see and `execution.images_per_second` of the
+config, or, where trainings of the same kind have ended here, their own speed. A run that several
+tables share counts for each of them, and once in the sum. Nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.datasets.places import missing_restricted, present
+from ssl_ood.study.runs import PICTURES, Experiments, Run, Target, needed_sets, with_initial
+
+FLOAT, DOUBLE = 4, 8  # bytes
+KEPT_STATES = 3  # checkpoints of a training: two, and a third while it is written
+VIT_SIZES = {"vit_tiny": (192, 12), "vit_small": (384, 12), "vit_base": (768, 12)}  # width, depth
+RESNETS = {"resnet18": (1, [2, 2, 2, 2]), "resnet50": (4, [3, 4, 6, 3])}  # expansion, blocks
+CHANNELS = [64, 128, 256, 512]  # of a residual network's stages
+STEM = 64
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes that a plan needs beside what is there."""
+
+    downloads: int
+    packed: int
+    runs: int  # weights, features and scores
+    checkpoints: int  # while all the trainings run at once
+    unknown: tuple[str, ...]  # datasets whose number of images nobody knows
+
+
+def runs_of(targets: Iterable[Target]) -> list[Run]:
+    """The runs that these targets show, each once."""
+    shown = [run for t in targets if t.name not in PICTURES for run in t.runs]
+    return list({run.id: run for run in shown}.values())
+
+
+def trained_for(targets: Iterable[Target]) -> list[Run]:
+    """The runs that have to be trained for these targets, with those that they start from."""
+    return list({run.id: run for run in with_initial(runs_of(targets))}.values())
+
+
+# ---- before
+
+
+def to_train(experiments: Experiments, runs: Iterable[Run]) -> list[Run]:
+    """The runs that were not trained to the end with their present settings."""
+    return [run for run in runs if not _trained(experiments, run)]
+
+
+def _trained(experiments: Experiments, run: Run) -> bool:
+    folder = Path(experiments.config["results_dir"]) / "runs" / run.id
+    return _json(folder / "config.json") == run.training_config and (folder / "train.json").exists()
+
+
+def speeds(experiments: Experiments) -> dict[tuple[str, str], float]:
+    """Images a second of one device, by (study, dataset): the median of the trainings ended here.
+
+    On the device that the config asks for: a training on the processor says nothing of a GPU.
+    """
+    on_gpu = experiments.config["execution"]["devices"] > 0
+    found: dict[tuple[str, str], list[float]] = {}
+    for run in experiments.runs.values():
+        told = cost_of(experiments, run)
+        if told and told["images_per_second"] and (told["device_peak_bytes"] is not None) == on_gpu:
+            speed = told["images_per_second"] / told.get("devices", 1)
+            found.setdefault((run.study, run.in_distribution), []).append(speed)
+    return {key: statistics.median(values) for key, values in found.items()}
+
+
+def device_hours(experiments: Experiments, run: Run, measured: dict) -> float:
+    """Hours of one device that the training takes."""
+    images = experiments.images(run) * run.settings["training"]["epochs"]
+    assumed = experiments.config["execution"]["images_per_second"]
+    return images / measured.get((run.study, run.in_distribution), assumed) / 3600
+
+
+def disk_needed(experiments: Experiments, runs: list[Run]) -> Disk:
+    """What the runs need on the disk beside the packed sets and archives that are there."""
+    config = experiments.config
+    data = Path(config["results_dir"]) / "data"
+    sets = {s.path: s for run in runs for s in needed_sets(run)}.values()
+    absent = [s for s in sets if not (data / s.path / "meta.json").exists()]
+    return Disk(
+        downloads=sum(size for _, size in to_download(experiments, runs)),
+        packed=sum(experiments.count(s) * s.size**2 * 3 for s in absent),
+        runs=sum(_results_of(experiments, run) for run in runs),
+        checkpoints=sum(KEPT_STATES * 4 * FLOAT * parameters(run.settings) for run in runs),
+        unknown=tuple(sorted({s.dataset for s in sets if not experiments.count(s)})),
+    )
+
+
+def _results_of(experiments: Experiments, run: Run) -> int:
+    """Bytes of the teacher, its copy beside the checkpoints, the features and the scores."""
+    tested = [run.test, *run.ood]
+    images = sum(map(experiments.count, [run.train, *tested]))
+    scores = len(experiments.config["evaluation"]["taus"]) + 6
+    scored = sum(map(experiments.count, tested)) * scores * DOUBLE
+    width = features(run.settings["backbone"])
+    return 2 * FLOAT * parameters(run.settings) + images * width * FLOAT + scored
+
+
+def parameters(settings: dict[str, Any]) -> int:
+    """Weights of the backbone and the head, to a percent."""
+    backbone, head, views = settings["backbone"], settings.get("head"), settings["views"]
+    width = features(backbone)
+    if backbone["name"] in RESNETS:
+        of_backbone = _resnet_parameters(backbone)
+    else:
+        depth = _vit(backbone)[1]
+        patch, view = backbone.get("patch_size", 16), views.get("global_size") or views["size"]
+        tokens = (view // patch) ** 2 + 1
+        of_backbone = depth * (12 * width**2 + 13 * width) + width * (3 * patch**2 + tokens + 3)
+    if head is None:
+        return of_backbone + width
+    widths = [width, *[head["hidden"]] * (head.get("layers", 2) - 1)]
+    widths += [head[name] for name in ("bottleneck", "out") if name in head]
+    return of_backbone + sum(a * b for a, b in pairwise(widths))
+
+
+def features(backbone: dict[str, Any]) -> int:
+    """Length of a feature of this backbone."""
+    if backbone["name"] in RESNETS:
+        return RESNETS[backbone["name"]][0] * backbone.get("channels", CHANNELS)[-1]
+    return _vit(backbone)[0]
+
+
+def _resnet_parameters(backbone: dict[str, Any]) -> int:
+    """Weights of a residual network: stages of basic blocks, or of bottlenecks that expand."""
+    expansion, blocks = RESNETS[backbone["name"]]
+
+    def convolution(side: int, n_in: int, n_out: int) -> int:  # and its batch normalisation
+        return side**2 * n_in * n_out + 2 * n_out
+
+    total, n_in = convolution(7, 3, STEM), STEM
+    stages = zip(backbone.get("channels", CHANNELS), backbone.get("layers", blocks), strict=True)
+    for stage, (inner, count) in enumerate(stages):
+        n_out = expansion * inner
+        for block in range(count):
+            if expansion > 1:
+                kernels = [(1, n_in, inner), (3, inner, inner), (1, inner, n_out)]
+            else:
+                kernels = [(3, n_in, inner), (3, inner, inner)]
+            if block == 0 and (stage or n_in != n_out):  # the shortcut changes size or width
+                kernels.append((1, n_in, n_out))
+            total += sum(convolution(*kernel) for kernel in kernels)
+            n_in = n_out
+    return total
+
+
+def _vit(backbone: dict[str, Any]) -> tuple[int, int]:
+    width, depth = VIT_SIZES.get("_".join(backbone["name"].split("_")[:2]), (384, 12))
+    return backbone.get("embed_dim", width), backbone.get("depth", depth)
+
+
+def to_download(experiments: Experiments, runs: Iterable[Run]) -> list[tuple[str, int]]:
+    """(dataset or weights, bytes) of what the workflow would fetch itself."""
+    config = experiments.config
+    sets = {s.dataset for run in runs for s in needed_sets(run)}
+    weights = {run.weights for run in runs if run.weights}
+    sources = [experiments.datasets[name] for name in sorted(sets)]
+    sources += [experiments.weights[name] for name in sorted(weights)]
+    stores = {}
+    for source in sources:
+        absent = [
+            archive.bytes or 0
+            for archive in source.archives
+            if not archive.package
+            and not archive.optional
+            and not present(
+                source, archive, Path(config["downloads_dir"]), map(Path, config["archive_dirs"])
+            )
+        ]
+        if source.free and absent:
+            stores[source.store] = sum(absent)
+    return list(stores.items())
+
+
+def describe_plan(experiments: Experiments, names: list[str]) -> str:
+    """What making these targets (all of them if none is named) takes, for a person to read.
+
+    Raises UserError for a name that is no table or figure.
+    """
+    for name in names:
+        if name not in experiments.targets:
+            raise UserError(
+                f"There is no table or figure {name!r}: there are {', '.join(experiments.targets)}."
+            )
+    targets = [experiments.targets[name] for name in names or experiments.targets]
+    runs = trained_for(targets)
+    execution, measured = experiments.config["execution"], speeds(experiments)
+    hours = {run.id: device_hours(experiments, run, measured) for run in runs}
+    pending = {run.id for run in to_train(experiments, runs)}
+    unit = "GPU hours" if execution["devices"] else "CPU hours"
+    rows = [("", "trainings", "to train", unit)]
+    for name, chosen in [(t.name, trained_for([t])) for t in targets] + [("together", runs)]:
+        left = [run.id for run in chosen if run.id in pending]
+        total = sum(hours[run] for run in left)
+        rows.append((name, str(len(chosen)), str(len(left)), f"{total:,.3g}"))
+    left = [run for run in runs if run.id in pending]
+    speed = f"{execution['images_per_second']:,.0f} images/s a device (execution.images_per_second)"
+    known = [f"{study} {name} {v:,.0f}" for (study, name), v in sorted(measured.items())]
+    parts = [
+        _aligned(rows),
+        f"Speed: {speed}"
+        + (f"; measured here: {', '.join(known)} images/s" if known else "")
+        + ".",
+        _disk_lines(experiments, left),
+    ]
+    return "\n\n".join(filter(None, [*parts, _dataset_lines(experiments, runs)]))
+
+
+def _disk_lines(experiments: Experiments, runs: list[Run]) -> str:
+    disk = disk_needed(experiments, runs)
+    rows = [
+        ("disk needed", "GB"),
+        ("archives to download", f"{disk.downloads / 1e9:,.2f}"),
+        ("packed sets", f"{disk.packed / 1e9:,.2f}"),
+        ("weights, features, scores", f"{disk.runs / 1e9:,.2f}"),
+        ("checkpoints, if all train at once", f"{disk.checkpoints / 1e9:,.2f}"),
+    ]
+    note = f"\nof unknown size: {', '.join(disk.unknown)}" if disk.unknown else ""
+    return _aligned(rows) + note
+
+
+def _dataset_lines(experiments: Experiments, runs: list[Run]) -> str:
+    config = experiments.config
+    sets = [s for run in runs for s in needed_sets(run)]
+    datasets = [experiments.datasets[name] for name in sorted({s.dataset for s in sets})]
+    missing = missing_restricted(
+        datasets, list(map(Path, config["archive_dirs"])), Path(config["downloads_dir"])
+    )
+    fetched = ", ".join(name for name, _ in to_download(experiments, runs))
+    lines = [f"Datasets that the workflow fetches itself: {fetched}."] if fetched else []
+    return "\n".join(lines + ([missing] if missing else []))
+
+
+# ---- after
+
+
+def cost_of(experiments: Experiments, run: Run) -> dict[str, Any] | None:
+    """What the training of the run told at its end, or None."""
+    path = Path(experiments.config["results_dir"]) / "runs" / run.id / "train.json"
+    told = _json(path)
+    return told if isinstance(told, dict) else None
+
+
+def costs(experiments: Experiments) -> list[dict[str, Any]]:
+    """A row a table or figure that has runs, and the sum in which each run counts once."""
+    rows = [
+        _cost_row(experiments, target.name, trained_for([target]))
+        for target in experiments.targets.values()
+        if trained_for([target])
+    ]
+    return [*rows, _cost_row(experiments, "together", trained_for(experiments.targets.values()))]
+
+
+def _cost_row(experiments: Experiments, name: str, runs: list[Run]) -> dict[str, Any]:
+    told = [t for t in (cost_of(experiments, run) for run in runs) if t]
+    peaks = [t["device_peak_bytes"] for t in told if t["device_peak_bytes"]]
+    seconds = sum(map(_spent, told))
+    return {
+        "target": name,
+        "runs": len(runs),
+        "trained": len(told),
+        "training_hours": seconds / 3600,
+        "device_hours": sum(_spent(t) * t.get("devices", 1) for t in told) / 3600,
+        "features_hours": _benchmark_hours(experiments, "extract_features", runs),
+        "scores_hours": _benchmark_hours(experiments, "score", runs),
+        "images_per_second": sum((t["images_per_second"] or 0) * _spent(t) for t in told)
+        / seconds if seconds else None,
+        "interruptions": sum(len(t["resumed_at_steps"]) for t in told),
+        "repeated_steps": sum(t.get("repeated_steps", 0) for t in told),
+        "host_peak_gb": max((t["host_peak_bytes"] for t in told), default=0) / 1e9,
+        "device_peak_gb": max(peaks, default=0) / 1e9 if peaks else None,
+        "devices": "; ".join(sorted({t["device"] for t in told})),
+    }  # fmt: skip
+
+
+def _spent(told: dict[str, Any]) -> float:
+    """Seconds of a training, with those of the steps that killed attempts had done in vain."""
+    steps = told.get("steps")
+    return told["seconds"] * (1 + told.get("repeated_steps", 0) / steps if steps else 1)
+
+
+def _benchmark_hours(experiments: Experiments, rule: str, runs: list[Run]) -> float:
+    """Wall time of a rule for the runs, from Snakemake's benchmark files."""
+    folder = Path(experiments.config["results_dir"]) / "benchmarks" / rule
+    seconds = 0.0
+    for run in runs:
+        path = folder / f"{run.id}.jsonl"
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            seconds += float(json.loads(line)["s"])
+    return seconds / 3600
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0])]
+            + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
+        )
+        for row in rows
+    )

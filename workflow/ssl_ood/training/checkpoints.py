@@ -1,0 +1,163 @@
+"""Checkpoints of a training: written whole or not at all, verified when read, two kept.
+
+They lie outside the outputs that Snakemake knows, which deletes the outputs of a failed job.
+A checkpoint is `step_00001234.pt` and `step_00001234.json` with its SHA-256 and the fingerprint of
+the run config; the json is written last, so a checkpoint without one is not finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import io
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.files import atomic_path, sha256_of, write_json
+from ssl_ood.common.slurm import job_id
+
+KEEP = 2
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # of flock on some network disks
+
+
+def fingerprint(config: dict) -> str:
+    """Digest of a run config: a checkpoint of another config is never resumed."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def save(folder: Path, step: int, state: dict[str, Any], config: dict, keep: int = KEEP) -> None:
+    """Writes the state after `step` steps and removes all but the newest `keep` of this config.
+
+    What lies beyond `step` was passed over by `load` (damaged, or of another config): it goes too,
+    and so does what a killed process left half written. Raises OSError where it cannot be written,
+    the older ones untouched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step_{step:08d}.pt"
+    content = io.BytesIO()  # a full disk is then an OSError of ours, not one of torch's writer
+    torch.save(state, content)
+    digest = hashlib.sha256(content.getbuffer()).hexdigest()
+    with atomic_path(path) as partial:
+        partial.write_bytes(content.getbuffer())
+    write_json(
+        path.with_suffix(".json"),
+        {"step": step, "sha256": digest, "config": fingerprint(config)},
+    )
+    steps, of_config = _steps(folder), fingerprint(config)
+    usable = [p for p in steps if p <= path and _note(p).get("config") == of_config]
+    for old in set(steps) - set(usable[:keep]):
+        _remove(old)
+    _remove_partial(folder)
+
+
+def load(folder: Path, config: dict, device: torch.device) -> dict[str, Any] | None:
+    """The newest checkpoint of this config that is whole, or None. Says what it passes over."""
+    for path in _steps(folder):
+        problem = _problem(path, config)
+        if problem is None:
+            return torch.load(path, map_location=device, weights_only=True)
+        _say(f"checkpoint {path.name} is not used: {problem}")
+    return None
+
+
+def _remove(path: Path) -> None:
+    path.with_suffix(".json").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _remove_partial(folder: Path) -> None:
+    for path in folder.glob(".step_*.partial"):
+        path.unlink()
+
+
+def _steps(folder: Path) -> list[Path]:
+    """Checkpoints by step, newest first; by name, so that a wrong clock changes nothing."""
+    return sorted(folder.glob("step_*.pt"), reverse=True)
+
+
+def _note(path: Path) -> dict[str, Any]:
+    """The json of a checkpoint; empty where there is none that can be read."""
+    try:
+        note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _problem(path: Path, config: dict) -> str | None:
+    note = _note(path)
+    if not {"sha256", "config"} <= note.keys():
+        return "it was not finished"
+    if note["config"] != fingerprint(config):
+        return "it belongs to another configuration of the run"
+    if sha256_of(path) != note["sha256"]:
+        return "its content is damaged (checksum differs)"
+    return None
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, wait_minutes: float = 0.0) -> Iterator[None]:
+    """Holds the run's lock: two jobs never train the same run into the same folder.
+
+    The kernel releases the lock when the process ends, however it ends. Raises UserError where
+    another process holds it for longer than `wait_minutes`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "lock"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _take(lock, path, wait_minutes)
+        with contextlib.suppress(OSError):  # it only serves the message
+            os.ftruncate(lock, 0)
+            os.write(lock, _who().encode())
+        yield
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, path: Path, wait_minutes: float) -> None:
+    until, told = time.monotonic() + 60 * wait_minutes, False
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            return _say(
+                f"WARNING: the disk of {path} has no file locks ({error.strerror}): make sure "
+                "that no other Snakemake trains the same study"
+            )
+        if time.monotonic() >= until:
+            raise UserError(
+                f"Another process is training this run already (it holds {path}): "
+                "wait for it or stop it."
+            )
+        if not told:
+            holder = path.read_text(encoding="utf-8")
+            _say(f"waiting for the {holder}, which trains this run")
+            told = True
+        time.sleep(1)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the log's disk may be full
+        print(text, file=sys.stderr, flush=True)
+
+
+def _who() -> str:
+    job = job_id()
+    here = f"process {os.getpid()} on {socket.gethostname()}"
+    return f"{here}, SLURM job {job}" if job else here

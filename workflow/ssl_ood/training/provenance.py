@@ -1,0 +1,77 @@
+"""What a finished run leaves: the model's weights and where they come from."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+from pathlib import Path
+
+import torch
+
+from ssl_ood import __version__
+from ssl_ood.common.distributed import world
+from ssl_ood.common.files import atomic_path, sha256_of, write_json, write_text
+
+
+def save_run(
+    run, schedule, sources: dict[str, dict], output: Path, device: torch.device, initial: str | None
+) -> None:
+    """Writes model.safetensors, log.jsonl and, last, train.json to `output`.
+
+    initial: SHA-256 of the weights that the training started from, None where they were drawn.
+    """
+    from safetensors.torch import save_file
+
+    state = run.method.model_state()
+    weights = {name: value.contiguous().cpu() for name, value in state.items()}
+    path = output / "model.safetensors"
+    with atomic_path(path) as partial:
+        save_file(weights, partial, metadata={"config": json.dumps(run.config)})
+    write_text(output / "log.jsonl", "".join(json.dumps(line) + "\n" for line in run.history))
+    images = schedule.images(run.step)
+    write_json(
+        output / "train.json",
+        {
+            "run": run.config["run"],
+            "steps": run.step,
+            "steps_per_epoch": schedule.steps_per_epoch,
+            "seconds": run.seconds,
+            "images_per_second": images / run.seconds if run.seconds else None,
+            "resumed_at_steps": run.resumed_at,
+            "repeated_steps": run.repeated,
+            "devices": world()[1],
+            "last_epoch": run.history[-1] if run.history else None,
+            "weights_sha256": sha256_of(path),
+            "initial_sha256": initial,
+            "datasets": {name: meta["images_sha256"] for name, meta in sources.items()},
+            "parameters": sum(p.numel() for p in run.method.trained.parameters()),
+            **machine(device),
+        },
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """What to call the device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or "cpu"
+
+
+def machine(device: torch.device) -> dict:
+    """Device, versions and peak memory of this process."""
+    import timm
+
+    cuda = device.type == "cuda"
+    return {
+        "device": device_name(device),
+        "host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "device_peak_bytes": torch.cuda.max_memory_allocated(device) if cuda else None,
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "ssl_ood": __version__,
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+            "python": platform.python_version(),
+        },
+    }

@@ -1,0 +1,102 @@
+"""The images of a training: which ones a step gets, with their labels and negatives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.streams import stream
+from ssl_ood.datasets.packed import open_packed
+from ssl_ood.methods.base import Batch, method_class
+from ssl_ood.study.runs import packed_path
+from ssl_ood.training.negatives import Negatives
+from ssl_ood.views.images import Images, epoch_order
+from ssl_ood.views.transfer import to_device
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The in-distribution images of a run (all, or the `rows` of them) and its negatives."""
+
+    images: Images
+    rows: np.ndarray
+    labels: np.ndarray | None
+    negatives: Negatives | None
+    meta: dict[str, dict[str, Any]]  # of every packed set, by folder
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        return {name: meta["images_sha256"] for name, meta in self.meta.items()}
+
+    def batch(self, step: int, steps_per_epoch: int, size: int) -> Batch:
+        """The images of a step; within an epoch none comes twice."""
+        rows = self._rows_of(step, steps_per_epoch, size)
+        labels = negatives = None
+        if self.labels is not None:
+            labels = to_device(self.labels[rows], self.images.device)
+        if self.negatives is not None:
+            negatives = self.negatives.batch(step, steps_per_epoch, size)
+        images = self.images.take(rows)
+        self.images.expect(self._rows_of(step + 1, steps_per_epoch, size))
+        return Batch(images, labels, negatives)
+
+    def _rows_of(self, step: int, steps_per_epoch: int, size: int) -> np.ndarray:
+        """The images of a step, (size,) rows of the packed set."""
+        epoch, position = divmod(step, steps_per_epoch)
+        wanted = min(steps_per_epoch * size, len(self))  # the last batch may be a smaller one
+        order = epoch_order(self.seed, "positives", epoch, wanted, len(self))
+        return self.rows[order[position * size : (position + 1) * size]]
+
+
+def open_sources(config: dict, data: Path, device: torch.device) -> Sources:
+    """The packed sets that a run config names, below `data`."""
+    meta: dict[str, dict] = {}
+    opened: dict[str, Images] = {}
+
+    def images_of(dataset: str, split: str) -> Images:
+        path = packed_path(dataset, split, config["size"])
+        if path not in opened:
+            packed = open_packed(data / path)
+            opened[path], meta[path] = Images(packed.images, device), packed.meta
+        return opened[path]
+
+    own = config["in_distribution"], config["train_split"]
+    images = images_of(*own)
+    labels = None
+    if method_class(config).uses_labels:
+        labels = open_packed(data / packed_path(*own, config["size"])).labels
+        if not np.isin(labels, (0, 1)).all():
+            raise UserError(
+                f"{config['run']}: {'/'.join(own)} has labels beside 0 (normal) and 1 (abnormal): "
+                "a classifier of the two cannot be trained on it."
+            )
+    pairs = [
+        (images_of(pair["source"], pair["split"]), pair["shift"]) for pair in config["negatives"]
+    ]
+    wanted = pairs and config["training"].get("lambda")
+    negatives = Negatives(pairs, config["seed"]) if wanted else None
+    rows = _labelled_rows(config, len(images))
+    return Sources(images, rows, labels, negatives, meta, config["seed"])
+
+
+def _labelled_rows(config: dict, images: int) -> np.ndarray:
+    """The images that are used: all, or `training.labels` drawn at random (a larger number holds
+    the smaller ones of the same seed)."""
+    wanted = config["training"].get("labels")
+    if wanted is None:
+        return np.arange(images)
+    if wanted > images:
+        raise UserError(
+            f"{config['run']}: training.labels {wanted} is more than the {images} images of "
+            f"{config['in_distribution']}: lower it, or leave it out to use all of them."
+        )
+    return stream(config["seed"], "labels").permutation(images)[:wanted]

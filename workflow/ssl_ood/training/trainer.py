@@ -1,0 +1,308 @@
+"""Trains one run, by whatever method its config names (`methods`).
+
+    ssl_ood train --config results/runs/RUN/config.json --data results/data \\
+        --output results/runs/RUN --checkpoints results/checkpoints/RUN
+
+A run that was killed resumes from its last checkpoint and ends with the same weights: every draw is
+a function of the seed and the step (`streams`), so a checkpoint is weights, optimiser and a number.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_ood.common.distributed import average, process_group, world
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.files import sha256_of
+from ssl_ood.common.streams import torch_seed
+from ssl_ood.methods.base import Batch, Method, Moment, method_class
+from ssl_ood.methods.dino.loss import clip_gradients
+from ssl_ood.study.runs import VERSIONS
+from ssl_ood.training import attempts, checkpoints, schedules
+from ssl_ood.training.micro_batches import MicroBatches
+from ssl_ood.training.monitor import check_learning
+from ssl_ood.training.provenance import save_run
+from ssl_ood.training.sources import Sources, open_sources
+
+
+@dataclass
+class Training:
+    """Everything that changes while a run trains."""
+
+    config: dict
+    method: Method
+    sums: Tensor  # loss, the method's parts, steps: since the epoch began
+    votes: Tensor  # (1,) share of the processes that want to stop, averaged with the gradients
+    step: int = 0
+    seconds: float = 0.0
+    repeated: int = 0  # steps that were done again after an attempt was killed
+    resumed_at: list[int] = field(default_factory=list)
+    history: list[dict] = field(default_factory=list)
+
+    def state(self) -> dict:
+        """What a checkpoint holds."""
+        return {
+            **self.result(),
+            **self.method.state(),
+            "optimizer": self.method.optimizer.state_dict(),
+            "sums": self.sums,
+        }
+
+    def result(self) -> dict:
+        """What is left of it after the last step."""
+        return {
+            **self.method.result(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "repeated": self.repeated,
+            "resumed_at": self.resumed_at,
+            "history": self.history,
+        }
+
+    def restore(self, state: dict) -> None:
+        """Continues from what `state` gave, or stands again at the end from what `result` gave."""
+        self.method.restore(state)
+        if "optimizer" in state:
+            self.method.optimizer.load_state_dict(state["optimizer"])
+            self.sums.copy_(state["sums"])
+        for number in ("step", "seconds", "repeated", "history"):
+            setattr(self, number, state[number])
+        self.resumed_at = [*state["resumed_at"], self.step]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The values of every step (lr, weight decay, momentum) and epoch (teacher temperature)."""
+
+    lr: np.ndarray
+    weight_decay: np.ndarray
+    momentum: np.ndarray
+    temperature: np.ndarray
+    steps_per_epoch: int
+    images_per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        return len(self.lr)
+
+    @property
+    def epochs(self) -> int:
+        return len(self.temperature)
+
+    def images(self, step: int) -> float:
+        """Images that the first `step` steps use, within an epoch equally many a step."""
+        return step * self.images_per_epoch / max(self.steps_per_epoch, 1)
+
+    def moment(self, step: int) -> Moment:
+        """The values that a method needs to know of a step."""
+        epoch = step // self.steps_per_epoch
+        return Moment(step, epoch, float(self.temperature[epoch]), float(self.momentum[step]))
+
+
+def make_schedule(training: dict, images: int, *, keeps_rest: bool = False) -> Schedule:
+    """The schedule of a training on `images` images; the last, smaller batch of an epoch is left
+    out unless the method `keeps_rest`, the rate follows the linear rule lr_base * batch / 256.
+    Methods without a teacher have none of its settings, and its values stay as they are."""
+    batch, epochs = training["batch_size"], training["epochs"]
+    per_epoch = -(-images // batch) if keeps_rest else images // batch
+    steps, warmup = epochs * per_epoch, training["warmup_epochs"] * per_epoch
+    peak = training["lr_base"] * batch / 256
+    return Schedule(
+        lr=schedules.warmup_cosine(peak, training["lr_min"], warmup, steps),
+        weight_decay=schedules.cosine(*training["weight_decay"], steps),
+        momentum=schedules.cosine(*training.get("teacher_momentum", (1.0, 1.0)), steps),
+        temperature=schedules.linear(*training.get("teacher_temperature", (1.0, 1.0)), epochs),
+        steps_per_epoch=per_epoch,
+        images_per_epoch=min(per_epoch * batch, images),
+    )
+
+
+def make_training(config: dict, device: torch.device, initial: Path | None = None) -> Training:
+    """A training at its first step; weights are drawn from the run's seed on the CPU.
+
+    initial: safetensors file that the backbone starts from instead.
+    """
+    torch.manual_seed(torch_seed(config["seed"], "weights"))
+    method = method_class(config)(config, device, initial)
+    sums = torch.zeros(2 + len(method.PARTS), device=device)
+    return Training(config, method, sums, votes=torch.zeros(1, device=device))
+
+
+def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int | MicroBatches) -> None:
+    """One optimiser step on a batch, in micro-batches of at most `micro` images a process.
+
+    Without a synchronisation with the host: what the step gives is read when it is asked for.
+    """
+    method, step = run.method, run.step
+    moment = schedule.moment(step)
+    for group in method.optimizer.param_groups:
+        group["lr"] = float(schedule.lr[step])
+        if group.get("decay"):
+            group["weight_decay"] = float(schedule.weight_decay[step])
+    if isinstance(micro, int):
+        _gradients(run, batch, moment, micro)
+    else:
+        gathered = [run.sums, *method.shared_in_epoch()]
+        before = [tensor.clone() for tensor in gathered] if micro.auto else []
+
+        def undo() -> None:
+            for tensor, value in zip(gathered, before, strict=True):
+                tensor.copy_(value)
+
+        mine = len(batch) // world()[1]
+        micro.smallest = method.rows_at_a_time(mine, 1)
+        micro.settle(lambda size: _gradients(run, batch, moment, size), undo)
+    parameters = list(method.trained.parameters())
+    shared = [p.grad for p in parameters if p.grad is not None] + method.shared()
+    average([*shared, run.votes])
+    clip_gradients(parameters, run.config["training"]["clip_grad"])
+    method.before_update(moment)
+    method.optimizer.step()
+    method.end_step(moment)
+    run.step += 1
+
+
+def _gradients(run: Training, batch: Batch, moment: Moment, micro: int) -> None:
+    """Forward and backward passes of a step."""
+    method = run.method
+    method.optimizer.zero_grad(set_to_none=True)
+    rank, processes = world()
+    # For the dropout that a backbone may have; the methods draw all else from streams of their own.
+    torch.manual_seed(torch_seed(run.config["seed"], "dropout", moment.step, rank))
+    mine = len(batch) // processes
+    start, stop = rank * mine, (rank + 1) * mine
+    at_a_time = method.rows_at_a_time(mine, micro)
+    method.begin_step(batch, slice(start, stop), moment)
+    for low in range(start, stop, at_a_time):
+        rows = slice(low, min(low + at_a_time, stop))
+        share = (rows.stop - rows.start) / mine
+        loss, parts = method.loss(batch, rows, moment)
+        (loss * share).backward()
+        with torch.no_grad():
+            one = torch.ones_like(loss)[None]
+            run.sums += share * torch.cat([loss.detach()[None], parts, one])
+
+
+def finish_epoch(run: Training, schedule: Schedule) -> dict:
+    """The means of the epoch that just ended, as a line of the log; begins the next."""
+    average([run.sums, *run.method.shared_in_epoch()])
+    loss, *parts, steps = run.sums.tolist()
+    line = {
+        "epoch": run.step // schedule.steps_per_epoch,
+        "loss": loss / steps,
+        **{name: value / steps for name, value in zip(run.method.PARTS, parts, strict=True)},
+        **run.method.epoch_line(round(steps)),
+        "lr": float(schedule.lr[run.step - 1]),
+        "seconds": run.seconds,
+    }
+    run.sums.zero_()
+    return line
+
+
+def train(
+    config: dict,
+    data: Path,
+    output: Path,
+    checkpoint_folder: Path,
+    *,
+    initial: Path | None = None,
+    progress: Path | None = None,
+    device: torch.device,
+    checkpoint_minutes: float = 10.0,
+    wait_minutes: float = 0.0,
+    micro_batch: int | str | None = None,
+    compiled: bool = False,
+) -> None:
+    """Trains the run of `config` on the packed sets below `data`; writes the model to `output`.
+
+    initial: safetensors file with the weights that the backbone starts from, if any. micro_batch:
+    images that a device works on at a time, or "auto". compiled: whether the networks' passes go
+    through torch.compile. Raises UserError where the data do not fit, the training fails to learn,
+    or another process still trains this run after `wait_minutes`; leaves with code 143 after
+    SIGTERM, a checkpoint written.
+    """
+    # The lock comes first: joining is where the other processes wait until the leader has it.
+    leader = world()[0] == 0
+    with (
+        checkpoints.exclusive(checkpoint_folder, wait_minutes) if leader else nullcontext(),
+        process_group(device, wait_minutes),
+    ):
+        _run(
+            config, data, initial, output, checkpoint_folder, progress, device,
+            checkpoint_minutes, micro_batch, compiled,
+        )  # fmt: skip
+
+
+def _run(
+    config, data, initial, output, folder, progress, device, checkpoint_minutes, micro_batch,
+    compiled,
+) -> None:  # fmt: skip
+    sources = open_sources(config, data, device)
+    _check_batch(config, sources)
+    batch_size = config["training"]["batch_size"]
+    run = make_training(config, device, initial)
+    schedule = make_schedule(config["training"], len(sources), keeps_rest=run.method.keeps_rest)
+    if compiled:
+        run.method.compile()
+    micro = MicroBatches(micro_batch, batch_size, device)
+    identity = {"config": config, "data": sources.checksums, "code": VERSIONS["train"]}
+    if initial is not None:
+        identity["initial"] = sha256_of(initial)
+    attempt = attempts.Attempt(run, schedule, folder, identity, progress, checkpoint_minutes)
+    while run.step < schedule.steps:
+        batch = sources.batch(run.step, schedule.steps_per_epoch, batch_size)
+        train_step(run, schedule, batch, micro)
+        stop = attempt.after_step()
+        if run.step % schedule.steps_per_epoch == 0:
+            run.history.append(finish_epoch(run, schedule))
+            check_learning(run.history, config)
+            attempt.say_epoch()
+        if stop or attempt.checkpoint_due():
+            _check_finite(run, schedule)
+            attempt.save(attempts.TOLD if stop else attempts.CLOCK)
+        if stop:
+            attempt.leave()
+    if attempt.leader:
+        _check_finite(run, schedule)
+        attempt.save(attempts.RESULT)
+        save_run(run, schedule, sources.meta, output, device, identity.get("initial"))
+        attempt.end()
+
+
+def _check_batch(config: dict, sources: Sources) -> None:
+    """Raises UserError for a batch that cannot be filled or shared out equally."""
+    name, training, pairs = config["run"], config["training"], config["negatives"]
+    batch, (_, processes) = training["batch_size"], world()
+    if training["epochs"] and batch > len(sources):
+        raise UserError(
+            f"{name}: training.batch_size {batch} is larger than the {len(sources)} images of "
+            f"{config['in_distribution']}: lower it."
+        )
+    if batch % processes:
+        raise UserError(
+            f"{name}: training.batch_size {batch} cannot be shared out equally to {processes} "
+            "devices: change one of the two."
+        )
+    if batch < len(pairs):
+        raise UserError(
+            f"{name}: training.batch_size {batch} is smaller than the number of (source, shift) "
+            f"pairs of strategy {config['strategy']}, {len(pairs)}: raise it."
+        )
+    method_class(config).check(config, len(sources), batch // processes)
+
+
+def _check_finite(run: Training, schedule: Schedule) -> None:
+    """Raises UserError where a loss or a weight is not finite: such a state is never kept.
+
+    A gradient can overflow while the loss is still finite, so the loss alone does not tell.
+    """
+    norms = torch._foreach_norm([p.detach() for p in run.method.trained.parameters()])
+    if not bool(torch.isfinite(torch.stack([run.sums.sum(), *norms])).all()):
+        epoch = min(run.step // max(schedule.steps_per_epoch, 1) + 1, schedule.epochs)
+        check_learning([*run.history, {"loss": float("nan"), "epoch": epoch}], run.config)
