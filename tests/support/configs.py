@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from golden.cells import KERNELS
 
 from ssl_ood.datasets.catalogue import load_catalogue
 from ssl_ood.datasets.weights import load_weights
@@ -65,7 +66,7 @@ def snakemake():
     """A function: runs Snakemake in the repository; returns the finished process."""
 
     def run(*arguments, timeout=1800):
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment = os.environ | KERNELS
         command = [sys.executable, "-m", "snakemake", *map(str, arguments), "--nocolor"]
         return subprocess.run(
             command, cwd=ROOT, env=environment, timeout=timeout, text=True, check=False,

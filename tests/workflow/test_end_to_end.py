@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from golden.cells import FINGERPRINT, GOLDEN, KERNELS, cells_of
 from sklearn.metrics import roc_auc_score
 
 pytestmark = pytest.mark.e2e
@@ -107,6 +111,17 @@ def test_every_trained_run_has_weights_features_scores_and_metrics(study):
             assert found.shape == (entry["count"], width)
             assert np.isfinite(found).all()
         assert (study.results / "metrics" / f"{run}.csv").exists()
+
+
+def test_every_cell_is_what_it_was_to_the_last_digit(study):
+    """tests/golden/cells.py says what the file is and when it may change."""
+    command = [sys.executable, GOLDEN.with_name("cells.py"), "--kernels"]
+    here = subprocess.run(
+        command, env=os.environ | KERNELS, check=True, text=True, capture_output=True
+    )
+    if here.stdout.strip() != FINGERPRINT:
+        pytest.skip("the kernels of this machine round differently from those of the golden cells")
+    assert cells_of(study.results) == read_csv(GOLDEN)
 
 
 def test_tables_agree_with_scikit_learn_on_the_scores(study):

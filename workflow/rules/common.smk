@@ -21,6 +21,7 @@ from ssl_ood.study import runs as experiments
 from ssl_ood.study import costs as plan
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.study.read import read_study
 
 
@@ -34,7 +35,6 @@ def read_experiments():
 
 EXPERIMENTS = read_experiments()
 WEIGHTS = EXPERIMENTS.weights
-VERSIONS = experiments.VERSIONS
 CONFIG = EXPERIMENTS.config
 EXECUTION = CONFIG["execution"]
 R = CONFIG["results_dir"]

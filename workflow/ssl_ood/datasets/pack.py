@@ -26,13 +26,13 @@ import numpy as np
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import read_json, sha256_of
 from ssl_ood.common.progress import Progress
+from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.datasets.archives import Data
 from ssl_ood.datasets.catalogue import Dataset
 from ssl_ood.datasets.decode import Undecodable, to_square
 from ssl_ood.datasets.packed import open_packed
 from ssl_ood.datasets.partial import Partial, disk_errors, exclusive
 from ssl_ood.datasets.readers import Item, open_split
-from ssl_ood.study.runs import VERSIONS
 
 BLOCK = 64  # images that a worker gets at a time
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import atomic_path, read_json
+from ssl_ood.common.vocabulary import AVERAGE, AVERAGE_HONEST, POOLED
 from ssl_ood.evaluation.score_columns import split_column
 from ssl_ood.measures import metrics
 
@@ -30,8 +31,6 @@ COLUMNS = (
     "tau", "metric", "value", "ci_low", "ci_high", "n_in", "n_out",
 )  # fmt: skip
 NOT_SCORES = ("set", "dataset", "role", "index", "label", "knn_label", "knn_weighted_label")
-AVERAGE, AVERAGE_HONEST = "average", "average_without_photographs"
-POOLED = "pooled"  # the union of all OOD images, unlike the averages over sets
 TPR = 0.95  # of the metric fpr95
 SOFT_CLASS_METRICS = ("occupied", "entropy_of_mean", "mean_entropy", "log_k")
 

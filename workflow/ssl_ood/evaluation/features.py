@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import atomic_path, read_json, sha256_of, write_json
+from ssl_ood.common.log import say
+from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.datasets.packed import Packed, open_packed
 from ssl_ood.methods.backbones import build_network
 from ssl_ood.methods.dino.loss import entropy, teacher_probabilities
-from ssl_ood.study.runs import VERSIONS
-from ssl_ood.training.attempts import say
 from ssl_ood.views.images import Images
 from ssl_ood.views.render import middle_share, resize_plain
 

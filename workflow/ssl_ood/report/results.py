@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.vocabulary import AVERAGE, AVERAGE_HONEST, BASE, POOLED, SEEDS
 from ssl_ood.measures.metrics import t_interval
 
-BASE, UNTRAINED, NO_NEGATIVES = "base", "untrained", "none"
-AVERAGE, AVERAGE_HONEST = "average", "average_without_photographs"
-POOLED = "pooled"
 NAMES = {AVERAGE: "Average", AVERAGE_HONEST: "Average without photographs", POOLED: "All"}
 SCALES = {"fraction": 1.0, "percent": 100.0}  # of a share; metrics files hold fractions
 SCORED = ("auroc", "fpr95", "aupr", "sensitivity")  # metrics of a score, the others are of a run
-SEEDS = "seeds"
 
 
 class Key(NamedTuple):

@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ssl_ood.report.results import (
-    BASE,
-    NO_NEGATIVES,
-    SCALES,
-    SCORED,
-    SEEDS,
-    UNTRAINED,
-    ReportedKey,
-    Results,
-    Summary,
-)
+from ssl_ood.common.vocabulary import IN_DISTRIBUTION, BASE, NO_NEGATIVES, SEEDS, UNTRAINED
+from ssl_ood.report.results import SCALES, SCORED, ReportedKey, Results, Summary
 from ssl_ood.report.writers import MISSING, Cell, embolden, number, signed
 
 DIGITS = {"fraction": 3, "percent": 2, "nats": 2, "count": 0}  # printed; csv files have all
-IN_DISTRIBUTION = "in_distribution"  # the source of a strategy that means the run's own dataset
 SCORE_TITLES = {
     "mahalanobis": "Mahalanobis", "cosine_max": "cosine", "cosine_tau": "equation 6.1",
     "logit": "classifier",

@@ -6,26 +6,21 @@ says about another is here.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from ssl_ood.common.errors import UserError
+from ssl_ood.common.errors import UserError, nearest, unknown
 from ssl_ood.common.files import parse_yaml
-from ssl_ood.study.runs import (
+from ssl_ood.common.vocabulary import (
     AUXILIARY,
     IN_DISTRIBUTION,
     JOIN,
     NO_NEGATIVES,
     OUT_DOMAIN,
     RANDOM,
-    SCORES,
-    SHIFTS,
-    merge,
-    strategies_of,
-    variants_of,
 )
+from ssl_ood.study.runs import SCORES, SHIFTS, merge, strategies_of, variants_of
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
@@ -74,7 +69,7 @@ def check_shape(config: dict[str, Any]) -> None:
         allowed = error.schema.get("properties", {})
         for key in error.instance:
             if key not in allowed:
-                hint = _nearest(key, allowed)
+                hint = nearest(key, allowed)
                 raise UserError(f"config: {place} has an unknown key {key!r}{hint}")
     raise UserError(f"config: {place}: {error.message}.")
 
@@ -225,16 +220,7 @@ def _check_target(config: dict[str, Any], place: str, options: dict[str, Any]) -
         _known(name, study["in_distribution"], "in-distribution dataset", f"{place}.roles.{role}")
 
 
-def _known(name: str, known: Iterable[str], what: str, place: str) -> None:
+def _known(name: str, known: Iterable[str], kind: str, place: str) -> None:
     known = list(known)
     if name not in known:
-        raise UserError(f"config: {place}: unknown {what} {name!r}{_nearest(name, known)}")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that helps: the nearest valid name, or all of them."""
-    known = sorted(set(map(str, known)))
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known are {', '.join(known[:12])}" + (" ..." if len(known) > 12 else ".")
+        raise unknown(name, known, kind, f"config: {place}")

@@ -16,47 +16,24 @@ from itertools import product
 from typing import Any
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.vocabulary import (
+    AUXILIARY,
+    BASE,
+    IN_DISTRIBUTION,
+    JOIN,
+    NO_NEGATIVES,
+    OUT_DOMAIN,
+    RANDOM,
+    UNTRAINED,
+)
+from ssl_ood.datasets.names import PackedSet
 
 SHIFTS = ("rot90", "rot360", "perm4", "perm16", "pixel_shuffle")
 SCORES = ("cosine_tau", "cosine_max", "mahalanobis", "logit")
-IN_DISTRIBUTION = "in_distribution"  # the source of a strategy that means the run's own dataset
-# Sources of a strategy that mean what the study names for the in-distribution dataset.
-AUXILIARY, OUT_DOMAIN = "auxiliary", "out_domain"
-JOIN = "+"  # between the parts of a variant that is made of several
-RANDOM = "random"  # training.initial; else weights/NAME or run/STUDY/VARIANT
-# Versions of the code of each stage: raise one when the same input gives another result. They are
-# parameters of the rules, so that what an edited stage made is made again (an edit alone is not
-# seen by Snakemake).
-VERSIONS = {"pack": 1, "negatives": 1, "train": 3, "features": 3, "score": 2, "metrics": 2}
-VERSIONS |= {"table": 2, "figure": 2, "weights": 1, "splits": 1}
 LITERAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false|null")
-BASE, UNTRAINED, NO_NEGATIVES = "base", "untrained", "none"
 # Figures that show images and need no training.
 PICTURES = ("figure_negatives", "figure_views", "figure_views_rsna")
 FINETUNE = "finetune"  # the method whose batch statistics are those of the whole batch
-
-
-@dataclass(frozen=True)
-class PackedSet:
-    """Images of a dataset's split at a size; `name` is its label in features and scores."""
-
-    dataset: str
-    split: str
-    size: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.dataset}-{self.split}"
-
-    @property
-    def path(self) -> str:
-        """Folder below results_dir/data."""
-        return packed_path(self.dataset, self.split, self.size)
-
-
-def packed_path(dataset: str, split: str, size: int) -> str:
-    """Folder of a packed set below results_dir/data."""
-    return f"{dataset}/{split}-{size}px"
 
 
 @dataclass(frozen=True)

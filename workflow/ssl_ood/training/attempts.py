@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ssl_ood.common.distributed import StopVote, all_agree, any_process, world
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.log import say
 from ssl_ood.common.slurm import job_id, requeue_if_preempted
 from ssl_ood.study.watch import write_progress
 from ssl_ood.training import checkpoints
@@ -193,9 +193,3 @@ class Attempt:
             repeated=run.repeated,
             identity=checkpoints.fingerprint(self.identity),
         )
-
-
-def say(text: str) -> None:
-    """Prints to stderr, which is the log; a disk too full for the log does not end a training."""
-    with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)

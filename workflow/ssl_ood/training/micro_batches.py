@@ -8,7 +8,7 @@ import torch
 
 from ssl_ood.common.distributed import any_process, world
 from ssl_ood.common.errors import UserError
-from ssl_ood.training.attempts import say
+from ssl_ood.common.log import say
 
 AUTO = "auto"
 CPU_ROWS = 16  # larger ones leave the cache and gain nothing

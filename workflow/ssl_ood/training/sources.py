@@ -11,9 +11,9 @@ import torch
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.streams import stream
+from ssl_ood.datasets.names import packed_path
 from ssl_ood.datasets.packed import open_packed
 from ssl_ood.methods.base import Batch, method_class
-from ssl_ood.study.runs import packed_path
 from ssl_ood.training.negatives import Negatives
 from ssl_ood.views.images import Images, epoch_order
 from ssl_ood.views.transfer import to_device

@@ -21,9 +21,9 @@ from ssl_ood.common.distributed import average, process_group, world
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import sha256_of
 from ssl_ood.common.streams import torch_seed
+from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.methods.base import Batch, Method, Moment, method_class
 from ssl_ood.methods.dino.loss import clip_gradients
-from ssl_ood.study.runs import VERSIONS
 from ssl_ood.training import attempts, checkpoints, schedules
 from ssl_ood.training.micro_batches import MicroBatches
 from ssl_ood.training.monitor import check_learning

@@ -9,14 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ssl_ood.report.results import (
-    AVERAGE,
-    NO_NEGATIVES,
-    Measurement,
-    Results,
-    Summary,
-    summarise,
-)
+from ssl_ood.common.vocabulary import AVERAGE, NO_NEGATIVES
+from ssl_ood.report.results import Measurement, Results, Summary, summarise
 
 TOLERANCE = 1.0  # points: a measured number this near to the thesis's agrees with it
 ON_PAR = 1.0  # points: a difference this small is "on par"

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from ssl_ood.common.vocabulary import BASE, NO_NEGATIVES
 from ssl_ood.measures.metrics import spearman
 from ssl_ood.report.claims.case import (
     ON_PAR,
@@ -22,7 +23,7 @@ from ssl_ood.report.claims.case import (
     judged,
     seeds_ahead,
 )
-from ssl_ood.report.results import BASE, NO_NEGATIVES, summarise
+from ssl_ood.report.results import summarise
 from ssl_ood.report.writers import number, signed
 
 ALIKE = 1.25  # "roughly the same number": the largest at most this often the smallest

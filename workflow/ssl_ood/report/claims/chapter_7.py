@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from itertools import product
 
+from ssl_ood.common.vocabulary import NO_NEGATIVES
 from ssl_ood.report.claims.case import (
     ON_PAR,
     Case,
@@ -19,7 +20,7 @@ from ssl_ood.report.claims.case import (
     judged,
     seeds_ahead,
 )
-from ssl_ood.report.results import NO_NEGATIVES, Summary
+from ssl_ood.report.results import Summary
 from ssl_ood.report.writers import signed
 
 SHIFTS = ("rot", "rot360", "perm4", "perm16", "pixperm")

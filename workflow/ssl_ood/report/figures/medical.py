@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.vocabulary import NO_NEGATIVES, SEEDS
 from ssl_ood.report.figures.style import (
     BOTH,
     COLUMN,
@@ -23,7 +24,7 @@ from ssl_ood.report.figures.style import (
     new_figure,
     save_figure,
 )
-from ssl_ood.report.results import NO_NEGATIVES, SEEDS, Results, Summary
+from ssl_ood.report.results import Results, Summary
 from ssl_ood.report.table_parts import Column, Entry, measure, score_title
 from ssl_ood.report.tables.contrastive import (
     ALL,

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.vocabulary import NO_NEGATIVES, UNTRAINED
 from ssl_ood.measures.metrics import spearman
 from ssl_ood.report.figures.images import color_histograms_figure
 from ssl_ood.report.figures.medical import label_efficiency_figure, negative_sources_figure
 from ssl_ood.report.figures.scores import score_distributions_figure
 from ssl_ood.report.figures.style import GREY, PAGE, Style, new_figure, save_figure, strategy_styles
-from ssl_ood.report.results import NO_NEGATIVES, UNTRAINED, Results, Summary, load_results
+from ssl_ood.report.results import Results, Summary, load_results
 from ssl_ood.report.writers import number
 
 

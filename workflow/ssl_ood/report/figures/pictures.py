@@ -9,9 +9,9 @@ import torch
 
 from ssl_ood.common.files import atomic_path, write_json
 from ssl_ood.common.streams import stream
+from ssl_ood.datasets.names import packed_path
 from ssl_ood.datasets.packed import open_packed
 from ssl_ood.methods.backbones import view_specs
-from ssl_ood.study.runs import packed_path
 from ssl_ood.views.images import Images
 from ssl_ood.views.render import ViewSpec, crop_spec, draw, render
 from ssl_ood.views.shifts import SHIFTS

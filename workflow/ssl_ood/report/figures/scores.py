@@ -12,10 +12,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.vocabulary import BASE
 from ssl_ood.evaluation.evaluate import read_scores
 from ssl_ood.evaluation.score_columns import column_name
 from ssl_ood.report.figures.style import BOTH, PAGE, SOURCES, new_figure, save_figure
-from ssl_ood.report.results import BASE, Results
+from ssl_ood.report.results import Results
 from ssl_ood.report.table_parts import score_title
 from ssl_ood.report.writers import number
 

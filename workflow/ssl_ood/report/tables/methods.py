@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ssl_ood.report.results import NO_NEGATIVES, POOLED, Results
+from ssl_ood.common.vocabulary import NO_NEGATIVES, POOLED
+from ssl_ood.report.results import Results
 from ssl_ood.report.table_parts import (
     REPORTED_ROW,
     Column,

@@ -7,16 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ssl_ood.report.results import (
-    AVERAGE,
-    BASE,
-    NO_NEGATIVES,
-    UNTRAINED,
-    Measurement,
-    Results,
-    Summary,
-    summarise,
-)
+from ssl_ood.common.vocabulary import AVERAGE, BASE, NO_NEGATIVES, UNTRAINED
+from ssl_ood.report.results import Measurement, Results, Summary, summarise
 from ssl_ood.report.table_parts import (
     Column,
     best_in_columns,
