@@ -5,4 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ssl_ood.declarations import declare_everything
+
 sys.path.insert(0, str(Path(__file__).parent))
+declare_everything()

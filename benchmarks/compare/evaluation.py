@@ -10,8 +10,10 @@ from torch import Tensor
 
 from compare.presets import Preset
 from compare.timing import Comparison, compare, timed
-from ssl_ood.evaluation import scores
+from ssl_ood.evaluation.scores.cosine import cosine_tau
+from ssl_ood.evaluation.scores.mahalanobis import mahalanobis
 from ssl_ood.measures import metrics
+from ssl_ood.measures.knn import nearest
 
 USUAL_ROWS = 1000  # test images that the usual way takes at a time; of more, it is given a tenth
 
@@ -29,15 +31,15 @@ def measure(preset: Preset, repeats: int, device: torch.device) -> tuple[list[Co
     host = torch.device("cpu")
     sides: dict[str, tuple[Callable, Callable]] = {
         f"cosine score, {len(taus)} temperatures": (
-            lambda: scores.cosine_tau(a, b, taus),
+            lambda: cosine_tau(a, b, taus),
             lambda: usual_cosine(part, train, taus),
         ),
         "Mahalanobis score": (
-            lambda: scores.mahalanobis(a, b),
+            lambda: mahalanobis(a, b),
             lambda: usual_mahalanobis(part, train),
         ),
         f"{neighbours} nearest neighbours": (
-            lambda: scores.nearest(a, b, neighbours),
+            lambda: nearest(a, b, neighbours),
             lambda: usual_neighbours(part, train, neighbours),
         ),
     }

@@ -66,20 +66,22 @@ def test_flops_of_the_thesis_network():
 def test_both_sides_evaluate_alike():
     from compare import evaluation
 
-    from ssl_ood.evaluation import scores
+    from ssl_ood.evaluation.scores.cosine import cosine_tau
+    from ssl_ood.evaluation.scores.mahalanobis import mahalanobis
     from ssl_ood.measures import metrics
+    from ssl_ood.measures.knn import nearest
 
     rng = np.random.default_rng(0)
     train, test = (rng.normal(0.3, 1, (n, 6)).astype(np.float32) for n in (80, 30))
     a, b = torch.from_numpy(test), torch.from_numpy(train)
     taus = [0.2, 0.4]
     usual = -np.log(-evaluation.usual_cosine(test, train, taus))
-    np.testing.assert_allclose(scores.cosine_tau(a, b, taus), usual, atol=1e-5)
+    np.testing.assert_allclose(cosine_tau(a, b, taus), usual, atol=1e-5)
     usual = evaluation.usual_mahalanobis(test, train)
     # scikit-learn divides by M, not M - 1
-    np.testing.assert_allclose(scores.mahalanobis(a, b) * 80 / 79, usual, rtol=1e-3)
+    np.testing.assert_allclose(mahalanobis(a, b) * 80 / 79, usual, rtol=1e-3)
     neighbours = evaluation.usual_neighbours(test, train, 3)
-    assert (scores.nearest(a, b, 3)[1].numpy() == neighbours).mean() > 0.95
+    assert (nearest(a, b, 3)[1].numpy() == neighbours).mean() > 0.95
     below, above = rng.normal(0, 1, 400), rng.normal(1, 1, 400)
     usual = evaluation.usual_interval(below, above, 400)
     np.testing.assert_allclose(metrics.auroc_interval(below, above), usual, atol=0.01)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import names
 from ssl_ood.datasets.catalogue import from_dict, get, load_catalogue
-from ssl_ood.datasets.readers import READERS
 
 THESIS = [
     "cifar10",
@@ -51,7 +51,7 @@ def test_every_dataset_of_the_thesis_is_there_with_its_counts(catalogue):
 
 def test_a_dataset_can_be_had_or_says_how(catalogue):
     for dataset in catalogue.values():
-        assert dataset.reader in READERS
+        assert dataset.reader in names("reader")
         for archive in dataset.archives:
             assert all(url.startswith("https://") for url in archive.urls)
             if dataset.access == "free":

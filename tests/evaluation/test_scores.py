@@ -11,11 +11,16 @@ from scipy.spatial.distance import mahalanobis as scipy_mahalanobis
 from sklearn.neighbors import KNeighborsClassifier
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.evaluation import scores
+from ssl_ood.common.registry import entries
 from ssl_ood.evaluation.score_columns import column_name, split_column
+from ssl_ood.evaluation.scores.cosine import cosine_max, cosine_tau, halving_ladders
+from ssl_ood.evaluation.scores.mahalanobis import SMALLEST_RIDGE, mahalanobis
+from ssl_ood.evaluation.scoring import Evidence, compute_scores
+from ssl_ood.measures.knn import knn_votes, nearest
+from ssl_ood.measures.sensitivity import sensitivity_split
 
 TAUS = [0.02, 0.04, 0.08]
-OF_FEATURES = [name for name in scores.SCORES if name != "logit"]  # that is a classifier's output
+OF_FEATURES = [e.name for e in entries("score") if e.needs == {"features"}]
 
 
 def features(n: int, d: int, seed: int, spread: float = 0.3) -> np.ndarray:
@@ -43,7 +48,7 @@ def equation_6_1(test: np.ndarray, train: np.ndarray, tau: float) -> np.ndarray:
 @pytest.mark.parametrize("block", [(7, 5), (1024, 4096)])
 def test_cosine_tau_is_the_logarithm_of_equation_6_1(block):
     test, train = features(40, 12, 0), features(60, 12, 1)
-    found = scores.cosine_tau(torch.tensor(test), torch.tensor(train), TAUS, block).numpy()
+    found = cosine_tau(torch.tensor(test), torch.tensor(train), TAUS, block).numpy()
     assert found.shape == (40, 3)
     for t, tau in enumerate(TAUS):
         expected = equation_6_1(test, train, tau)
@@ -78,7 +83,7 @@ def test_cosine_tau_is_float32_exact_for_any_temperatures(taus, seed, block, spr
         taus[0],
     ]  # terms that are squares of others', and equal
     test, train = features(20, 16, seed, spread), features(50, 16, seed + 1, spread)
-    found = scores.cosine_tau(torch.tensor(test), torch.tensor(train), taus, block).numpy()
+    found = cosine_tau(torch.tensor(test), torch.tensor(train), taus, block).numpy()
     expected = cosine_tau_in_double(test, train, taus)
     allowed = 1e-6 / np.array(taus) + 2e-6
     assert (np.abs(found - expected) <= allowed).all()
@@ -86,7 +91,7 @@ def test_cosine_tau_is_float32_exact_for_any_temperatures(taus, seed, block, spr
 
 def test_halved_temperatures_are_squared_and_none_is_lost():
     taus = [0.02 + 0.005 * i for i in range(13)]
-    ladders = scores.halving_ladders(taus)
+    ladders = halving_ladders(taus)
     assert sorted(t for ladder in ladders for t in ladder) == list(range(13))
     named = [[round(taus[t], 3) for t in ladder] for ladder in ladders if len(ladder) > 1]
     assert named == [[0.08, 0.04, 0.02], [0.07, 0.035], [0.06, 0.03], [0.05, 0.025]]
@@ -95,7 +100,7 @@ def test_halved_temperatures_are_squared_and_none_is_lost():
 
 def test_cosine_tau_survives_a_temperature_at_which_the_exponential_overflows():
     test, train = features(20, 8, 0), features(30, 8, 1)
-    (found,) = scores.cosine_tau(torch.tensor(test), torch.tensor(train), [1e-4]).numpy().T
+    (found,) = cosine_tau(torch.tensor(test), torch.tensor(train), [1e-4]).numpy().T
     closest = (unit(test) @ unit(train).T).max(1)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found * 1e-4, -closest, atol=1e-3)
@@ -104,19 +109,19 @@ def test_cosine_tau_survives_a_temperature_at_which_the_exponential_overflows():
 def test_cosine_tau_refuses_a_temperature_of_zero():
     x = torch.ones(2, 3)
     with pytest.raises(UserError, match="above 0"):
-        scores.cosine_tau(x, x, [0.04, 0.0])
+        cosine_tau(x, x, [0.04, 0.0])
 
 
 def test_cosine_max_is_equation_7_2():
     test, train = features(30, 9, 2), features(5000, 9, 3)
-    found = scores.cosine_max(torch.tensor(test), torch.tensor(train)).numpy()
+    found = cosine_max(torch.tensor(test), torch.tensor(train)).numpy()
     expected = [-max(np.exp(f @ g) for g in unit(train)) for f in unit(test)]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_mahalanobis_agrees_with_scipy():
     test, train = features(25, 10, 4), features(200, 10, 5)
-    found = scores.mahalanobis(torch.tensor(test), torch.tensor(train)).numpy()
+    found = mahalanobis(torch.tensor(test), torch.tensor(train)).numpy()
     mean, inverse = unit(train).mean(0), np.linalg.inv(np.cov(unit(train).T))
     expected = [scipy_mahalanobis(f, mean, inverse) ** 2 for f in unit(test)]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -124,9 +129,9 @@ def test_mahalanobis_agrees_with_scipy():
 
 def test_mahalanobis_of_more_dimensions_than_images_uses_the_smallest_ridge():
     test, train = features(15, 40, 6), features(30, 40, 7)
-    found = scores.mahalanobis(torch.tensor(test), torch.tensor(train)).numpy()
+    found = mahalanobis(torch.tensor(test), torch.tensor(train)).numpy()
     covariance = np.cov(unit(train).T)
-    ridge = scores.SMALLEST_RIDGE * np.trace(covariance) / 40
+    ridge = SMALLEST_RIDGE * np.trace(covariance) / 40
     inverse = np.linalg.inv(covariance + ridge * np.eye(40))
     expected = [scipy_mahalanobis(f, unit(train).mean(0), inverse) ** 2 for f in unit(test)]
     np.testing.assert_allclose(found, expected, rtol=1e-3)
@@ -137,51 +142,49 @@ def test_mahalanobis_with_a_dead_dimension_is_that_without_it():
     dead_test, dead_train = test.copy(), train.copy()
     dead_test[:, 2] = dead_train[:, 2] = 0
     alive = [0, 1, 3, 4, 5]
-    found = scores.mahalanobis(torch.tensor(dead_test), torch.tensor(dead_train))
-    expected = scores.mahalanobis(torch.tensor(test[:, alive]), torch.tensor(train[:, alive]))
+    found = mahalanobis(torch.tensor(dead_test), torch.tensor(dead_train))
+    expected = mahalanobis(torch.tensor(test[:, alive]), torch.tensor(train[:, alive]))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_mahalanobis_of_equal_training_features_is_refused():
     with pytest.raises(UserError, match="equal"):
-        scores.mahalanobis(torch.ones(3, 4), torch.ones(5, 4))
+        mahalanobis(torch.ones(3, 4), torch.ones(5, 4))
 
 
 def test_scores_do_not_depend_on_the_length_of_features():
     test, train = torch.tensor(features(20, 8, 10)), torch.tensor(features(50, 8, 11))
-    for name in OF_FEATURES:
-        function = scores.SCORES[name]
-        evaluation = {"taus": TAUS, "tau": 0.04}
-        for column, values in function(test, train, evaluation).items():
-            scaled = function(7 * test, 0.2 * train, evaluation)[column]
-            np.testing.assert_allclose(values, scaled, rtol=1e-4, err_msg=name)
+    evaluation = {"scores": OF_FEATURES, "taus": TAUS, "tau": 0.04}
+    scaled = compute_scores(Evidence(7 * test, 0.2 * train), evaluation)
+    for column, values in compute_scores(Evidence(test, train), evaluation).items():
+        np.testing.assert_allclose(values, scaled[column], rtol=1e-4, err_msg=column)
 
 
 def test_an_image_far_from_training_scores_higher_whatever_the_score():
     train = torch.tensor(features(200, 8, 12, spread=0.05))
     test = torch.cat([train[:1], -train[:1]])
-    for column, values in scores.compute_scores(
-        test, train, {"scores": OF_FEATURES, "taus": TAUS, "tau": 0.04}
+    for column, values in compute_scores(
+        Evidence(test, train), {"scores": OF_FEATURES, "taus": TAUS, "tau": 0.04}
     ).items():
         assert values[1] > values[0], column
 
 
 def test_an_unknown_score_is_named():
     with pytest.raises(UserError, match="cosine_min"):
-        scores.compute_scores(torch.ones(1, 2), torch.ones(2, 2), {"scores": ["cosine_min"]})
+        compute_scores(Evidence(torch.ones(1, 2), torch.ones(2, 2)), {"scores": ["cosine_min"]})
 
 
 @pytest.mark.parametrize("k", [1, 10])
 def test_knn_agrees_with_scikit_learn(k):
     train, test = features(9000, 6, 13), features(200, 6, 14)
     labels = np.random.default_rng(0).integers(0, 4, 9000)
-    similarities, where = scores.nearest(torch.tensor(test), torch.tensor(train), k)
+    similarities, where = nearest(torch.tensor(test), torch.tensor(train), k)
     expected = KNeighborsClassifier(k, metric="cosine").fit(train, labels)
     distances, neighbours = expected.kneighbors(test)
     np.testing.assert_allclose(1 - similarities.numpy(), distances, atol=1e-5)
     assert (np.sort(where.numpy()) == np.sort(neighbours)).mean() > 0.999  # float32 ties
     votes = labels[where.numpy()]
-    found = scores.knn_votes(similarities, torch.tensor(votes), 4).numpy()
+    found = knn_votes(similarities, torch.tensor(votes), 4).numpy()
     counts = np.stack([(votes == c).sum(1) for c in range(4)], axis=1)
     clear = np.sort(counts, axis=1)[:, -1] > np.sort(counts, axis=1)[:, -2]
     same = (np.sort(where.numpy()) == np.sort(neighbours)).all(1)
@@ -192,7 +195,7 @@ def test_knn_agrees_with_scikit_learn(k):
 def test_a_tie_of_votes_goes_to_the_label_of_the_nearest_neighbour():
     labels = torch.tensor([[2, 0, 0, 2], [1, 2, 2, 0], [0, 1, 2, 3]])
     similarities = torch.tensor([[0.9, 0.8, 0.7, 0.6]] * 3)
-    assert scores.knn_votes(similarities, labels, 4).tolist() == [2, 2, 0]
+    assert knn_votes(similarities, labels, 4).tolist() == [2, 2, 0]
 
 
 def test_the_weighted_vote_weighs_by_similarity():
@@ -200,29 +203,29 @@ def test_the_weighted_vote_weighs_by_similarity():
     similarities = torch.tensor([[1.0, 0.8, 0.8]])
     weights = np.exp(np.array([1.0, 0.8, 0.8]) / 0.07)
     assert weights[0] > weights[1:].sum()
-    assert scores.knn_votes(similarities, labels, 2).tolist() == [0]
-    assert scores.knn_votes(similarities, labels, 2, temperature=0.07).tolist() == [1]
-    assert scores.knn_votes(similarities, labels, 2, temperature=10.0).tolist() == [0]
+    assert knn_votes(similarities, labels, 2).tolist() == [0]
+    assert knn_votes(similarities, labels, 2, temperature=0.07).tolist() == [1]
+    assert knn_votes(similarities, labels, 2, temperature=10.0).tolist() == [0]
 
 
 def test_more_neighbours_than_training_images_is_a_user_error():
     with pytest.raises(UserError, match="evaluation\\.knn"):
-        scores.nearest(torch.ones(2, 3), torch.ones(4, 3), 5)
+        nearest(torch.ones(2, 3), torch.ones(4, 3), 5)
 
 
 def test_sensitivity_split_parts_the_training_set():
-    held, reference = scores.sensitivity_split(100, 15, 0.2, seed=3)
+    held, reference = sensitivity_split(100, 15, 0.2, seed=3)
     assert len(held) == 15 and len(reference) == 85
     assert sorted([*held, *reference]) == list(range(100))
-    again, _ = scores.sensitivity_split(100, 15, 0.2, seed=3)
-    other, _ = scores.sensitivity_split(100, 15, 0.2, seed=4)
+    again, _ = sensitivity_split(100, 15, 0.2, seed=3)
+    other, _ = sensitivity_split(100, 15, 0.2, seed=4)
     assert (held == again).all() and (held != other).any()
-    assert len(scores.sensitivity_split(100, 60, 0.2, seed=3)[0]) == 20
+    assert len(sensitivity_split(100, 60, 0.2, seed=3)[0]) == 20
 
 
 def test_sensitivity_split_of_too_few_images_is_a_user_error():
     with pytest.raises(UserError, match="max_share"):
-        scores.sensitivity_split(4, 10, 0.2, seed=0)
+        sensitivity_split(4, 10, 0.2, seed=0)
 
 
 @pytest.mark.parametrize("tau", [0.04, 0.02, 0.0755, 1.0])
@@ -237,11 +240,14 @@ def test_the_logit_is_the_feature_itself_whatever_the_training_set():
     outputs = np.array([[-3.5], [0.25], [7.0]], dtype=np.float32)
     evaluation = {"scores": ["logit"]}
     for train in (torch.zeros(4, 1), torch.ones(9, 1)):
-        found = scores.compute_scores(torch.tensor(outputs), train, evaluation)
+        found = compute_scores(
+            Evidence(torch.tensor(outputs), train, logits=torch.tensor(outputs)), evaluation
+        )
         assert list(found) == ["logit"] and found["logit"].dtype == np.float64
         assert found["logit"].tolist() == [-3.5, 0.25, 7.0]
 
 
 def test_the_logit_of_features_that_are_none_is_a_user_error():
     with pytest.raises(UserError, match="not finetune"):
-        scores.compute_scores(torch.ones(3, 8), torch.ones(4, 8), {"scores": ["logit"]})
+        logits = torch.ones(3, 8)
+        compute_scores(Evidence(logits, torch.ones(4, 8), logits=logits), {"scores": ["logit"]})

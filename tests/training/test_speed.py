@@ -14,7 +14,7 @@ from ssl_ood.common import distributed
 from ssl_ood.common.distributed import StopVote
 from ssl_ood.common.errors import UserError
 from ssl_ood.evaluation.features import Model, extract
-from ssl_ood.evaluation.scores import cosine_tau
+from ssl_ood.evaluation.scores.cosine import cosine_tau
 from ssl_ood.measures.metrics import auroc
 from ssl_ood.methods.base import Batch
 from ssl_ood.methods.dino import method as method_dino

@@ -7,7 +7,6 @@ its siblings and name it in READERS.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import lookup
 from ssl_ood.datasets.archives import Data
 from ssl_ood.datasets.catalogue import Dataset
 
@@ -43,39 +43,13 @@ class Source:
     classes: list[str] | None = None
 
 
-READERS = {
-    "chexpert": "readers_medical",
-    "cifar": "readers_arrays",
-    "crops": "demo.readers",
-    "glyphs": "demo.readers",
-    "idx": "readers_arrays",
-    "image_folders": "readers_archives",
-    "imagenet": "readers_archives",
-    "lsun_lmdb": "readers_archives",
-    "npy": "readers_arrays",
-    "places365": "readers_archives",
-    "rsna": "readers_medical",
-    "stack": "demo.readers",
-    "stl10": "readers_arrays",
-    "svhn": "readers_arrays",
-    "table": "demo.readers",
-    "tinyimagenet": "readers_archives",
-}
-
-
 def open_split(dataset: Dataset, split: str, manifest: Mapping[str, Any], scratch: Path) -> Source:
     """The images of a split, out of the archives that the manifest lists.
 
     `select` in the split's options is applied here (see `choose`), in the reader's order.
     """
     spec = dataset.split(split)
-    if dataset.reader not in READERS:
-        raise UserError(
-            f"The catalogue names the reader {dataset.reader!r} for {dataset.name}: there is none "
-            f"of that name, only {', '.join(READERS)}."
-        )
-    module = importlib.import_module(f"ssl_ood.datasets.{READERS[dataset.reader]}")
-    function = getattr(module, dataset.reader)
+    function = lookup("reader", dataset.reader, f"the catalogue's entry {dataset.name}").load()
     paths = Paths({a["file"]: Path(a["path"]) for a in manifest["archives"]}, dataset, split)
     options = {**dataset.options, **spec.options, "count": spec.count}
     if dataset.classes is not None:

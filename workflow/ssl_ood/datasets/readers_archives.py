@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import register
 from ssl_ood.datasets.archives import find, members, tar_of_tars, unpack
 from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
+@register(
+    "reader",
+    "image_folders",
+    title="folders of images",
+    notes="Images below a folder of an archive, labelled by their folders.",
+)
 def image_folders(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """Images below `root`, in folders named after their class: DTD, ImageNet30, Hyper-Kvasir, LAG.
 
@@ -61,6 +68,12 @@ def image_folders(paths: Paths, options: Mapping[str, Any], scratch: Path) -> So
     return Source(items(), list(classes))
 
 
+@register(
+    "reader",
+    "imagenet",
+    title="ImageNet",
+    notes="ILSVRC2012: train is a tar of one tar per synset, val a tar of unlabelled images.",
+)
 def imagenet(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """ILSVRC2012: train is a tar of a tar for each synset, val a tar of unlabelled images."""
     path = paths[options["file"]]
@@ -79,6 +92,12 @@ def imagenet(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     return Source(items(), synsets)
 
 
+@register(
+    "reader",
+    "tinyimagenet",
+    title="TinyImageNet",
+    notes="The validation images, labelled by val_annotations.txt.",
+)
 def tinyimagenet(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """TinyImageNet's validation images; labels from val_annotations.txt, by the order of wnids."""
     path = paths.only
@@ -103,6 +122,12 @@ def tinyimagenet(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Sou
     return Source(items(), wnids)
 
 
+@register(
+    "reader",
+    "places365",
+    title="Places365",
+    notes="The validation images, labelled by places365_val.txt.",
+)
 def places365(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """Places365's validation images; labels from places365_val.txt in the tar of file lists."""
     path, lists = paths[options["images"]], paths["filelist_places365-standard.tar"]
@@ -126,6 +151,12 @@ def places365(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source
     return Source(items(), names)
 
 
+@register(
+    "reader",
+    "lsun_lmdb",
+    title="LSUN",
+    notes="The zipped lmdb of webp images that its authors publish.",
+)
 def lsun_lmdb(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """LSUN as its authors publish it: a zipped lmdb of webp images, keyed by their names."""
     import lmdb

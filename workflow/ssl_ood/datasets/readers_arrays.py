@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import register
 from ssl_ood.datasets.archives import find, open_gzip, readable
 from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
 
 
+@register(
+    "reader", "cifar", title="CIFAR", notes="CIFAR-10 and CIFAR-100: pickled batches in a tar.gz."
+)
 def cifar(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """CIFAR-10 and CIFAR-100: pickled batches in a tar.gz; images (N, 3072), channel by channel."""
     path, folder = paths.only, options["folder"]
@@ -42,6 +46,7 @@ def cifar(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     return Source(items(), list(names))
 
 
+@register("reader", "svhn", title="SVHN", notes="MATLAB files of cropped digits.")
 def svhn(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """SVHN: a MATLAB v5 file; X is (32, 32, 3, N), y is (N, 1) with 10 for the digit 0."""
     from scipy.io import loadmat
@@ -64,6 +69,7 @@ def svhn(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     return Source(items(), [str(d) for d in range(10)])
 
 
+@register("reader", "stl10", title="STL-10", notes="Binary files of 96 x 96 images in a tar.gz.")
 def stl10(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """STL10: raw bytes in a tar.gz; (N, 3, 96, 96), columns first; labels 1 to 10."""
     path, prefix = paths.only, options["prefix"]
@@ -85,6 +91,7 @@ def stl10(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     return Source(items(), names)
 
 
+@register("reader", "idx", title="IDX", notes="The format of MNIST and FashionMNIST.")
 def idx(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """MNIST and FashionMNIST: gzipped IDX files of images (N, 28, 28) and labels (N,)."""
     prefix = options["prefix"]
@@ -104,6 +111,7 @@ def idx(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     return Source(items(), options.get("classes") or [str(d) for d in range(10)])
 
 
+@register("reader", "npy", title="npy", notes="One NumPy array of uint8 images.")
 def npy(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """One .npy of (N, H, W, 3) uint8, memory-mapped; a pickled one is refused."""
     path = paths[options["file"]]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import register
 from ssl_ood.datasets.archives import find, members
 from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
 
@@ -17,6 +18,12 @@ RSNA_CLASSES = "stage_2_detailed_class_info.csv"
 RSNA_LABELS = "stage_2_train_labels.csv"
 
 
+@register(
+    "reader",
+    "rsna",
+    title="RSNA pneumonia",
+    notes="DICOM files in a zip, labelled by its detailed class table.",
+)
 def rsna(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """RSNA pneumonia: a DICOM a patient; the class from the detailed table, checked by the labels.
 
@@ -52,6 +59,12 @@ def rsna(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     return Source(items(), list(classes))
 
 
+@register(
+    "reader",
+    "chexpert",
+    title="CheXpert",
+    notes="Frontal X-rays of the small version, listed in train.csv.",
+)
 def chexpert(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """CheXpert (small): the images that a csv lists, without labels; `frontal_only` is an option.
 

@@ -74,7 +74,8 @@ def score_run(index: Path, config: dict[str, Any], output: Path, device: Any = "
     """
     import torch
 
-    from ssl_ood.evaluation import scores
+    from ssl_ood.evaluation.scoring import Evidence, compute_scores
+    from ssl_ood.measures.sensitivity import sensitivity_split
 
     evaluation = config["evaluation"]
     sets = load_features(index)
@@ -92,15 +93,18 @@ def score_run(index: Path, config: dict[str, Any], output: Path, device: Any = "
     train_features, test_features = on_device(train.features), on_device(test.features)
     everything = torch.cat([test_features, *(on_device(s.features) for s in others)])
     rows = _rows([test, *others], ["test"] + ["ood"] * len(others))
-    columns = scores.compute_scores(everything, train_features, evaluation)
-    del everything
+    labels = torch.from_numpy(train.labels).to(device)
+    evidence = Evidence(everything, train_features, labels, everything)
+    columns = compute_scores(evidence, evaluation)
+    del everything, evidence
     rows |= _knn_columns(test_features, train_features, test, train, evaluation, len(rows["set"]))
 
-    held, reference = scores.sensitivity_split(
+    held, reference = sensitivity_split(
         len(train.labels), len(test.labels), evaluation["sensitivity"]["max_share"], config["seed"]
     )
     anomalous = torch.cat([train_features[held], test_features])
-    again = scores.compute_scores(anomalous, train_features[reference], evaluation)
+    evidence = Evidence(anomalous, train_features[reference], labels[reference], anomalous)
+    again = compute_scores(evidence, evaluation)
     held_set = FeatureSet(train.name, train.dataset, "train", held, train.labels[held])
     roles = ["sensitivity_held_out", "sensitivity_test"]
     again_rows = _rows([held_set, test], roles, [held, np.arange(len(test.labels))])
@@ -129,20 +133,20 @@ def _knn_columns(test_features, train_features, test, train, evaluation, n_rows:
     """
     import torch
 
-    from ssl_ood.evaluation import scores
+    from ssl_ood.measures.knn import knn_votes, nearest
 
     columns = {name: np.full(n_rows, -1) for name in ("knn_label", "knn_weighted_label")}
     unlabelled = min(train.labels.min(), test.labels.min()) < 0
     if evaluation["knn"] == 0 or unlabelled or train.labels.min() == train.labels.max():
         return columns
-    similarities, where = scores.nearest(test_features, train_features, evaluation["knn"])
+    similarities, where = nearest(test_features, train_features, evaluation["knn"])
     labels = torch.from_numpy(train.labels).to(where.device)[where]
     classes = int(train.labels.max()) + 1
     for name, temperature in (
         ("knn_label", None),
         ("knn_weighted_label", evaluation["knn_temperature"]),
     ):
-        voted = scores.knn_votes(similarities, labels, classes, temperature)
+        voted = knn_votes(similarities, labels, classes, temperature)
         columns[name][: len(test.labels)] = voted.cpu().numpy()
     return columns
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ssl_ood.common.vocabulary import IN_DISTRIBUTION, BASE, NO_NEGATIVES, SEEDS, UNTRAINED
+from ssl_ood.common.vocabulary import BASE, IN_DISTRIBUTION, NO_NEGATIVES, SEEDS, UNTRAINED
 from ssl_ood.report.results import SCALES, SCORED, ReportedKey, Results, Summary
 from ssl_ood.report.writers import MISSING, Cell, embolden, number, signed
 

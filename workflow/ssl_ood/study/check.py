@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common import registry
 from ssl_ood.common.errors import UserError, nearest, unknown
 from ssl_ood.common.files import parse_yaml
 from ssl_ood.common.vocabulary import (
@@ -20,7 +21,7 @@ from ssl_ood.common.vocabulary import (
     OUT_DOMAIN,
     RANDOM,
 )
-from ssl_ood.study.runs import SCORES, SHIFTS, merge, strategies_of, variants_of
+from ssl_ood.study.runs import merge, strategies_of, variants_of
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
@@ -81,7 +82,7 @@ def _check_strategies(config: dict[str, Any], datasets: Collection[str]) -> None
             known = [IN_DISTRIBUTION, AUXILIARY, OUT_DOMAIN, *datasets]
             _known(pair["source"], known, "source", place)
             if "shift" in pair:
-                _known(pair["shift"], SHIFTS, "shift", place)
+                registry.lookup("shift", pair["shift"], f"config: {place}")
 
 
 def _check_studies(config: dict[str, Any], datasets: Collection[str]) -> None:
@@ -167,7 +168,7 @@ def _check_evaluation(top: dict[str, Any], own: dict[str, Any], study: str) -> N
         return f"{study if key in own else ''}evaluation.{key}"
 
     for score in evaluation["scores"]:
-        _known(score, SCORES, "score", place("scores"))
+        registry.lookup("score", score, f"config: {place('scores')}")
     for key, taus in (("tau", [evaluation["tau"]]), ("taus", evaluation["taus"])):
         for tau in taus:
             if tau <= 0:

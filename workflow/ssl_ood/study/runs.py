@@ -28,8 +28,6 @@ from ssl_ood.common.vocabulary import (
 )
 from ssl_ood.datasets.names import PackedSet
 
-SHIFTS = ("rot90", "rot360", "perm4", "perm16", "pixel_shuffle")
-SCORES = ("cosine_tau", "cosine_max", "mahalanobis", "logit")
 LITERAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false|null")
 # Figures that show images and need no training.
 PICTURES = ("figure_negatives", "figure_views", "figure_views_rsna")

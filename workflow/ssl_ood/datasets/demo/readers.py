@@ -12,11 +12,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import register
 from ssl_ood.datasets.archives import open_gzip, readable
 from ssl_ood.datasets.demo.lesions import draw
 from ssl_ood.datasets.readers import Item, Paths, Source
 
 
+@register(
+    "reader", "table", title="table of pixels", notes="A csv of pixel values, one image per row."
+)
 def table(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """A gzipped csv with an image a row: its pixels in 0..maximum, then its label."""
     path, (height, width) = paths.only, options["shape"]
@@ -36,6 +40,12 @@ def table(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     return Source(items(), [str(d) for d in range(labels.max() + 1)])
 
 
+@register(
+    "reader",
+    "stack",
+    title="stack",
+    notes="A NumPy file that a package ships, of stacked grey images.",
+)
 def stack(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """A .npy of grey images (N, H, W) in 0..maximum; `labels` are runs [how many, label]."""
     path = paths.only
@@ -52,6 +62,9 @@ def stack(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     return Source(items(), options.get("classes"))
 
 
+@register(
+    "reader", "crops", title="crops", notes="Pieces of photographs, with drawn lesions where asked."
+)
 def crops(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """Random square crops of pictures: the same number of each, the label is the picture.
 
@@ -113,6 +126,7 @@ def _seed(name: str, options: Mapping[str, Any]) -> list[int]:
     return list("/".join([name, *more]).encode())
 
 
+@register("reader", "glyphs", title="glyphs", notes="Characters of fonts, white on black.")
 def glyphs(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """Characters of fonts, white on black, centred by their ink; the label is the character."""
     size, characters = options["pixels"], options["characters"]

@@ -14,7 +14,7 @@ from ssl_ood.datasets.packed import open_packed
 from ssl_ood.methods.backbones import view_specs
 from ssl_ood.views.images import Images
 from ssl_ood.views.render import ViewSpec, crop_spec, draw, render
-from ssl_ood.views.shifts import SHIFTS
+from ssl_ood.views.shifts import shift_of
 
 COLUMNS = 10
 SHEET = 8  # rows and columns of a contact sheet
@@ -97,7 +97,7 @@ def negatives_of(config: dict, data: Path, count: int) -> np.ndarray:
         rng = stream(0, "picture", pair["source"])  # the same images for every shift
         rows = rng.choice(len(packed.images), share, replace=share > len(packed.images))
         batch = torch.from_numpy(np.array(packed.images[np.sort(rows)]))
-        parts.append(SHIFTS[pair["shift"]](batch, stream(0, "picture", i)).numpy())
+        parts.append(shift_of(pair["shift"])(batch, stream(0, "picture", i)).numpy())
     return np.concatenate(parts)
 
 

@@ -1,0 +1,74 @@
+"""Imports every module that declares something, and the plugins of a config.
+
+Only the command line, the Snakefile and tests call this: the rooms read the registry.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from ssl_ood.common.errors import UserError
+
+DECLARING = (
+    "ssl_ood.views.shifts",
+    "ssl_ood.datasets.readers_archives",
+    "ssl_ood.datasets.readers_arrays",
+    "ssl_ood.datasets.readers_medical",
+    "ssl_ood.datasets.demo.readers",
+    "ssl_ood.evaluation.scores.cosine",
+    "ssl_ood.evaluation.scores.logit",
+    "ssl_ood.evaluation.scores.mahalanobis",
+)
+PLUGINS = "SSL_OOD_PLUGINS"  # how the workflow tells its jobs, separated as in PATH
+
+
+def declare_everything(plugins: Iterable[str] = ()) -> None:
+    """Fills the registry; plugins: importable modules, or paths of Python files.
+
+    Modules are looked for in the working directory, too. Raises UserError for a plugin that cannot
+    be imported.
+    """
+    for name in DECLARING:
+        import_module(name)
+    for name in plugins:
+        _import_plugin(name)
+
+
+def _import_plugin(name: str) -> None:
+    try:
+        if name.endswith(".py"):
+            _import_file(Path(name))
+            return
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.append(here)
+        import_module(name)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a module of the user's does when it is imported
+        raise UserError(
+            f"config: plugins: {name} cannot be imported ({type(error).__name__}: {error}): "
+            "correct it, or take it out of the list."
+        ) from error
+
+
+def _import_file(path: Path) -> None:
+    """Imports a Python file under its stem, once."""
+    module_name = path.stem
+    loaded = sys.modules.get(module_name)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(path.resolve()):
+        return
+    spec = spec_from_file_location(module_name, path.resolve())
+    if spec is None or not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    module = module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
