@@ -6,3 +6,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+from ssl_ood.declarations import declare_everything
+
+declare_everything()

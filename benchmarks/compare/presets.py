@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from ssl_ood.methods.settings import RunSettings, read_run
 from ssl_ood.training.micro_batches import CPU_ROWS
 
 OF_A_DEVICE = 64  # images of the batch of 256, as the thesis shared it out to four GPUs
@@ -49,6 +50,10 @@ class Preset:
     @property
     def batch(self) -> int:
         return self.config["training"]["batch_size"]
+
+    @property
+    def settings(self) -> RunSettings:
+        return read_run({k: v for k, v in self.config.items() if k != "evaluation"})
 
     @property
     def evaluation(self) -> dict:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.methods.base import method_class
+from ssl_ood.methods.base import method_of, read_run
 from ssl_ood.study import costs as plan
 from ssl_ood.study.commands import read_experiments
 from ssl_ood.study.runs import needed_sets
@@ -40,7 +40,8 @@ def end(study, run, **changes):
 def test_parameters_are_those_of_the_network(request, scale, load):
     runs = load(request.getfixturevalue(scale)).runs.values()
     for run in {run.study: run for run in runs}.values():
-        network = method_class(run.training_config)(run.training_config, CPU).trained
+        settings = read_run(run.training_config)
+        network = method_of(settings)(settings, CPU).trained
         real = sum(p.numel() for p in network.parameters())
         assert plan.parameters(run.settings) == pytest.approx(real, rel=0.02), run.id
 

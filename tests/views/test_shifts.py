@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import names
 from ssl_ood.common.streams import stream
 from ssl_ood.views import shifts
 
@@ -44,7 +45,7 @@ def sorted_pixels(images):
 @given(size=SIZES, seed=SEEDS)
 def test_pixels_are_only_moved(name, size, seed):
     images = make_images(3, size, seed)
-    shifted = shifts.SHIFTS[name](images, stream(seed, "shift"))
+    shifted = shifts.shift_of(name)(images, stream(seed, "shift"))
     assert shifted.shape == images.shape
     assert shifted.dtype == torch.uint8
     assert torch.equal(sorted_pixels(shifted), sorted_pixels(images))
@@ -82,7 +83,7 @@ def test_patches_stay_whole_and_are_never_left_in_place(name, parts):
     number = number.repeat_interleave(side, 0).repeat_interleave(side, 1)
     inside = torch.arange(side * side).view(side, side).repeat(parts, parts)
     image = torch.stack([number, inside, number], dim=-1).to(torch.uint8)
-    shifted = shifts.SHIFTS[name](image.expand(2000, size, size, 3).contiguous(), stream(0, name))
+    shifted = shifts.shift_of(name)(image.expand(2000, size, size, 3).contiguous(), stream(0, name))
     assert torch.equal(shifted[..., 1], inside.to(torch.uint8).expand(2000, size, size))
     blocks = shifted[..., 0].view(2000, parts, side, parts, side).transpose(2, 3).flatten(3)
     assert (blocks == blocks[..., :1]).all()  # one patch a place
@@ -109,7 +110,7 @@ def test_pixel_shuffle_moves_the_channels_of_a_pixel_together_and_each_image_oth
 @pytest.mark.parametrize("name", ["perm4", "perm16"])
 def test_an_image_that_cannot_be_cut_is_refused(name):
     with pytest.raises(UserError) as error:
-        shifts.SHIFTS[name](make_images(1, 9), stream(0, "x"))
+        shifts.shift_of(name)(make_images(1, 9), stream(0, "x"))
     parts = {"perm4": 2, "perm16": 4}[name]
     assert str(error.value) == (
         f"Images of 9 pixels cannot be cut into {parts} x {parts} equal patches: "
@@ -150,14 +151,14 @@ def test_rot360_draws_every_angle_equally_often():
     assert stats.kstest(turns.numpy(), "uniform").pvalue > 0.001
 
 
-@pytest.mark.parametrize("name", [name for name in shifts.SHIFTS if name])
+@pytest.mark.parametrize("name", names("shift"))
 def test_shifts_are_repeated_by_the_same_stream_only(name):
     images = make_images(4, 16)
-    shift = shifts.SHIFTS[name]
+    shift = shifts.shift_of(name)
     assert torch.equal(shift(images, stream(0, "a")), shift(images, stream(0, "a")))
     assert not torch.equal(shift(images, stream(0, "a")), shift(images, stream(0, "b")))
 
 
 def test_no_shift_leaves_the_images_as_they_are():
     images = make_images(2, 8)
-    assert shifts.SHIFTS[None](images, stream(0, "x")) is images
+    assert shifts.shift_of(None)(images, stream(0, "x")) is images

@@ -11,6 +11,7 @@ from ssl_ood import __version__
 from ssl_ood.common import devices
 from ssl_ood.common.errors import UserError
 from ssl_ood.datasets import commands as dataset_commands
+from ssl_ood.declarations import declare_everything
 from ssl_ood.evaluation import commands as evaluation_commands
 from ssl_ood.study import commands as plan_commands
 from ssl_ood.study import watch
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     watch.add_parser(stages)
     options = parser.parse_args(arguments)
     try:
+        declare_everything()
         return options.run(options) or 0
     except UserError as error:
         print(f"ssl_ood {options.stage}: {error}", file=sys.stderr)
@@ -84,10 +86,11 @@ def _train(options: argparse.Namespace) -> None:
         torchrun = ["-m", "torch.distributed.run", "--standalone"]
         torchrun += [f"--nproc-per-node={options.devices}", "-m", "ssl_ood", *sys.argv[1:]]
         os.execv(sys.executable, [sys.executable, *torchrun])
+    from ssl_ood.methods.settings import read_run
     from ssl_ood.training.trainer import train
 
     train(
-        read_json(options.config),
+        read_run(read_json(options.config)),
         options.data,
         options.output,
         options.checkpoints,

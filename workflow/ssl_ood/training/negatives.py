@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ssl_ood.common.streams import stream
 from ssl_ood.views.images import Images, epoch_order
-from ssl_ood.views.shifts import SHIFTS
+from ssl_ood.views.shifts import shift_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Negatives:
             share = int(bounds[i + 1] - bounds[i])
             chosen = images.take(self._rows_of(i, step, steps_per_epoch, share))
             images.expect(self._rows_of(i, step + 1, steps_per_epoch, share))
-            batches.append(SHIFTS[shift](chosen, stream(self.seed, "shift", i, step)))
+            batches.append(shift_of(shift)(chosen, stream(self.seed, "shift", i, step)))
         return torch.cat(batches)
 
     def _rows_of(self, pair: int, step: int, steps_per_epoch: int, share: int) -> np.ndarray:

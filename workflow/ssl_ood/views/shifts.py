@@ -8,17 +8,24 @@ nothing. They are applied at the in-distribution size, before any augmentation.
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.study.runs import SHIFTS as SHIFT_NAMES
-from ssl_ood.views.transfer import to_device
+from ssl_ood.common.registry import lookup, register
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    Shift = Callable[[Tensor, np.random.Generator], Tensor]
 
 
+def shift_of(name: str | None) -> Shift:
+    """The shifting transformation of that name; None leaves the images as they are."""
+    return lookup("shift", name).load() if name is not None else lambda images, rng: images
+
+
+@register("shift", "rot90", title="Rotation", notes="by 90, 180 or 270 degrees")
 def rot90(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Rotates every image by 90, 180 or 270 degrees, drawn uniformly."""
     return rotate_quarters(images, rng.integers(1, 4, len(images)))
@@ -26,6 +33,11 @@ def rot90(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 def rotate_quarters(images: Tensor, quarters: np.ndarray) -> Tensor:
     """Rotates image i counter-clockwise by quarters[i] * 90 degrees; images (N, S, S, 3)."""
+    import numpy as np
+    import torch
+
+    from ssl_ood.views.transfer import to_device
+
     rotated = images.clone()
     for turn in (1, 2, 3):
         rows = to_device(np.flatnonzero(quarters % 4 == turn), images.device)
@@ -33,11 +45,18 @@ def rotate_quarters(images: Tensor, quarters: np.ndarray) -> Tensor:
     return rotated
 
 
+@register("shift", "rot360", title="Rotation 360", notes="by any angle; corners are black")
 def rot360(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Rotates every image about its centre by an angle in (0, 360) degrees.
 
     Bilinear; the corners that come from outside the image are black, as torchvision leaves them.
     """
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+
+    from ssl_ood.views.transfer import to_device
+
     angle = to_device(rng.uniform(0, 2 * np.pi, len(images)).astype(np.float32), images.device)
     cos, sin = angle.cos(), angle.sin()
     zero = torch.zeros_like(cos)
@@ -50,6 +69,10 @@ def rot360(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 def permute_patches(images: Tensor, rng: np.random.Generator, parts: int) -> Tensor:
     """Permutes the parts x parts equal patches of every image."""
+    import torch
+
+    from ssl_ood.views.transfer import to_device
+
     count, size = images.shape[:2]
     if size % parts:
         raise UserError(
@@ -66,18 +89,25 @@ def permute_patches(images: Tensor, rng: np.random.Generator, parts: int) -> Ten
     return patches.reshape(images.shape)
 
 
+@register("shift", "perm4", title="Permutation 4", notes="of the 2 x 2 patches")
 def perm4(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Permutes the 2 x 2 patches."""
     return permute_patches(images, rng, parts=2)
 
 
+@register("shift", "perm16", title="Permutation 16", notes="of the 4 x 4 patches")
 def perm16(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Permutes the 4 x 4 patches."""
     return permute_patches(images, rng, parts=4)
 
 
+@register("shift", "pixel_shuffle", title="Pixel shuffle", notes="all pixels, channels together")
 def pixel_shuffle(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Permutes all pixels of every image, the three channels of a pixel together."""
+    import numpy as np
+
+    from ssl_ood.views.transfer import to_device
+
     count, size = images.shape[:2]
     keys = to_device(rng.random((count, size * size), dtype=np.float32), images.device)
     order = keys.argsort(dim=1)
@@ -87,21 +117,10 @@ def pixel_shuffle(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 def _permutations(count: int, length: int, rng: np.random.Generator) -> np.ndarray:
     """(count, length) permutations, uniform over all but the identity."""
+    import numpy as np
+
     order = rng.random((count, length)).argsort(axis=1)
     identity = np.arange(length)
     while len(same := np.flatnonzero((order == identity).all(axis=1))):
         order[same] = rng.random((len(same), length)).argsort(axis=1)
     return order
-
-
-Shift = Callable[[Tensor, np.random.Generator], Tensor]
-
-SHIFTS: dict[str | None, Shift] = {
-    None: lambda images, rng: images,
-    "rot90": rot90,
-    "rot360": rot360,
-    "perm4": perm4,
-    "perm16": perm16,
-    "pixel_shuffle": pixel_shuffle,
-}
-assert set(SHIFTS) == {None, *SHIFT_NAMES}, "experiments.SHIFTS and this table must agree"
