@@ -15,7 +15,6 @@ from ssl_ood.declarations import declare_everything
 from ssl_ood.evaluation import commands as evaluation_commands
 from ssl_ood.study import commands as plan_commands
 from ssl_ood.study import watch
-from ssl_ood.study.runs import PICTURES
 
 SHUTDOWN_SECONDS = 110  # that torchrun waits for its processes after SIGTERM; a job gets 120
 
@@ -151,7 +150,7 @@ def _add_pictures(stages) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder")
     parser.set_defaults(run=_negatives)
     parser = stages.add_parser("picture", help="contact sheet of negatives or of views")
-    parser.add_argument("kind", choices=PICTURES)
+    parser.add_argument("kind")
     parser.add_argument("--configs", type=Path, nargs="+", required=True, help="run configs (json)")
     parser.add_argument("--spec", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")

@@ -70,6 +70,7 @@ def read_settings(cls: type[Read], values: Mapping[str, Any], place: str) -> Rea
 def _sentence(error: ValidationError, cls: type[Settings], place: str) -> str:
     first = error.errors(include_url=False)[0]
     path, kind, value = [str(part) for part in first["loc"]], first["type"], first["input"]
+    value = list(value) if isinstance(value, tuple) else value
     where = dotted(place, *path)
     if kind == "extra_forbidden":
         known = _fields_at(cls, path[:-1])
@@ -84,6 +85,7 @@ def _sentence(error: ValidationError, cls: type[Settings], place: str) -> str:
         return f"{where} is {value!r}, where a whole number belongs: write it without a point."
     message = first["msg"].removeprefix("Value error, ")
     message = message.replace("tuple", "list").replace("Tuple", "List")
+    message = message.replace("Input should be", "it should be")
     message = message.replace("valid dictionary or instance of", "mapping, as of")
     return f"{where} is {value!r}: {message[0].lower()}{message[1:]}."
 

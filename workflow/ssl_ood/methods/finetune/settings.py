@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from ssl_ood.common.registry import declare
-from ssl_ood.common.settings import Count, Share
-from ssl_ood.methods.settings import Crops, Fault, MethodSettings, Training
+from ssl_ood.common.settings import Count, Rising, Share
+from ssl_ood.methods.settings import Crops, Fault, MethodSettings, Pixels, Training
 from ssl_ood.views.spec import ViewSpec
 
 
@@ -21,11 +21,19 @@ class FinetuneTraining(Training):
     )
 
 
+class FinetuneViews(Crops):
+    """The middle of an image, turned, shifted and zoomed."""
+
+    resize: Pixels = Field(description="side of which a view is the middle, pixels")
+    shift: Share = Field(description="share of the side at most")
+    zoom: Rising = Field(description="[min, max]")
+
+
 class FinetuneSettings(MethodSettings):
     """The sections of `methods.finetune`."""
 
     training: FinetuneTraining = Field(description="how long, in which batches, at which rates")
-    views: Crops = Field(description="what the classifier is shown")
+    views: FinetuneViews = Field(description="what the classifier is shown")
 
     @property
     def shown(self) -> ViewSpec:
