@@ -62,8 +62,10 @@ class Training(Settings):
     lr_base: Positive = Field(description="learning rate: its peak is lr_base x batch_size / 256")
     lr_min: NotNegative = Field(description="learning rate at the end of its cosine")
     warmup_epochs: int = Field(ge=0, description="epochs in which the rate rises from 0")
-    weight_decay: Pair[NotNegative] = Field(description="cosine [from, to]")
-    clip_grad: NotNegative = Field(description="norm of each parameter's gradient at most; 0: any")
+    weight_decay: Pair[NotNegative] = Field(description="weight decay, cosine [from, to]")
+    clip_grad: NotNegative = Field(
+        description="largest norm of a parameter's gradient; 0: no clipping"
+    )
     initial: str = Field(
         "random",
         pattern=INITIAL,
@@ -79,9 +81,9 @@ class Normalised(Settings):
     jitter: Quadruple[Share] = Field(
         description="strengths of brightness, contrast, saturation and hue"
     )
-    mean: OfPixels = Field(description="of red, green and blue, of pixel values from 0 to 1")
+    mean: OfPixels = Field(description="mean of red, green and blue, of pixel values from 0 to 1")
     std: Annotated[Triple[Positive], AfterValidator(_of_pixels)] = Field(
-        description="of red, green and blue, of pixel values from 0 to 1"
+        description="standard deviation of red, green and blue, of pixel values from 0 to 1"
     )
 
 
@@ -93,12 +95,14 @@ class Crops(Normalised):
     """
 
     size: Pixels = Field(description="side of a view, pixels")
-    interpolation: Literal["bicubic", "bilinear"] = Field(description="of crop and resizing")
-    rotation: float = Field(ge=0, le=180, description="degrees at most, either way")
+    interpolation: Literal["bicubic", "bilinear"] = Field(
+        description="interpolation of crop and resizing"
+    )
+    rotation: float = Field(ge=0, le=180, description="largest rotation either way, degrees")
     scale: Scale | None = Field(None, description="share of the image's area in a crop [min, max]")
     resize: Pixels | None = Field(None, description="side of which a view is the middle, pixels")
-    shift: Share = Field(0.0, description="share of the side at most")
-    zoom: Rising = Field((1.0, 1.0), description="[min, max]")
+    shift: Share = Field(0.0, description="largest shift, as a share of the side")
+    zoom: Rising = Field((1.0, 1.0), description="zoom [min, max]")
 
     @property
     def spec(self) -> ViewSpec:
@@ -127,7 +131,9 @@ class Backbone(Settings):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(min_length=1, description="of timm.create_model, which takes what follows")
+    name: str = Field(
+        min_length=1, description="model of timm.create_model, which takes all other keys"
+    )
 
     @property
     def options(self) -> dict[str, Any]:

@@ -19,6 +19,10 @@ DIGITS = 4
 
 def add_parsers(stages) -> None:
     """Adds the subcommands to the parser of `ssl_ood`."""
+    parser = stages.add_parser("reference", help="write the reference of the config")
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    parser.add_argument("--output", type=Path, default=Path("config"), help="folder")
+    parser.set_defaults(run=_reference)
     for name, run, words in (
         ("check", _check, "what is wrong with a config, before anything is planned"),
         ("plan", _plan, "GPU hours, disk and datasets that targets will need"),
@@ -38,6 +42,12 @@ def add_parsers(stages) -> None:
             )
         else:
             parser.add_argument("--output", type=Path, required=True, help="path without suffix")
+
+
+def _reference(options: argparse.Namespace) -> None:
+    from ssl_ood.study.reference import write_reference
+
+    write_reference(options.output, options.config)
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -34,7 +34,7 @@ class Source(Settings):
 class InDistribution(Settings):
     """What models of a study are trained on, and tested against."""
 
-    ood: Many[str] = Field(description="OOD sets")
+    ood: Many[str] = Field(description="OOD sets that its runs are tested against")
     train_split: Split | None = Field(None, description="instead of the catalogue's")
     test_split: Split | None = Field(None, description="instead of the catalogue's")
     auxiliary: str | None = Field(None, description="the dataset that strategies call auxiliary")
@@ -57,23 +57,27 @@ class Study(Settings):
 class Sensitivity(Settings):
     """The sensitivity score: training images held out against the test images."""
 
-    max_share: Fraction = Field(description="of the training images that are held out, at most")
+    max_share: Fraction = Field(description="largest share of the training images that is held out")
 
 
 class Evaluation(Settings):
     """How the runs of a study are scored."""
 
     precision: Literal["float32", "bfloat16"] = Field(
-        description="of the networks that features come from"
+        description="precision of the networks that features come from"
     )
-    scores: Annotated[Many[str], Field(min_length=1)] = Field(description="anomaly scores")
+    scores: Annotated[Many[str], Field(min_length=1)] = Field(
+        description="anomaly scores to compute"
+    )
     tau: Positive = Field(description="the temperature that tables show, equation 6.1")
     taus: Annotated[Many[Positive], Field(min_length=1)] = Field(
         description="the temperatures that are measured; tau is one of them"
     )
     knn: int = Field(ge=0, description="neighbours of the k-NN accuracy; 0: none is measured")
-    knn_temperature: Positive = Field(description="of the weighted vote")
-    confidence: Fraction = Field(description="of the intervals")
+    knn_temperature: Positive = Field(
+        description="temperature of the weighted vote of the k-NN accuracy"
+    )
+    confidence: Fraction = Field(description="level of the confidence intervals")
     sensitivity: Sensitivity = Field(description="how its images are held out")
     parameters: dict[str, dict[str, Any]] = Field({}, description="options of a score, by its name")
 
@@ -144,25 +148,25 @@ class Target(Settings):
 class Titles(Settings):
     """What tables and figures call things."""
 
-    strategies: dict[str, str] = Field({}, description="by strategy")
-    variants: dict[str, str] = Field({}, description="by variant")
+    strategies: dict[str, str] = Field({}, description="title of a strategy, by its name")
+    variants: dict[str, str] = Field({}, description="title of a variant, by its name")
 
 
 class Threads(Settings):
     """Threads of a job, for each device."""
 
-    train: Count = Field(description="of a training")
-    features: Count = Field(description="of the features of a run")
-    pack: Count = Field(description="of the packing of a dataset")
+    train: Count = Field(description="threads of a training")
+    features: Count = Field(description="threads that extract the features of a run")
+    pack: Count = Field(description="threads that pack a dataset")
 
 
 class Memory(Settings):
     """Megabytes of a job, for each device; half as many again at every new attempt."""
 
-    train: Count = Field(description="of a training")
-    features: Count = Field(description="of the features of a run")
-    score: Count = Field(description="of the scores of a run")
-    pack: Count = Field(description="of the packing of a dataset")
+    train: Count = Field(description="megabytes of a training")
+    features: Count = Field(description="megabytes to extract the features of a run")
+    score: Count = Field(description="megabytes to score a run")
+    pack: Count = Field(description="megabytes to pack a dataset")
 
 
 def _micro_batch(value: Any) -> Any:
@@ -174,7 +178,9 @@ def _micro_batch(value: Any) -> Any:
 class Execution(Settings):
     """How jobs run: changes nothing that is measured, so an edit computes nothing again."""
 
-    checkpoint_minutes: Positive = Field(description="between two checkpoints of a training")
+    checkpoint_minutes: Positive = Field(
+        description="minutes between two checkpoints of a training"
+    )
     micro_batch: Annotated[Any, BeforeValidator(_micro_batch)] = Field(
         description="images of a batch that a device works on at a time, or auto: as many as its "
         "memory holds"
@@ -186,11 +192,11 @@ class Execution(Settings):
         "equally; 0: the processor",
     )
     images_per_second: Positive = Field(
-        description="of a training on one device, until one of its kind has ended here"
+        description="speed of a training on one device, until one of its kind has ended here"
     )
-    max_minutes: Count = Field(description="longest job of the cluster")
-    threads: Threads = Field(description="of a job")
-    memory_mb: Memory = Field(description="of a job")
+    max_minutes: Count = Field(description="minutes of the longest job that the cluster allows")
+    threads: Threads = Field(description="threads of a job, for each device")
+    memory_mb: Memory = Field(description="memory of a job, for each device")
 
 
 class Config(Settings):
@@ -201,12 +207,15 @@ class Config(Settings):
     archive_dirs: Many[str] = Field(
         description="read-only folders where archives may already lie; used in place"
     )
-    catalogue: Text = Field(description="of datasets and weights")
+    catalogue: Text = Field(description="file of all datasets and pre-trained weights")
     max_corrupt_share: Share = Field(
-        description="of a set's images that may be undecodable; they are left out and named"
+        description="share of a set's images that may be undecodable; they are left out and named"
     )
-    reported_dir: Text = Field(description="the values that the thesis reports")
-    show_reported: bool = Field(description="beside the measured ones")
+    reported_dir: Text = Field(description="folder of the values that the thesis reports")
+    show_reported: bool = Field(
+        description="whether reported values stand beside measured ones; false where the data are "
+        "not the thesis's"
+    )
     plugins: Many[str] = Field((), description="modules that declare more methods, scores, forms")
     seeds: Annotated[Many[Seed], Field(min_length=1)] = Field(
         description="one training for each; tables show mean and spread over them"
@@ -219,7 +228,9 @@ class Config(Settings):
         "each other"
     )
     methods: dict[str, dict[str, Any]] = Field(description="settings of the methods, by name")
-    studies: dict[Name, Study] = Field(description="by name")
+    studies: dict[Name, Study] = Field(
+        description="studies by name: a method, its datasets and sizes"
+    )
     evaluation: Evaluation = Field(description="of all studies that do not say otherwise")
     tables: dict[TargetName, Target] = Field(description="by name, each a target of Snakemake")
     figures: dict[TargetName, Target] = Field(description="by name, each a target of Snakemake")

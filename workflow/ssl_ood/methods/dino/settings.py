@@ -33,7 +33,9 @@ def _some(views: tuple[int, int]) -> tuple[int, int]:
 class DinoTraining(Training):
     """Self-distillation: student, teacher and centre."""
 
-    freeze_last_layer_epochs: int = Field(ge=0, description="epochs without its update")
+    freeze_last_layer_epochs: int = Field(
+        ge=0, description="epochs in which the last layer is not updated"
+    )
     lambda_: float = Field(
         alias="lambda", ge=0, description="weight of the loss on negatives, equation 5"
     )
@@ -42,9 +44,11 @@ class DinoTraining(Training):
         description="divides the teacher's logits, linear [from, to]"
     )
     teacher_momentum: Pair[Share] = Field(
-        description="of the teacher's moving average, cosine [from, to]"
+        description="momentum of the teacher's moving average, cosine [from, to]"
     )
-    centre_momentum: Share = Field(description="of the moving average of the teacher's logits")
+    centre_momentum: Share = Field(
+        description="momentum of the moving average of the teacher's logits"
+    )
     stop_on_collapse: bool = Field(description="end a training whose teacher says nothing")
 
 

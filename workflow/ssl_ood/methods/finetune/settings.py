@@ -15,7 +15,7 @@ from ssl_ood.views.spec import ViewSpec
 class FinetuneTraining(Training):
     """Binary cross-entropy; SGD with momentum."""
 
-    sgd_momentum: Share = Field(description="of the optimiser")
+    sgd_momentum: Share = Field(description="momentum of the optimiser")
     labels: Count | None = Field(
         None, description="images whose labels are used, drawn at random; without it all"
     )
@@ -25,8 +25,8 @@ class FinetuneViews(Crops):
     """The middle of an image, turned, shifted and zoomed."""
 
     resize: Pixels = Field(description="side of which a view is the middle, pixels")
-    shift: Share = Field(description="share of the side at most")
-    zoom: Rising = Field(description="[min, max]")
+    shift: Share = Field(description="largest shift, as a share of the side")
+    zoom: Rising = Field(description="zoom [min, max]")
 
 
 class FinetuneSettings(MethodSettings):
@@ -74,5 +74,5 @@ declare(
     settings=FinetuneSettings,
     source="paper",
     max_devices=1,
-    offers=frozenset({"features", "images", "labels", "logits"}),
+    offers=frozenset({"features", "images", "logits"}),
 )

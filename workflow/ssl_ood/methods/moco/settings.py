@@ -15,11 +15,11 @@ from ssl_ood.views.spec import ViewSpec
 class MocoTraining(Training):
     """Contrastive learning with a queue; SGD with momentum."""
 
-    sgd_momentum: Share = Field(description="of the optimiser")
+    sgd_momentum: Share = Field(description="momentum of the optimiser")
     temperature: Positive = Field(description="divides the cosines, equation 5.1")
     queue: Count = Field(description="keys of earlier images that serve as negatives")
     teacher_momentum: Pair[Share] = Field(
-        description="of the key encoder's moving average, cosine [from, to]"
+        description="momentum of the key encoder's moving average, cosine [from, to]"
     )
     batch_norm_images: int = Field(ge=2, description="images that share their batch statistics")
 
