@@ -49,6 +49,7 @@ DATA = f"{R}/data"
 # edit of it computes nothing again.
 os.environ.update(
     SSL_OOD_CATALOGUE=str(Path(workflow.basedir) / CONFIG["catalogue"]),
+    SSL_OOD_PLUGINS=",".join(CONFIG.get("plugins", [])),
     SSL_OOD_ARCHIVE_DIRS=os.pathsep.join(CONFIG["archive_dirs"]),
     SSL_OOD_CHECKPOINT_MINUTES=str(EXECUTION["checkpoint_minutes"]),
     SSL_OOD_MICRO_BATCH=str(EXECUTION["micro_batch"]),
@@ -109,7 +110,7 @@ def refuse_unknown_targets():
     def wrong(words):
         return [w for w in words if re.fullmatch(r"[a-z0-9_]+", w) and w not in rules_here]
 
-    if not (Path(sys.argv[0]).parent.name + Path(sys.argv[0]).name).count("snakemake"):
+    if workflow.remote_exec or "snakemake" not in sys.argv[0]:
         return
     if not wrong(word for word in sys.argv[1:] if not word.isdigit()):
         return

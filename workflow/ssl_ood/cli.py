@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     watch.add_parser(stages)
     options = parser.parse_args(arguments)
     try:
-        declare_everything()
+        declare_everything(list(filter(None, os.environ.get("SSL_OOD_PLUGINS", "").split(","))))
         return options.run(options) or 0
     except UserError as error:
         print(f"ssl_ood {options.stage}: {error}", file=sys.stderr)

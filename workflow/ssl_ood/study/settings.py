@@ -6,12 +6,13 @@ another is checked in `check.py`; a method's sections and a form's options are c
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from ssl_ood.common.settings import Count, Many, Name, Positive, Settings, Share
-from ssl_ood.common.vocabulary import BASE
+from ssl_ood.common.vocabulary import BASE, JOIN
 
 Seed = Annotated[int, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1)]
@@ -135,10 +136,6 @@ class Target(Settings):
 
     def variants_of(self, strategy: str) -> tuple[str, ...]:
         """Its variants of a strategy, those of several parts joined."""
-        from itertools import product
-
-        from ssl_ood.common.vocabulary import JOIN
-
         named = self.variants.get(strategy, (BASE,))
         if named and isinstance(named[0], tuple):
             return tuple(JOIN.join(parts) for parts in product(*named))

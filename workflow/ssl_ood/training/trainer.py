@@ -236,35 +236,47 @@ def train(
         checkpoints.exclusive(checkpoint_folder, wait_minutes) if leader else nullcontext(),
         process_group(device, wait_minutes),
     ):
-        _run(
-            settings, data, initial, output, checkpoint_folder, progress, device,
-            checkpoint_minutes, micro_batch, compiled,
-        )  # fmt: skip
+        sources = open_sources(settings, data, device)
+        _check(settings, len(sources))
+        run = make_training(settings, device, initial)
+        schedule = make_schedule(settings, len(sources), keeps_rest=run.method.keeps_rest)
+        if compiled:
+            run.method.compile()
+        identity = {
+            "config": settings.to_dict(),
+            "data": sources.checksums,
+            "code": VERSIONS["train"],
+        }
+        if initial is not None:
+            identity["initial"] = sha256_of(initial)
+        attempt = attempts.Attempt(
+            run, schedule, checkpoint_folder, identity, progress, checkpoint_minutes
+        )
+        _train_steps(run, schedule, sources, attempt, micro_batch)
+        if attempt.leader:
+            _check_weights(run, schedule)
+            attempt.save(attempts.RESULT)
+            save_run(run, schedule, sources.meta, output, device, identity.get("initial"))
+            attempt.end()
 
 
-def _run(
-    settings, data, initial, output, folder, progress, device, checkpoint_minutes, micro_batch,
-    compiled,
-) -> None:  # fmt: skip
-    sources = open_sources(settings, data, device)
-    _check(settings, len(sources))
-    batch_size = settings.training.batch_size
-    run = make_training(settings, device, initial)
-    schedule = make_schedule(settings, len(sources), keeps_rest=run.method.keeps_rest)
-    if compiled:
-        run.method.compile()
-    micro = MicroBatches(micro_batch, batch_size, device)
-    identity = {"config": settings.to_dict(), "data": sources.checksums, "code": VERSIONS["train"]}
-    if initial is not None:
-        identity["initial"] = sha256_of(initial)
-    attempt = attempts.Attempt(run, schedule, folder, identity, progress, checkpoint_minutes)
+def _train_steps(
+    run: Training,
+    schedule: Schedule,
+    sources: Sources,
+    attempt: attempts.Attempt,
+    micro_batch: int | str | None,
+) -> None:
+    """The steps that are left, with their checkpoints; leaves where it is told to stop."""
+    batch_size = run.settings.training.batch_size
+    micro = MicroBatches(micro_batch, batch_size, run.sums.device)
     while run.step < schedule.steps:
         batch = sources.batch(run.step, schedule.steps_per_epoch, batch_size)
         train_step(run, schedule, batch, micro)
         stop = attempt.after_step()
         if run.step % schedule.steps_per_epoch == 0:
             run.history.append(finish_epoch(run, schedule))
-            check_finite(run.history[-1], settings.run)
+            check_finite(run.history[-1], run.settings.run)
             run.method.check_learning(run.history)
             attempt.say_epoch()
         if stop or attempt.checkpoint_due():
@@ -272,11 +284,6 @@ def _run(
             attempt.save(attempts.TOLD if stop else attempts.CLOCK)
         if stop:
             attempt.leave()
-    if attempt.leader:
-        _check_weights(run, schedule)
-        attempt.save(attempts.RESULT)
-        save_run(run, schedule, sources.meta, output, device, identity.get("initial"))
-        attempt.end()
 
 
 def _check(settings: RunSettings, images: int) -> None:
