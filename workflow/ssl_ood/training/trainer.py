@@ -29,7 +29,7 @@ from ssl_ood.training import attempts, checkpoints, schedules
 from ssl_ood.training.micro_batches import MicroBatches
 from ssl_ood.training.monitor import check_finite
 from ssl_ood.training.provenance import save_run
-from ssl_ood.training.sources import open_sources
+from ssl_ood.training.sources import Sources, open_sources
 
 
 @dataclass
