@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from ssl_ood.declarations import declare_everything
 from ssl_ood.methods.settings import RunSettings, read_run
 from ssl_ood.training.micro_batches import CPU_ROWS
 
@@ -62,6 +63,7 @@ class Preset:
 
 def load(name: str, changes: dict | None = None) -> Preset:
     """The preset `cpu` or `thesis`; `changes` to its sections are for tests."""
+    declare_everything()
     settings = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     study = settings["studies"]["natural"]
     config = {

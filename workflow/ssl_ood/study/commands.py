@@ -30,9 +30,12 @@ def add_parsers(stages) -> None:
     ):
         parser = stages.add_parser(name, help=words)
         parser.add_argument(
-            "--configfile", nargs="+", default=["config.yaml"], metavar="FILE",
+            "--configfile",
+            nargs="+",
+            default=["config.yaml"],
+            metavar="FILE",
             help="config, and what is laid over it; - is a whole config as JSON on stdin",
-        )  # fmt: skip
+        )
         parser.set_defaults(run=run)
         if name == "plan":
             parser.add_argument("targets", nargs="*", metavar="TARGET", help="default: all")

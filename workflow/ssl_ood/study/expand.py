@@ -128,12 +128,19 @@ class _Maker:
         kind, _, start = sections["training"].pop("initial", RANDOM).partition("/")
         initial = self._initial(key, start, needed_by) if kind == "run" else None
         identity = {
-            "schema": SCHEMA, "run": key.id, "study": key.study,
-            "in_distribution": key.in_distribution, "method": study.method,
-            "strategy": key.strategy, "variant": key.variant, "seed": key.seed,
-            "size": study.size, "train_split": train.split, "test_split": test.split,
+            "schema": SCHEMA,
+            "run": key.id,
+            "study": key.study,
+            "in_distribution": key.in_distribution,
+            "method": study.method,
+            "strategy": key.strategy,
+            "variant": key.variant,
+            "seed": key.seed,
+            "size": study.size,
+            "train_split": train.split,
+            "test_split": test.split,
             "negatives": pairs,
-        }  # fmt: skip
+        }
         if kind != RANDOM:
             identity["initial"] = {kind: initial.id if initial else start}
         evaluation = merge(self.plain["evaluation"], study.evaluation)

@@ -27,13 +27,19 @@ in this folder is a copy of the one at the root, for workflows that are deployed
 """
 HEADER = "| key | type | default | meaning |\n|---|---|---|---|\n"
 PLURALS = {
-    "method": "Methods", "score": "Scores", "shift": "Shifting transformations",
-    "reader": "Readers of archives", "table": "Forms of tables", "figure": "Forms of figures",
-}  # fmt: skip
+    "method": "Methods",
+    "score": "Scores",
+    "shift": "Shifting transformations",
+    "reader": "Readers of archives",
+    "table": "Forms of tables",
+    "figure": "Forms of figures",
+}
 ORIGINS = {
-    "code": "the authors' code", "paper": "the paper", "abstract": "the abstract",
+    "code": "the authors' code",
+    "paper": "the paper",
+    "abstract": "the abstract",
     "memory": "memory",
-}  # fmt: skip
+}
 WORDS = {
     "string": "text",
     "integer": "whole number",
@@ -136,9 +142,12 @@ def _range(schema: dict[str, Any]) -> str:
     if low is not None and high is not None:
         return f", {low:g} to {high:g}"
     bounds = {
-        "minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most",
-        "exclusiveMaximum": "below", "multipleOf": "a multiple of",
-    }  # fmt: skip
+        "minimum": "at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+        "multipleOf": "a multiple of",
+    }
     return "".join(f", {word} {schema[key]:g}" for key, word in bounds.items() if key in schema)
 
 

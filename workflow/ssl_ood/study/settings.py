@@ -117,9 +117,10 @@ class Target(Settings):
         (), description="a list for all datasets, or a list for each by its name"
     )
     variants: dict[str, Annotated[Any, BeforeValidator(_variants)]] = Field(
-        {}, description="by strategy: a list, or lists of which all combinations are meant; "
-        "without them base"
-    )  # fmt: skip
+        {},
+        description="by strategy: a list, or lists of which all combinations are meant; "
+        "without them base",
+    )
     seeds: Many[Seed] | None = Field(None, description="instead of the config's")
     untrained: bool = Field(False, description="whether runs that are not trained are shown too")
     runs_of: Many[str] = Field((), description="tables and figures whose runs it shows too")
