@@ -53,3 +53,6 @@ include: "workflow/rules/score.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/plan.smk"
+
+
+refuse_unknown_targets()

@@ -27,13 +27,13 @@ class Ours:
 
     def __init__(self, preset: Preset, arrays: list[np.ndarray], device: torch.device) -> None:
         self.preset, self.device = preset, device
-        config = preset.config
+        config, settings = preset.config, preset.settings
         images, others = (Images(array, device) for array in arrays)
         negatives = Negatives([(others, config["negatives"][0]["shift"])], config["seed"])
         rows = np.arange(len(images))
         self.sources = Sources(images, rows, None, negatives, {}, config["seed"])
-        self.schedule = trainer.make_schedule(config["training"], len(images))
-        self.run = trainer.make_training(config, device)
+        self.schedule = trainer.make_schedule(settings, len(images))
+        self.run = trainer.make_training(settings, device)
         self.ready = self.views()
 
     def batch(self) -> Batch:
@@ -42,12 +42,14 @@ class Ours:
 
     def views(self) -> dict:
         """All views of the next step by kind and first row, micro-batch by micro-batch."""
-        config, micro, batch = self.preset.config, self.preset.micro, self.batch()
+        settings, micro, batch = self.run.settings, self.preset.micro, self.batch()
         made = {}
         for low in range(0, len(batch), micro):
             rows = slice(low, min(low + micro, len(batch)))
             for kind, images in (("positive", batch.images), ("negative", batch.negatives)):
-                made[kind, low] = method_dino.make_views(images, config, kind, self.run.step, rows)
+                made[kind, low] = method_dino.make_views(
+                    images, settings, kind, self.run.step, rows
+                )
         return made
 
     def make_views(self) -> None:
@@ -59,7 +61,7 @@ class Ours:
     def steps(self) -> None:
         """Steps alone, on the views that are ready."""
 
-        def ready(images, config, kind, step, rows):
+        def ready(images, settings, kind, step, rows):
             return self.ready[kind, rows.start]
 
         batch = self.batch()

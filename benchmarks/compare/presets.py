@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from ssl_ood.declarations import declare_everything
+from ssl_ood.methods.settings import RunSettings, read_run
 from ssl_ood.training.micro_batches import CPU_ROWS
 
 OF_A_DEVICE = 64  # images of the batch of 256, as the thesis shared it out to four GPUs
@@ -51,12 +53,17 @@ class Preset:
         return self.config["training"]["batch_size"]
 
     @property
+    def settings(self) -> RunSettings:
+        return read_run({k: v for k, v in self.config.items() if k != "evaluation"})
+
+    @property
     def evaluation(self) -> dict:
         return self.config["evaluation"]
 
 
 def load(name: str, changes: dict | None = None) -> Preset:
     """The preset `cpu` or `thesis`; `changes` to its sections are for tests."""
+    declare_everything()
     settings = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     study = settings["studies"]["natural"]
     config = {

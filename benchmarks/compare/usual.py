@@ -11,7 +11,7 @@ from compare import usual_views
 from compare.presets import Preset
 from compare.timing import now
 from compare.usual_step import UsualStep
-from ssl_ood.methods.backbones import build_network, view_specs
+from ssl_ood.methods.dino.network import build_network
 
 AHEAD = 2  # batches that a worker of a DataLoader prepares ahead, PyTorch's default
 
@@ -23,9 +23,9 @@ class Usual:
         self, preset: Preset, arrays: list[np.ndarray], workers: int, device: torch.device
     ) -> None:
         self.preset, self.workers, self.device = preset, workers, device
-        config = preset.config
-        self.dataset = usual_views.Views(*arrays, view_specs(config["views"]), config["views"])
-        student, teacher = build_network(config), build_network(config, drop_path=0.0)
+        config, options = preset.config, preset.settings.options
+        self.dataset = usual_views.Views(*arrays, options.views.specs, config["views"])
+        student, teacher = build_network(options), build_network(options, drop_path=0.0)
         teacher.load_state_dict(student.state_dict())
         self.step = UsualStep(student, teacher.requires_grad_(False), config, device)
         (self.ready,) = islice(self._batches(), 1)

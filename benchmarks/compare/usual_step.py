@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_ood.methods.dino.loss import parameter_groups
+from ssl_ood.methods.updates import parameter_groups
 
 
 class UsualStep:

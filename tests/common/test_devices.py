@@ -97,3 +97,43 @@ def test_what_was_chosen_already_is_kept(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     devices.claim_gpus(1)
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("driver", "built_for", "fits"),
+    [
+        ((13, 0), "13.2", True),  # within a major version an older driver will do
+        ((13, 2), "12.6", True),
+        ((12, 9), "13.2", False),
+        ((11, 8), "12.1", False),
+        (None, "13.2", True),  # no driver: another sentence says so
+        ((12, 2), None, True),  # a build for processors
+    ],
+)
+def test_a_driver_must_be_of_the_major_version_of_the_build(driver, built_for, fits):
+    problem = devices.driver_problem(driver, built_for)
+    assert (problem is None) == fits
+    if problem:
+        assert f"built for CUDA {built_for}" in problem
+        assert f"built for CUDA {driver[0]}." in problem
+
+
+def test_an_old_driver_is_told_and_not_passed_over(chosen, monkeypatch, capsys):
+    monkeypatch.setattr(devices, "driver_version", lambda: (11, 8))
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    with pytest.raises(UserError, match=r"runs CUDA 11\.8 at most: install a newer driver"):
+        chosen("--device", "cuda", gpus=0)
+    assert chosen(gpus=0) == torch.device("cpu")
+    assert "WARNING: The installed PyTorch is built for CUDA 13.2" in capsys.readouterr().err
+    assert chosen("--device", "cpu") == torch.device("cpu")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_driver_is_described(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    monkeypatch.setattr(devices, "driver_version", lambda: (13, 1))
+    assert devices.describe_driver().endswith(
+        "is built for CUDA 13.2; this machine has a driver of CUDA 13.1."
+    )
+    monkeypatch.setattr(devices, "driver_version", lambda: None)
+    assert devices.describe_driver().endswith("this machine has no CUDA driver.")

@@ -12,7 +12,9 @@ import torch
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.evaluation import features
-from ssl_ood.evaluation.features import extract, extract_sets, load_model, soft_classes
+from ssl_ood.evaluation.features import extract, extract_sets, soft_classes
+from ssl_ood.methods.base import load_model, read_run
+from ssl_ood.methods.dino.loss import teacher_probabilities
 from ssl_ood.training.trainer import train
 
 CPU = torch.device("cpu")
@@ -37,7 +39,7 @@ def extracted(tiny, data, pack, tmp_path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(features, "extract", spy)
             output = tmp_path / "features" / "index.json"
-            extract_sets(config, weights, data, list(ood), output, CPU, **more)
+            extract_sets(config.to_dict(), weights, data, list(ood), output, CPU, **more)
         return seen
 
     run.config, run.folder = config, tmp_path / "features"
@@ -51,7 +53,7 @@ def test_soft_classes_by_hand():
     centre = torch.tensor([0.0, 0.2, 0.0])
     e = math.e
     first, second = np.array([e, 1, 1]) / (e + 2), np.full(3, 1 / 3)
-    mean, summary = soft_classes(logits, centre, 0.5)
+    mean, summary = soft_classes(teacher_probabilities(torch.from_numpy(logits), centre, 0.5))
     expected = (first + second) / 2
     np.testing.assert_allclose(mean, expected, rtol=1e-6)
     assert summary["occupied"] == 1  # only the first is above 1/3
@@ -64,7 +66,8 @@ def test_soft_classes_by_hand():
 
 def test_all_soft_classes_are_occupied_alike_by_different_images():
     """One image a soft-class: each has exactly the average probability, none is above it."""
-    mean, summary = soft_classes(np.eye(4, dtype=np.float32), torch.zeros(4), 0.01)
+    probabilities = teacher_probabilities(torch.eye(4), torch.zeros(4), 0.01)
+    mean, summary = soft_classes(probabilities)
     np.testing.assert_allclose(mean, np.full(4, 0.25), rtol=1e-6)
     assert summary["entropy_of_mean"] == pytest.approx(math.log(4))
     assert summary["mean_entropy"] == pytest.approx(0, abs=1e-6)
@@ -154,7 +157,7 @@ def test_other_images_of_a_set_are_extracted_again(extracted, pack):
 def test_other_weights_extract_everything_again(extracted, data, tmp_path):
     extracted()
     before = np.load(extracted.folder / "noise-test.npy")
-    config = extracted.config | {"seed": 1}
+    config = read_run(extracted.config.to_dict() | {"seed": 1})
     train(config, data, tmp_path / "other", tmp_path / "other checkpoints", device=CPU)
     assert extracted(weights=tmp_path / "other" / "model.safetensors") == [24, 10, 7]
     assert not np.allclose(np.load(extracted.folder / "noise-test.npy"), before)

@@ -7,7 +7,8 @@ import timm
 import torch
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.methods.backbones import Head, build_network, view_specs
+from ssl_ood.methods.base import read_run
+from ssl_ood.methods.dino.network import Head, build_network
 
 
 def test_prototypes_are_a_weight_normalised_layer_of_gain_one():
@@ -64,7 +65,7 @@ def test_logits_stay_exact_inside_an_autocast(device):
 
 def test_features_are_timms_class_token_after_the_norm(tiny):
     config = tiny(backbone={"depth": 2})
-    network = build_network(config).eval()
+    network = build_network(config.options).eval()
     same = timm.create_model(
         "vit_small_patch16_224", num_classes=0, img_size=16, dynamic_img_size=True, embed_dim=16,
         depth=2, num_heads=2, patch_size=8,
@@ -82,7 +83,7 @@ def test_features_are_timms_class_token_after_the_norm(tiny):
 
 
 def test_views_of_two_sizes_give_the_logits_of_each_alone(tiny):
-    network = build_network(tiny()).eval()
+    network = build_network(tiny().options).eval()
     big, small = torch.randn(3, 3, 16, 16), torch.randn(5, 3, 8, 8)
     together = network([big, small])
     assert [len(logits) for logits in together] == [3, 5]
@@ -90,14 +91,13 @@ def test_views_of_two_sizes_give_the_logits_of_each_alone(tiny):
         torch.testing.assert_close(logits, network([views])[0])
 
 
-def test_the_thesis_backbone_is_vit_s_16():
-    config = {
-        "views": {"global_size": 256, "local_size": 128},
+def test_the_thesis_backbone_is_vit_s_16(tiny):
+    config = tiny().to_dict() | {
         "backbone": {"name": "vit_small_patch16_224", "drop_path_rate": 0.1},
         "head": {"layers": 3, "hidden": 2048, "bottleneck": 256, "out": 4096},
     }
     with torch.device("meta"):
-        network = build_network(config)
+        network = build_network(read_run(config).options)
     assert network.backbone.num_features == 384
     assert len(network.backbone.blocks) == 12
     assert network.head.prototypes.shape == (4096, 256)
@@ -109,21 +109,18 @@ def test_the_thesis_backbone_is_vit_s_16():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"views": {"global_size": 20}},
-         "views.global_size 20 is no multiple of the backbone's patches of 8 pixels: change one of "
-         "the two."),
         ({"backbone": {"depht": 2}}, "unexpected keyword argument 'depht'"),
         ({"backbone": {"name": "vit_smal"}}, "timm cannot make the backbone vit_smal"),
     ],
 )  # fmt: skip
 def test_a_backbone_that_cannot_be_made_is_one_sentence(tiny, changes, sentence):
     with pytest.raises(UserError) as error:
-        build_network(tiny(**changes))
+        build_network(tiny(**changes).options)
     assert sentence in str(error.value)
 
 
 def test_kinds_of_views_of_a_config(tiny):
-    specs = view_specs(tiny(views={"blur_p": [1.0, 0.1, 0.5], "solarize_p": 0.2})["views"])
+    specs = tiny(views={"blur_p": [1.0, 0.1, 0.5], "solarize_p": 0.2}).views.specs
     assert [specs[k].blur_p for k in ("global_1", "global_2", "local")] == [1.0, 0.1, 0.5]
     assert [specs[k].solarize_p for k in ("global_1", "global_2", "local")] == [0.0, 0.2, 0.0]
     assert [specs[k].size for k in ("global_1", "global_2", "local")] == [16, 16, 8]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from ssl_ood.methods import updates
 from ssl_ood.methods.dino import loss as dino
 
 LOGITS = hnp.arrays(
@@ -134,7 +135,7 @@ def test_centre_moves_a_tenth_of_the_way():
 @pytest.mark.parametrize(("momentum", "expected"), [(0.9, 1.4), (0.0, 5.0), (1.0, 1.0)])
 def test_teacher_follows_the_student(momentum, expected):
     teacher, student = [torch.ones(2), torch.ones(1, 3)], [torch.full((2,), 5.0), torch.ones(1, 3)]
-    dino.update_teacher(teacher, student, momentum)
+    updates.update_teacher(teacher, student, momentum)
     np.testing.assert_allclose(teacher[0], [expected] * 2, rtol=1e-6)
     np.testing.assert_allclose(teacher[1], np.ones((1, 3)), rtol=1e-6)
     np.testing.assert_array_equal(student[0], [5, 5])
@@ -152,7 +153,7 @@ def gradients(scales):
 def test_clipping_equals_torchs_parameter_by_parameter(limit):
     scales = [0.01, 1.0, 100.0]
     ours, theirs = gradients(scales), gradients(scales)
-    dino.clip_gradients(ours, limit)
+    updates.clip_gradients(ours, limit)
     for parameter in theirs:
         torch.nn.utils.clip_grad_norm_([parameter], limit)
     for mine, other in zip(ours, theirs, strict=True):
@@ -162,9 +163,9 @@ def test_clipping_equals_torchs_parameter_by_parameter(limit):
 
 def test_a_limit_of_nought_clips_nothing_and_missing_gradients_are_passed_over():
     parameters = [*gradients([50.0]), torch.zeros(2, requires_grad=True)]
-    dino.clip_gradients(parameters, 0.0)
+    updates.clip_gradients(parameters, 0.0)
     np.testing.assert_array_equal(parameters[0].grad, gradients([50.0])[0].grad)
-    dino.clip_gradients(parameters, 1.0)
+    updates.clip_gradients(parameters, 1.0)
     assert parameters[0].grad.norm().item() == pytest.approx(1, abs=1e-5)
     assert parameters[1].grad is None
 
@@ -183,7 +184,7 @@ def test_entropy_of_one_class_is_nought_and_of_all_classes_log_k():
 
 def test_biases_and_norms_have_no_weight_decay():
     module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
-    decayed, plain = dino.parameter_groups(module)
+    decayed, plain = updates.parameter_groups(module)
     assert [tuple(p.shape) for p in decayed["params"]] == [(2, 3)]
     assert len(plain["params"]) == 3
     assert plain["weight_decay"] == 0

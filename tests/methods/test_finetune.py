@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import log_loss
-from support.other_methods import FINETUNE, MOCO, config_of
+from support.other_methods import FINETUNE, MOCO, run_of
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.streams import stream
-from ssl_ood.evaluation.features import extract, load_model
-from ssl_ood.methods.base import Batch, Moment
+from ssl_ood.evaluation.features import extract
+from ssl_ood.methods.base import Batch, Moment, load_model
 from ssl_ood.training.sources import open_sources
 from ssl_ood.training.trainer import make_training, train
-from ssl_ood.views.render import crop_spec, draw, render
+from ssl_ood.views.render import draw, render
 
 CPU = torch.device("cpu")
 
@@ -34,13 +34,13 @@ def labelled(pack, tmp_path):
 
 
 def test_the_loss_is_scikit_learns(labelled):
-    config = config_of(FINETUNE)
+    config = run_of(FINETUNE)
     method = make_training(config, CPU).method
     method.classifier.eval()
     images = open_sources(config, labelled, CPU).images.take(np.arange(8))
     labels = torch.arange(8) % 2
     loss, accuracy = method.loss(Batch(images, labels), slice(2, 8), Moment(0, 0, 1.0, 1.0))
-    spec = crop_spec(config["views"])
+    spec = config.views.spec
     parameters = draw(spec, 8, 16, 16, stream(0, "views", "labelled", 0))
     logits = method.classifier(render(images, parameters, spec))[2:, 0]
     p = torch.sigmoid(logits.double()).detach().numpy()
@@ -49,7 +49,7 @@ def test_the_loss_is_scikit_learns(labelled):
 
 
 def test_labels_are_learned_and_the_features_are_the_logits(labelled, tmp_path):
-    config = config_of(FINETUNE, training={"epochs": 20})
+    config = run_of(FINETUNE, training={"epochs": 20})
     train(config, labelled, tmp_path / "run", tmp_path / "c", device=CPU)
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["loss"] < 0.5 * log[0]["loss"]
@@ -65,7 +65,7 @@ def test_labels_are_learned_and_the_features_are_the_logits(labelled, tmp_path):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_fewer_labels_are_part_of_more(labelled, seed):
     def rows(**training):
-        config = config_of(FINETUNE, seed=seed, training=training)
+        config = run_of(FINETUNE, seed=seed, training=training)
         return open_sources(config, labelled, CPU).rows.tolist()
 
     few, more, every = rows(labels=8), rows(labels=16), rows()
@@ -75,7 +75,7 @@ def test_fewer_labels_are_part_of_more(labelled, seed):
 
 
 def test_every_epoch_shows_each_labelled_image_once_with_its_label(labelled):
-    config = config_of(FINETUNE, training={"labels": 16})
+    config = run_of(FINETUNE, training={"labels": 16})
     sources = open_sources(config, labelled, CPU)
     labels = np.load(labelled / "shapes" / "train-16px" / "labels.npy")
     for epoch in range(2):
@@ -89,7 +89,7 @@ def test_every_epoch_shows_each_labelled_image_once_with_its_label(labelled):
 
 def test_the_rest_of_an_epoch_is_a_smaller_batch(labelled, tmp_path):
     """As PyTorch's DataLoader has it: of 100 labels, batches of 64 would leave out a third."""
-    config = config_of(FINETUNE, training={"labels": 20, "epochs": 2})
+    config = run_of(FINETUNE, training={"labels": 20, "epochs": 2})
     sources = open_sources(config, labelled, CPU)
     batches = [sources.batch(step, 3, 8) for step in range(6)]
     assert [len(b) for b in batches] == [len(b.labels) for b in batches] == [8, 8, 4] * 2
@@ -102,13 +102,13 @@ def test_the_rest_of_an_epoch_is_a_smaller_batch(labelled, tmp_path):
 
 
 def test_a_rest_of_one_image_is_refused(labelled, tmp_path):
-    config = config_of(FINETUNE, training={"labels": 17})
+    config = run_of(FINETUNE, training={"labels": 17})
     with pytest.raises(UserError, match="leaves one of 17 images for the last batch"):
         train(config, labelled, tmp_path / "run", tmp_path / "c", device=CPU)
 
 
 def test_more_labels_than_images_are_refused(labelled, tmp_path):
-    config = config_of(FINETUNE, training={"labels": 25})
+    config = run_of(FINETUNE, training={"labels": 25})
     with pytest.raises(
         UserError, match=r"training\.labels 25 is more than the 24 images of shapes"
     ):
@@ -117,13 +117,13 @@ def test_more_labels_than_images_are_refused(labelled, tmp_path):
 
 def test_labels_beside_normal_and_abnormal_are_refused(data, tmp_path):
     with pytest.raises(UserError, match="shapes/train has labels beside 0"):
-        train(config_of(FINETUNE), data, tmp_path / "run", tmp_path / "c", device=CPU)
+        train(run_of(FINETUNE), data, tmp_path / "run", tmp_path / "c", device=CPU)
 
 
 def test_it_starts_from_a_contrastive_run(labelled, tmp_path):
-    train(config_of(MOCO), labelled, tmp_path / "moco", tmp_path / "c", device=CPU)
+    train(run_of(MOCO), labelled, tmp_path / "moco", tmp_path / "c", device=CPU)
     weights = tmp_path / "moco" / "model.safetensors"
-    started = make_training(config_of(FINETUNE), CPU, weights).method.classifier.backbone
-    encoder = load_model(config_of(MOCO), weights, CPU).network.backbone
+    started = make_training(run_of(FINETUNE), CPU, weights).method.classifier.backbone
+    encoder = load_model(run_of(MOCO), weights, CPU).network.backbone
     found, expected = started.state_dict(), encoder.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)

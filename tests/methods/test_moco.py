@@ -17,17 +17,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from support.other_methods import MOCO, config_of
+from support.other_methods import MOCO, run_of
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import write_json
 from ssl_ood.common.streams import stream
-from ssl_ood.evaluation.features import extract, load_model
-from ssl_ood.methods.base import Batch, Moment
+from ssl_ood.evaluation.features import extract
+from ssl_ood.methods.base import Batch, Moment, load_model
 from ssl_ood.methods.moco import loss as moco
 from ssl_ood.training import trainer
 from ssl_ood.training.trainer import make_schedule, make_training, train, train_step
-from ssl_ood.views.render import crop_spec, draw, render, resize_plain
+from ssl_ood.views.render import draw, render, resize_plain
 
 CPU = torch.device("cpu")
 PACKAGE = Path(trainer.__file__).parents[2]
@@ -89,14 +89,14 @@ def images(count=8, seed=0):
 
 
 def views_of(config, name, step=0):
-    spec = crop_spec(config["views"])
-    rng = stream(config["seed"], "views", name, step)
+    spec = config.views.spec
+    rng = stream(config.seed, "views", name, step)
     return render(images(), draw(spec, 8, 16, 16, rng), spec)
 
 
 def test_the_loss_is_that_of_the_views_one_by_one():
     """Without batch statistics, so that an image does not depend on its company."""
-    config = config_of(MOCO)
+    config = run_of(MOCO)
     method = make_training(config, CPU).method
     method.query.eval()
     method.key.eval()
@@ -116,7 +116,7 @@ def test_the_loss_is_that_of_the_views_one_by_one():
 
 
 def test_keys_are_normalised_in_other_company_than_queries(monkeypatch):
-    config = config_of(MOCO)
+    config = run_of(MOCO)
     method = make_training(config, CPU).method
     groups = {"query": [], "key": []}
     encode = method._encode
@@ -137,9 +137,9 @@ def test_keys_are_normalised_in_other_company_than_queries(monkeypatch):
 
 
 def test_a_step_moves_key_encoder_and_queue_as_worked_out():
-    config = config_of(MOCO)
+    config = run_of(MOCO)
     run = make_training(config, CPU)
-    schedule = make_schedule(config["training"], 24)
+    schedule = make_schedule(config, 24)
     before = [p.clone() for p in run.method.key.parameters()]
     queue = run.method.queue.clone()
     train_step(run, schedule, Batch(images()), 8)
@@ -154,8 +154,8 @@ def test_a_step_moves_key_encoder_and_queue_as_worked_out():
 
 def test_memory_does_not_change_what_is_learned():
     """The groups of the batch statistics are those of the config, whatever the micro-batch."""
-    config = config_of(MOCO)
-    schedule = make_schedule(config["training"], 24)
+    config = run_of(MOCO)
+    schedule = make_schedule(config, 24)
     found = []
     for micro in (8, 1):
         run = make_training(config, CPU)
@@ -170,7 +170,7 @@ def test_memory_does_not_change_what_is_learned():
 def test_contrast_is_learned(pack, tmp_path):
     """With views that differ little: far more queries find their key than the 1 of 33 by chance."""
     pack("shapes", "train", 240)
-    config = config_of(
+    config = run_of(
         MOCO,
         training={"epochs": 5, "queue": 32, "lr_base": 1.0, "batch_norm_images": 8,
                   "teacher_momentum": [0.99, 0.99]},
@@ -183,7 +183,7 @@ def test_contrast_is_learned(pack, tmp_path):
 
 
 def test_told_to_stop_it_resumes_to_the_same_weights(data, tmp_path, monkeypatch):
-    config = config_of(MOCO)
+    config = run_of(MOCO)
     train(config, data, tmp_path / "whole", tmp_path / "whole" / "c", device=CPU)
     folder = tmp_path / "stopped"
     with monkeypatch.context() as patch:
@@ -203,10 +203,10 @@ def test_told_to_stop_it_resumes_to_the_same_weights(data, tmp_path, monkeypatch
 
 
 def test_two_processes_give_the_weights_of_one(data, tmp_path):
-    config = config_of(MOCO, training={"lr_base": 0.05})
+    config = run_of(MOCO, training={"lr_base": 0.05})
     train(config, data, tmp_path / "one", tmp_path / "one" / "c", device=CPU)
     path, folder = tmp_path / "config.json", tmp_path / "two"
-    write_json(path, config)
+    write_json(path, config.to_dict())
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
                "2", "-m", "ssl_ood", "train", "--config", path, "--data", data, "--output", folder,
                "--checkpoints", folder / "c", "--device", "cpu", "--threads", "1"]  # fmt: skip
@@ -225,8 +225,8 @@ def test_two_processes_give_the_weights_of_one(data, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"queue": 17}, "training.queue 17 and a batch of 8 are more than the 24 images of shapes, "
-         "so that an image would often be its own negative: lower training.queue."),
+        ({"queue": 17}, "training.queue 17 and a batch of 8 are more than the 24 images, so "
+         "that an image would often be its own negative: lower training.queue."),
         ({"queue": 7}, "training.queue 7 is smaller than training.batch_size 8: raise it."),
         ({"batch_norm_images": 3}, "training.batch_norm_images 3 does not divide the 8 images of a "
          "batch that a device works on: change one of them."),
@@ -234,12 +234,12 @@ def test_two_processes_give_the_weights_of_one(data, tmp_path):
 )  # fmt: skip
 def test_what_cannot_be_trained_is_refused(data, tmp_path, changes, sentence):
     with pytest.raises(UserError) as error:
-        train(config_of(MOCO, training=changes), data, tmp_path, tmp_path / "c", device=CPU)
+        train(run_of(MOCO, training=changes), data, tmp_path, tmp_path / "c", device=CPU)
     assert str(error.value) == f"{MOCO['run']}: {sentence}"
 
 
 def test_features_are_the_pooled_ones_of_the_query_encoder(data, pack, tmp_path):
-    config = config_of(MOCO)
+    config = run_of(MOCO)
     train(config, data, tmp_path / "run", tmp_path / "c", device=CPU)
     model = load_model(config, tmp_path / "run" / "model.safetensors", CPU)
     tested = pack("shapes", "test", 10)
@@ -250,17 +250,17 @@ def test_features_are_the_pooled_ones_of_the_query_encoder(data, pack, tmp_path)
 
 
 def test_the_backbone_starts_from_the_weights_that_are_named(data, tmp_path):
-    config = config_of(MOCO, seed=5)
+    config = run_of(MOCO, seed=5)
     other = make_training(config, CPU).method.query
     alone, whole = tmp_path / "backbone.safetensors", tmp_path / "run.safetensors"
     save_file(other.backbone.state_dict(), alone)
     save_file(other.state_dict(), whole)
     for path in (alone, whole):
-        method = make_training(config_of(MOCO), CPU, path).method
+        method = make_training(run_of(MOCO), CPU, path).method
         for network in (method.query, method.key):
             found, expected = network.backbone.state_dict(), other.backbone.state_dict()
             assert all(torch.equal(found[name], expected[name]) for name in expected)
         assert not torch.equal(method.query.head[0].weight, other.head[0].weight)
     save_file({"conv1.weight": torch.zeros(3)}, alone)
     with pytest.raises(UserError, match="does not hold the weights of this backbone"):
-        make_training(config_of(MOCO), CPU, alone)
+        make_training(run_of(MOCO), CPU, alone)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 
 import pytest
-import yaml
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.study import check as config_check
 
 
 def place_in(config, path):
@@ -72,9 +70,10 @@ MISTAKES = [
      "config: tables.table_claims_medical.roles has an unknown key 'cifar10'; known are "
      "hyper_kvasir, lag, rsna."),
     ("tables/table_claims/claims", "chapter 6",
-     "config: tables.table_claims.claims: 'chapter 6' does not match '^section [1-9]$'."),
+     "config: tables.table_claims.claims is 'chapter 6': string should match pattern "
+     "'^section [1-9]$'."),
     ("tables/table_claims", {"study": "natural"},
-     "config: tables.table_claims: 'claims' is a required property."),
+     "config: tables.table_claims.claims is missing: add it."),
     # what cannot be meant
     ("studies/natural/in_distribution/cifar10/ood", ["svhn", "cifar10"],
      "config: studies.natural.in_distribution.cifar10.ood names cifar10, which is the "
@@ -84,16 +83,16 @@ MISTAKES = [
     ("seeds", [0, 1, 0],
      "config: seeds [0, 1, 0] names a seed twice, a duplicate run: name it once."),
     ("evaluation/taus", [0.04, 0, 0.08],
-     "config: evaluation.taus: the temperature 0 must be above 0."),
+     "config: evaluation.taus.1 is 0: it should be greater than 0."),
     ("evaluation/tau", -0.04,
-     "config: evaluation.tau: the temperature -0.04 must be above 0."),
+     "config: evaluation.tau is -0.04: it should be greater than 0."),
     ("evaluation/tau", 0.041,
      "config: evaluation.tau 0.041 is not one of evaluation.taus: add it."),
     ("methods/dino/views/positive", [1, 0],
-     "config: methods.dino.views.positive: 1 global and 0 local views cannot be compared: take at "
-     "least one global view and one more view."),
+     "config: methods.dino.views.positive is [1, 0]: 1 global and 0 local views cannot be "
+     "compared: take at least one global view and one more view."),
     ("methods/dino/views/negative", [0, 0],
-     "config: methods.dino.views.negative: negatives need at least one view."),
+     "config: methods.dino.views.negative is [0, 0]: negatives need at least one view."),
     # a study's own evaluation: the place where the mistake is written
     ("studies/medical/evaluation/scores", ["mahalanobi"],
      "config: studies.medical.evaluation.scores: unknown score 'mahalanobi'; did you mean "
@@ -131,51 +130,54 @@ MISTAKES = [
      "config: variants.rsna_con.training.initial: unknown variant 'scrtch'; did you mean "
      "'scratch'?"),
     ("variants/rsna_con/training/initial", "run/rsna_pretraining/labels_100",
-     "config: variants.rsna_con.training.initial: variants.labels_100.training: unknown setting of "
-     "method moco 'labels'; known are batch_norm_images, batch_size, clip_grad, epochs, initial, "
-     "lr_base, lr_min, queue, sgd_momentum, teacher_momentum, temperature, warmup_epochs ..."),
+     "config: for method moco, variants.rsna_con.training.initial: variants.labels_100.training "
+     "has an unknown key 'labels'; known are batch_norm_images, batch_size, clip_grad, epochs, "
+     "initial, lr_base, lr_min, queue, sgd_momentum, teacher_momentum, temperature, "
+     "warmup_epochs ..."),
     # settings that the method does not have
     ("studies/medical/override/training", {"queue": 4096},
-     "config: studies.medical.override.training: unknown setting of method dino 'queue'; known are "
+     "config: for method dino, studies.medical.override.training has an unknown key 'queue'; known "
+     "are "
      "batch_size, centre_momentum, clip_grad, epochs, freeze_last_layer_epochs, initial, lambda, "
      "lr_base, lr_min, stop_on_collapse, student_temperature, teacher_momentum ..."),
     ("studies/medical/in_distribution/lag/override/views", {"rotation": 15},
-     "config: studies.medical.in_distribution.lag.override.views: unknown setting of method dino "
-     "'rotation'; did you mean 'rotate_positives'?"),
+     "config: for method dino, studies.medical.in_distribution.lag.override.views has an unknown "
+     "key 'rotation'; did you mean 'rotate_positives'?"),
     ("studies/label_efficiency/override", {"head": {"out": 2}},
-     "config: studies.label_efficiency.override: unknown part of method finetune 'head'; known are "
-     "backbone, training, views."),
+     "config: for method finetune, studies.label_efficiency.override has an unknown key 'head'; "
+     "known are backbone, training, views."),
     ("tables/table_batch_size/variants", {"none": ["lambda_2"]},
-     "config: variants.lambda_2.training: unknown setting of method moco 'lambda'; known are "
+     "config: for method moco, variants.lambda_2.training has an unknown key 'lambda'; known are "
      "batch_norm_images, batch_size, clip_grad, epochs, initial, lr_base, lr_min, queue, "
      "sgd_momentum, teacher_momentum, temperature, warmup_epochs ..."),
     # the shape
     ("methods/dino/head/out", 1,
-     "config: methods.dino.head.out: 1 is less than the minimum of 2."),
+     "config: methods.dino.head.out is 1: it should be greater than or equal to 2."),
     ("methods/dino/training/lr_bas", 0.1,
      "config: methods.dino.training has an unknown key 'lr_bas'; did you mean 'lr_base'?"),
     ("strategy", {},
      "config: the top level has an unknown key 'strategy'; did you mean 'strategies'?"),
-    ("seeds", 3, "config: seeds: 3 is not of type 'array'."),
+    ("seeds", 3, "config: seeds is 3: it should be a valid list."),
     ("methods/dino/training/epochs", "many",
-     "config: methods.dino.training.epochs: 'many' is not of type 'integer'."),
+     "config: methods.dino.training.epochs is the text 'many', where a number belongs: write one, "
+     "such as 8.0e-3."),
     ("strategies/imgn", [{"shift": "rot90"}],
-     "config: strategies.imgn.0: 'source' is a required property."),
-    ("show_reported", "yes", "config: show_reported: 'yes' is not of type 'boolean'."),
+     "config: strategies.imgn.0.source is missing: add it."),
+    ("show_reported", "yes", "config: show_reported is 'yes': it should be a valid boolean."),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "value", "sentence"), MISTAKES, ids=[
     f"{path.split('/')[-1]}-{i}" for i, (path, _, _) in enumerate(MISTAKES)
 ])  # fmt: skip
-def test_a_mistake_is_one_sentence(thesis, catalogue, weights, path, value, sentence):
+def test_a_mistake_is_one_sentence(thesis, load, path, value, sentence):
     entry, key = place_in(thesis, path)
     entry[key] = value
     if sentence is None:
-        config_check.check_config(thesis, catalogue, weights)
+        load(thesis)
         return
     with pytest.raises(UserError) as error:
-        config_check.check_config(thesis, catalogue, weights)
+        load(thesis)
     assert str(error.value) == sentence
 
 
@@ -187,12 +189,12 @@ def leaves(value, path=()):
     yield path, value
 
 
-def test_the_configs_of_the_repository_are_valid(thesis, demo, catalogue, weights):
-    config_check.check_config(thesis, catalogue, weights)
-    config_check.check_config(demo, catalogue, weights)
+def test_the_configs_of_the_repository_are_valid(thesis, demo, load):
+    load(thesis)
+    load(demo)
 
 
-def test_every_section_of_the_config_is_required(thesis, catalogue, weights):
+def test_every_section_of_the_config_is_required(thesis, load):
     """What no default stands behind must be asked for where it is left out."""
     # A strategy, table, figure or variant may go if nothing names it; the rest may not.
     free = ("strategies", "variants", "tables", "figures", "titles", "studies")
@@ -207,48 +209,181 @@ def test_every_section_of_the_config_is_required(thesis, catalogue, weights):
         entry, key = place_in(config, "/".join(path))
         del entry[key]
         with pytest.raises(UserError):
-            config_check.check_config(config, catalogue, weights)
+            load(config)
             raise AssertionError(f"{'.'.join(path)} may be left out")
 
 
-def known_keys(schema, definitions):
-    """Every key path that the schema spells out, as tuples; `*` stands for a free name."""
-    if "$ref" in schema:
-        yield from known_keys(definitions[schema["$ref"].rsplit("/", 1)[1]], definitions)
-    for part in schema.get("allOf", []):
-        yield from known_keys(part, definitions)
-    for key, below in schema.get("properties", {}).items():
-        yield (key,)
-        yield from ((key, *rest) for rest in known_keys(below, definitions))
-    if isinstance(schema.get("additionalProperties"), dict):
-        yield ("*",)
-        for rest in known_keys(schema["additionalProperties"], definitions):
-            yield ("*", *rest)
+# ---- values of a wrong kind: everywhere, whatever the method ------------------------------------
+
+VALUES = [
+    ("methods/dino/training/lr_base", float("nan"),
+     "config: methods.dino.training.lr_base is nan: it should be a finite number."),
+    ("execution/images_per_second", float("inf"),
+     "config: execution.images_per_second is inf: it should be a finite number."),
+    ("methods/dino/backbone/drop_path_rate", float("inf"),
+     "config: methods.dino.backbone.drop_path_rate is inf: write a finite number."),
+    ("methods/dino/training/lr_base", "8,0e-3",
+     "config: methods.dino.training.lr_base is the text '8,0e-3', where a number belongs: write "
+     "one, such as 8.0e-3."),
+    ("methods/dino/training/epochs", 500.0,
+     "config: methods.dino.training.epochs is 500.0, where a whole number belongs: write it "
+     "without a point."),
+    ("methods/dino/backbone/depth", 12.0,
+     "config: methods.dino.backbone.depth is 12.0, where a whole number belongs."),
+    ("methods/dino/training/lambda", True,
+     "config: methods.dino.training.lambda is True: it should be a valid number."),
+    ("seeds", [1.0],
+     "config: seeds.0 is 1.0, where a whole number belongs: write it without a point."),
+    ("methods/dino/views/mean", [123.7, 116.3, 103.5],
+     "config: methods.dino.views.mean is [123.7, 116.3, 103.5]: it is of pixel values from 0 to 1: "
+     "divide it by 255."),
+    ("methods/dino/views/global_scale", [1.0, 0.4],
+     "config: methods.dino.views.global_scale is [1.0, 0.4]: the smaller one comes first: swap the "
+     "two."),
+    ("methods/moco/views/scale", [0.08, 1.5],
+     "config: methods.moco.views.scale is [0.08, 1.5]: a crop is a share of the image's area, 1 at "
+     "most."),
+    ("methods/dino/views/positive", [2],
+     "config: methods.dino.views.positive.1 is missing: add it."),
+    ("methods/dino/views/positive", [2, 8, 1],
+     "config: methods.dino.views.positive is [2, 8, 1]: list should have at most 2 items after "
+     "validation, not 3."),
+    ("execution/micro_batch", 0,
+     "config: execution.micro_batch is 0: write a number of images, 1 or more, or auto."),
+]  # fmt: skip
 
 
-def test_the_schema_spells_out_nothing_that_the_config_does_not_show():
-    """A key that only the schema knows is one that no reader of config.yaml finds."""
-    schema = yaml.safe_load(config_check.SCHEMA.read_text(encoding="utf-8"))
-    known = set(known_keys(schema, schema["$defs"]))
-    settings = set(known_keys(schema["$defs"]["settings"], schema["$defs"]))
-    from_config = yaml.safe_load(
-        (config_check.SCHEMA.parents[2] / "config.yaml").read_text(encoding="utf-8")
-    )
-    studies = from_config["studies"].values()
-    entries = [entry for study in studies for entry in study["in_distribution"].values()]
-    overrides = [part["override"] for part in (*studies, *entries) if "override" in part]
-    shown = {
-        path
-        for part in (
-            *from_config["methods"].values(),
-            *from_config["variants"].values(),
-            *overrides,
-        )
-        for path, _ in leaves(part)
-    }
-    assert settings and settings - shown == set()
-    top = {path[0] for path in known if len(path) == 1}
-    assert top == set(from_config)
-    for section in ("evaluation", "execution"):
-        spelled = {path[1] for path in known if path[0] == section and len(path) == 2}
-        assert spelled - {"*"} == set(from_config[section])
+@pytest.mark.parametrize(("path", "value", "sentence"), VALUES)
+def test_a_value_of_a_wrong_kind_is_one_sentence(thesis, load, path, value, sentence):
+    entry, key = place_in(thesis, path)
+    entry[key] = value
+    with pytest.raises(UserError) as error:
+        load(thesis)
+    assert str(error.value) == sentence
+
+
+# ---- settings that do not fit each other or the data, in every run as it would be trained -------
+
+UNFIT = [
+    ("methods/dino/training/batch_size", 50_001,
+     "config: methods.dino.training.batch_size 50001 is larger than the 50000 images of cifar10: "
+     "lower it."),
+    ("methods/moco/training/queue", 100,
+     "config: methods.moco.training.queue 100 is smaller than training.batch_size 128: raise it."),
+    ("variants/batch_64", {"training": {"batch_size": 48}},
+     "config: methods.moco.training.batch_norm_images 32 does not divide the 48 images of a batch "
+     "that a device works on: change one of them."),
+    ("methods/moco/training/queue", 30_000,
+     "config: methods.moco.training.queue 30000 and a batch of 128 are more than the 7851 images, "
+     "so that an image would often be its own negative: lower training.queue."),
+    ("variants/labels_100/training/labels", 30_000,
+     "config: variants.labels_100.training.labels 30000 is more than the 21152 images of "
+     "rsna_labelled: lower it, or leave it out to use all of them."),
+    ("variants/labels_100/training/labels", 129,
+     "config: variants.labels_100.training.batch_size 64 leaves one of 129 images for the last "
+     "batch of an epoch, and one image has no batch statistics: change it."),
+    ("studies/natural/evaluation", {"knn": 60_000},
+     "config: studies.natural.evaluation.knn 60000 is more than the 50000 training images of "
+     "cifar10: lower it."),
+    ("studies/medical/override/views/local_size", 320,
+     "config: studies.medical.override.views.local_size 320 is larger than views.global_size 256: "
+     "lower it."),
+    ("methods/dino/views/local_size", 100,
+     "config: methods.dino.views.local_size 100 is no multiple of the backbone's patches of 16 "
+     "pixels: change one of the two."),
+    ("methods/dino/backbone/patch_size", 12,
+     "config: methods.dino.views.global_size 256 is no multiple of the backbone's patches of 12 "
+     "pixels: change one of the two."),
+    ("methods/dino/backbone", {"name": "vit_small_patch16_224", "embed_dim": 100, "num_heads": 3},
+     "config: methods.dino.backbone.num_heads 3 does not divide backbone.embed_dim 100: change one "
+     "of the two."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "sentence"), UNFIT)
+def test_settings_that_do_not_fit_are_told_where_they_are_written(
+    thesis, load, path, value, sentence
+):
+    entry, key = place_in(thesis, path)
+    entry[key] = value
+    with pytest.raises(UserError) as error:
+        load(thesis)
+    assert str(error.value) == sentence
+
+
+def test_what_a_later_layer_mends_is_no_mistake(thesis, load):
+    """Local views above the method's global ones, in a study that has larger ones."""
+    thesis["methods"]["dino"]["views"].update(global_size=128)
+    thesis["studies"]["medical"]["override"]["views"] = {"local_size": 192}
+    for name in ("rsna", "hyper_kvasir", "lag"):
+        entry = thesis["studies"]["medical"]["in_distribution"][name]
+        entry["override"].setdefault("views", {})["global_size"] = 256
+    run = load(thesis).runs["medical-lag-none-base-seed0"]
+    assert (run.settings.views.global_size, run.settings.views.local_size) == (256, 192)
+
+
+# ---- tables and figures --------------------------------------------------------------------------
+
+TARGETS = [
+    ("tables/table_mine", {"study": "natural"},
+     "config: tables.table_mine: unknown form of a table 'mine'; known are "),
+    ("figures/figure_sensitvity", {"study": "natural"},
+     "config: figures.figure_sensitvity: unknown form of a figure 'sensitvity'; did you mean "
+     "'sensitivity'?"),
+    ("tables/table_rsna/form", "rnsa",
+     "config: tables.table_rsna: unknown form of a table 'rnsa'; did you mean 'rsna'?"),
+    ("tables/table_rsna/score", "mahalonobis",
+     "config: tables.table_rsna.score: unknown score 'mahalonobis'; did you mean 'mahalanobis'?"),
+    ("tables/table_rsna/score", "logit",
+     "config: tables.table_rsna.score: study medical does not compute logit (it has mahalanobis, "
+     "cosine_max): add it to the evaluation.scores of the study."),
+    ("tables/table_rsna/reported", "table_7_11",
+     "config: tables.table_rsna.reported: unknown reported artefact 'table_7_11'; did you mean "
+     "'table_7_1'?"),
+    ("tables/table_augmentation/reported", ["isbi_table_4", "isbi_table_9"],
+     "config: tables.table_augmentation.reported: unknown reported artefact 'isbi_table_9'; did "
+     "you mean 'isbi_table_4'?"),
+    ("tables/table_rsna/strategy", ["none"],
+     "config: tables.table_rsna (form rsna) has an unknown key 'strategy'; did you mean "
+     "'strategies'?"),
+    ("tables/table_rsna/strategies", [],
+     "config: tables.table_rsna: the list of strategies is empty: name one, or take the dataset or "
+     "the key out."),
+    ("tables/table_medical/strategies/lag", [],
+     "config: tables.table_medical.strategies.lag: the list of strategies is empty: name one, or "
+     "take the dataset or the key out."),
+    ("tables/table_claims_medical/runs_of", ["table_rsna", "table_quality"],
+     "config: tables.table_claims_medical.runs_of names table_quality, which shows the study "
+     "natural and not medical: name tables and figures of one study."),
+    ("tables/table_rsna", {"study": "medical"},
+     "config: tables.table_rsna names no runs to show: add in_distribution and strategies, or "
+     "runs_of."),
+    ("reported_dir", "resources/reprted",
+     "config: reported_dir resources/reprted is no folder: name the one of the reported values."),
+    ("studies/medical/evaluation/scores", ["mahalanobis", "logit"],
+     "config: studies.medical: the score logit of studies.medical.evaluation.scores needs logits, "
+     "which method dino does not give: give the study scores of its own without it."),
+    ("evaluation/parameters", {"mahalanobis": {"ridge": 1}},
+     "config: evaluation.parameters.mahalanobis"),
+    ("evaluation/parameters", {"mahalonobis": {}},
+     "config: evaluation.parameters: unknown score 'mahalonobis'; did you mean 'mahalanobis'?"),
+    ("plugins", ["no_such_module"],
+     "config: plugins: the module no_such_module cannot be imported (No module named "
+     "'no_such_module'): put its folder on PYTHONPATH, or take it out."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "sentence"), TARGETS)
+def test_a_table_that_could_not_be_made_is_one_sentence(thesis, load, path, value, sentence):
+    entry, key = place_in(thesis, path)
+    entry[key] = value
+    with pytest.raises(UserError) as error:
+        load(thesis)
+    assert str(error.value).startswith(sentence)
+    assert "\n" not in str(error.value)
+
+
+def test_a_table_of_any_name_has_the_form_that_it_names(thesis, load):
+    thesis["tables"]["table_mine"] = {**thesis["tables"]["table_rsna"], "form": "medical"}
+    found = load(thesis).targets["table_mine"]
+    assert (found.kind, found.form, len(found.runs)) == ("table", "medical", 1)

@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.study import runs as experiments
+from ssl_ood.study import layers
 
 STRATEGIES = [
     "none", "imgn", "rot_imgn", "rot360_imgn", "dti", "perm16_imgn", "perm4_imgn", "rot_dti",
@@ -84,14 +84,14 @@ def test_the_run_config_says_what_the_thesis_says(thesis, load):
 
 def test_none_is_lambda_nought_without_negatives(thesis, load):
     run = load(thesis).runs["natural-cifar10-none-base-seed0"]
-    assert run.settings["training"]["lambda"] == 0
-    assert run.settings["negatives"] == []
+    assert run.training_config["training"]["lambda"] == 0
+    assert run.training_config["negatives"] == []
     assert run.sources == ()
 
 
 def test_untrained_has_no_epochs(thesis, load):
     run = load(thesis).runs["natural-cifar10-none-untrained-seed0"]
-    assert run.settings["training"]["epochs"] == 0
+    assert run.training_config["training"]["epochs"] == 0
 
 
 def test_settings_are_layered_method_study_dataset_variant(thesis, load):
@@ -101,7 +101,9 @@ def test_settings_are_layered_method_study_dataset_variant(thesis, load):
         "training": {"clip_grad": 2.0, "lambda": 2.0}
     }
     thesis["variants"]["lambda_2"] = {"training": {"lambda": 3.0}}
-    training = load(thesis).runs["natural-cifar10-rot_imgn-lambda_2-seed0"].settings["training"]
+    training = (
+        load(thesis).runs["natural-cifar10-rot_imgn-lambda_2-seed0"].training_config["training"]
+    )
     assert (training["lr_base"], training["clip_grad"], training["lambda"]) == (1.0, 2.0, 3.0)
     assert training["batch_size"] == 256
 
@@ -288,7 +290,7 @@ def test_a_source_without_a_training_split_is_refused(thesis, load):
 def test_merge_lays_key_over_key_and_changes_no_layer():
     below, above = {"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}, "d": {"e": 2}}
     kept = copy.deepcopy(below)
-    merged = experiments.merge(below, above)
+    merged = layers.merge(below, above)
     assert merged == {"a": {"b": 1, "c": [3]}, "d": {"e": 2}}
     merged["a"]["c"].append(4)
     assert below == kept
@@ -298,10 +300,10 @@ def test_merge_lays_key_over_key_and_changes_no_layer():
 def test_text_of_the_command_line_becomes_what_it_spells():
     text = {"seeds": ["0", "12"], "a": {"b": "0.04", "c": "1e-6", "d": "true", "e": "null"}}
     expected = {"seeds": [0, 12], "a": {"b": 0.04, "c": 1e-6, "d": True, "e": None}}
-    assert experiments.typed(text) == expected
+    assert layers.typed(text) == expected
     for kept in ("rot90", "none", "results", "01", "1.", "", "no", [1, 2.5], {"a": False}):
-        assert experiments.typed(kept) == kept
+        assert layers.typed(kept) == kept
 
 
 def test_null_takes_a_key_away():
-    assert experiments.without_nulls({"a": None, "b": {"c": None, "d": 0}}) == {"b": {"d": 0}}
+    assert layers.without_nulls({"a": None, "b": {"c": None, "d": 0}}) == {"b": {"d": 0}}

@@ -30,7 +30,7 @@ def test_parts_of_a_variant_are_laid_one_over_the_other(thesis, load):
     named = ["a+b", "b+a"]
     thesis["tables"]["table_batch_size"]["variants"] = {"none": named}
     runs = load(thesis).runs
-    first, second = (runs[f"rsna_contrastive-rsna-none-{v}-seed3"].settings for v in named)
+    first, second = (runs[f"rsna_contrastive-rsna-none-{v}-seed3"].training_config for v in named)
     assert (first["training"]["lr_base"], second["training"]["lr_base"]) == (2.0, 1.0)
     for settings in (first, second):
         assert settings["training"]["batch_size"] == 8
@@ -55,7 +55,7 @@ def test_a_learning_rate_stays_with_a_smaller_batch(thesis, load):
     """0.01 in table 6 of the paper of chapter 5, whatever the batch."""
     for name, run in load(thesis).runs.items():
         if run.method == "finetune":
-            training = run.settings["training"]
+            training = run.training_config["training"]
             rate = training["lr_base"] * training["batch_size"] / 256
             assert rate == pytest.approx(0.01), name
             assert training["batch_size"] == (64 if training.get("labels", 1e9) <= 500 else 128)
@@ -77,7 +77,7 @@ def test_a_learning_rate_stays_with_a_smaller_batch(thesis, load):
 )  # fmt: skip
 def test_sources_are_what_the_study_names(thesis, load, home, strategy, negatives):
     run = load(thesis).runs[f"medical-{home}-{strategy}-base-seed0"]
-    assert [tuple(pair.values()) for pair in run.settings["negatives"]] == negatives
+    assert [tuple(pair.values()) for pair in run.training_config["negatives"]] == negatives
     assert [(s.dataset, s.split) for s in run.sources] == [pair[:2] for pair in negatives]
     assert {s.size for s in run.sources} == {256}
 
@@ -101,7 +101,7 @@ def test_strategies_of_a_target_may_differ_by_dataset(thesis, load):
 
 def test_settings_of_chapter_7_are_those_of_its_table(thesis, load):
     runs = load(thesis).runs
-    found = {home: runs[f"medical-{home}-none-base-seed0"].settings
+    found = {home: runs[f"medical-{home}-none-base-seed0"].training_config
              for home in ("rsna", "hyper_kvasir", "lag")}  # fmt: skip
     assert [s["training"]["lr_base"] for s in found.values()] == [0.002, 0.001, 0.001]
     assert {s["training"]["epochs"] for s in found.values()} == {700}
@@ -118,7 +118,7 @@ def test_settings_of_chapter_7_are_those_of_its_table(thesis, load):
 def test_the_seed_chooses_the_split(thesis, load, seed):
     run = load(thesis).runs[f"rsna_contrastive-rsna-none-base-seed{seed}"]
     assert (run.train.split, run.test.split) == (f"train_{seed}", f"test_{seed}")
-    assert (run.settings["train_split"], run.settings["test_split"]) == (
+    assert (run.training_config["train_split"], run.training_config["test_split"]) == (
         run.train.split, run.test.split,
     )  # fmt: skip
     assert [s.dataset for s in run.ood] == ["rsna_opacity", "rsna_not_normal"]
@@ -148,10 +148,10 @@ def test_runs_start_from_what_their_variant_names(thesis, load):
     }
     for variant, initial in started.items():
         run = runs[PRETRAINED.format(variant, 1000)]
-        assert run.settings.get("initial") == initial
+        assert run.training_config.get("initial") == initial
         assert (run.initial.id if run.initial else None) == (initial or {}).get("run")
         assert run.weights == (initial or {}).get("weights")
-        assert "initial" not in run.settings["training"]
+        assert "initial" not in run.training_config["training"]
     base = runs["rsna_pretraining-rsna_labelled-none-base-seed0"]
     assert (base.weights, base.initial) == ("moco_v2_imagenet", None)
     assert runs["rsna_pretraining-rsna_labelled-none-scratch-seed0"].weights is None
@@ -196,9 +196,10 @@ def test_an_edited_pretraining_is_not_in_the_config_of_the_fine_tuning(thesis, l
         ("run/label_efficiency/rsna_con",
          "config: the run label_efficiency/rsna_con of rsna_labelled would start from itself: "
          "change a training.initial."),
-        ("run/rsna_pretraining", "config: variants.rsna_con.training.initial: "
-         "'run/rsna_pretraining' does not match"),
-        ("imagenet", "config: variants.rsna_con.training.initial: 'imagenet' does not match"),
+        ("run/rsna_pretraining", "config: variants.rsna_con.training.initial is "
+         "'run/rsna_pretraining': write random, weights/NAME or run/STUDY/VARIANT."),
+        ("imagenet", "config: variants.rsna_con.training.initial is 'imagenet': write random, "
+         "weights/NAME or run/STUDY/VARIANT."),
     ],
 )  # fmt: skip
 def test_what_nothing_can_start_from_is_a_sentence(thesis, load, initial, sentence):

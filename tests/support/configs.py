@@ -14,7 +14,7 @@ from golden.cells import KERNELS
 
 from ssl_ood.datasets.catalogue import load_catalogue
 from ssl_ood.datasets.weights import load_weights
-from ssl_ood.study import runs as experiments
+from ssl_ood.study.layers import merge, without_nulls
 from ssl_ood.study.read import read_study
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ WEIGHTS = load_weights(ROOT / "resources" / "datasets.yaml", validate=False)
 
 def read(*names):
     layers = [yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in names]
-    return experiments.without_nulls(experiments.merge(*layers))
+    return without_nulls(merge(*layers))
 
 
 THESIS = read("config.yaml")

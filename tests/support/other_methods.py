@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 
+from ssl_ood.methods.settings import RunSettings, read_run
+
 RESNET = {"name": "resnet18", "channels": [4, 4, 8, 8], "layers": [1, 1, 1, 1]}
 VIEWS = {
     "size": 16,
@@ -41,9 +43,9 @@ FINETUNE = COMMON | {
 }  # fmt: skip
 
 
-def config_of(base: dict, **changes) -> dict:
-    """A copy of a config, some settings replaced, section by section."""
+def run_of(base: dict, **changes) -> RunSettings:
+    """The run of a config, some settings replaced, section by section."""
     config = copy.deepcopy(base)
     for key, value in changes.items():
         config[key] = config[key] | value if isinstance(config.get(key), dict) else value
-    return config
+    return read_run(config)

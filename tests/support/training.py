@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from ssl_ood.methods.settings import RunSettings, read_run
+
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 
 CONFIG = {
@@ -65,16 +67,16 @@ def device(request) -> torch.device:
 
 @pytest.fixture
 def tiny():
-    """A function: the tiny run config with some settings replaced, section by section."""
+    """A function: the tiny run with some settings replaced, section by section."""
 
-    def build(**changes) -> dict:
+    def build(**changes) -> RunSettings:
         config = copy.deepcopy(CONFIG)
         for key, value in changes.items():
             if isinstance(config.get(key), dict):
                 config[key].update(value)
             else:
                 config[key] = value
-        return config
+        return read_run(config)
 
     return build
 

@@ -34,7 +34,7 @@ def arguments(config, folder, data):
     """The command line that trains `config` in `folder`, a checkpoint after every step."""
     folder.mkdir(exist_ok=True)
     path = folder / "config.json"
-    path.write_text(json.dumps(config))
+    path.write_text(json.dumps(config.to_dict()))
     return [
         "train", "--config", str(path), "--data", str(data), "--output", str(folder),
         "--checkpoints", str(folder / "checkpoints"), "--checkpoint-minutes", "1e-9",

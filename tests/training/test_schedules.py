@@ -47,8 +47,8 @@ def test_linear_has_both_ends():
 
 
 def test_schedule_of_a_training(tiny):
-    training = tiny()["training"] | {"epochs": 4, "batch_size": 64, "lr_base": 0.004}
-    schedule = make_schedule(training, images=200)  # the last 8 images of an epoch are left out
+    settings = tiny(training={"epochs": 4, "batch_size": 64, "lr_base": 0.004})
+    schedule = make_schedule(settings, images=200)  # the last 8 images of an epoch are left out
     assert (schedule.steps_per_epoch, schedule.steps) == (3, 12)
     assert schedule.lr.max() == pytest.approx(0.004 * 64 / 256)  # the linear rule
     assert schedule.lr[2] == schedule.lr.max()  # after one epoch of warm-up

@@ -13,10 +13,10 @@ from support.other_methods import FINETUNE, MOCO, config_of
 from ssl_ood.common import distributed
 from ssl_ood.common.distributed import StopVote
 from ssl_ood.common.errors import UserError
-from ssl_ood.evaluation.features import Model, extract
+from ssl_ood.evaluation.features import extract
 from ssl_ood.evaluation.scores.cosine import cosine_tau
 from ssl_ood.measures.metrics import auroc
-from ssl_ood.methods.base import Batch
+from ssl_ood.methods.base import Batch, Model
 from ssl_ood.methods.dino import method as method_dino
 from ssl_ood.training.micro_batches import CPU_ROWS, MicroBatches
 from ssl_ood.training.trainer import make_schedule, make_training, train_step

@@ -15,9 +15,10 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.methods.base import Batch, Moment
 from ssl_ood.methods.dino import loss as dino
 from ssl_ood.methods.dino import method as method_dino
+from ssl_ood.methods.dino.collapse import check_collapse
 from ssl_ood.methods.dino.method import make_views
 from ssl_ood.training import trainer
-from ssl_ood.training.monitor import check_learning
+from ssl_ood.training.monitor import check_finite
 from ssl_ood.training.trainer import make_schedule, make_training, train, train_step
 
 CPU = torch.device("cpu")
@@ -153,7 +154,7 @@ def test_views_are_made_outside_of_the_autocast(tiny, monkeypatch):
 
 
 def stepped(config, device, steps, micro):
-    schedule = make_schedule(config["training"], 24)
+    schedule = make_schedule(config, 24)
     run = make_training(config, device)
     for step in range(steps):
         step_on(run, schedule, batch(device, seed=step), batch(device, seed=100 + step), micro)
@@ -186,7 +187,7 @@ def test_the_last_layer_is_frozen_in_epoch_nought_only(tiny):
 
 def test_a_step_moves_centre_and_teacher_as_worked_out(tiny):
     config = tiny(training={"warmup_epochs": 0})
-    schedule = make_schedule(config["training"], 24)
+    schedule = make_schedule(config, 24)
     run = make_training(config, CPU)
     before = [p.clone() for p in run.method.teacher.parameters()]
     _, _, logit_mean, _ = loss_of(run, batch(), batch(seed=1), ALL, schedule.temperature[0])
@@ -203,7 +204,7 @@ def test_a_small_step_lowers_the_loss(tiny, weight):
     config = tiny(training={"warmup_epochs": 0, "lr_base": 1e-4, "teacher_momentum": [1.0, 1.0],
                             "lambda": weight})  # fmt: skip
     run = make_training(config, CPU)
-    schedule = make_schedule(config["training"], 24)
+    schedule = make_schedule(config, 24)
     losses = []
     for _ in range(4):
         run.step = 0  # the same views and draws
@@ -215,7 +216,7 @@ def test_a_small_step_lowers_the_loss(tiny, weight):
 
 def test_the_rates_of_every_step_reach_the_optimiser(tiny):
     config = tiny()
-    schedule = make_schedule(config["training"], 24)
+    schedule = make_schedule(config, 24)
     run = make_training(config, CPU)
     for step in range(schedule.steps):
         step_on(run, schedule, batch(), None)
@@ -389,6 +390,12 @@ def line(epoch, **values):
             "log_k": math.log(12)} | values  # fmt: skip
 
 
+def learning(lines, settings):
+    """As the trainer asks after every epoch."""
+    check_finite(lines[-1], settings.run)
+    check_collapse(lines, settings)
+
+
 @pytest.mark.parametrize(
     ("lines", "stops"),
     [
@@ -406,23 +413,23 @@ def line(epoch, **values):
 def test_what_counts_as_not_learning(tiny, lines, stops):
     config = tiny(training={"epochs": 10})
     if stops is None:
-        check_learning(lines, config)
+        learning(lines, config)
     else:
         with pytest.raises(UserError, match=stops):
-            check_learning(lines, config)
+            learning(lines, config)
 
 
 def test_collapse_may_be_allowed_but_never_a_loss_that_is_not_finite(tiny):
     config = tiny(training={"epochs": 3, "stop_on_collapse": False})
-    check_learning([line(i, entropy_of_mean=0.0) for i in (1, 2, 3)], config)
+    learning([line(i, entropy_of_mean=0.0) for i in (1, 2, 3)], config)
     with pytest.raises(UserError, match="not finite"):
-        check_learning([line(1, loss=math.nan)], config)
+        learning([line(1, loss=math.nan)], config)
 
 
 def test_entropy_in_the_log_is_that_of_the_teacher(tiny):
     """Of one step, from the teacher's probabilities."""
     config = tiny()
-    schedule = make_schedule(config["training"], 8)
+    schedule = make_schedule(config, 8)
     run = make_training(config, CPU)
     _, _, _, teacher = loss_of(run, batch(), batch(seed=1), ALL, schedule.temperature[0])
     step_on(run, schedule, batch(), batch(seed=1))

@@ -151,7 +151,7 @@ def test_rot360_draws_every_angle_equally_often():
     assert stats.kstest(turns.numpy(), "uniform").pvalue > 0.001
 
 
-@pytest.mark.parametrize("name", [name for name in names("shift") if name != shifts.IDENTITY])
+@pytest.mark.parametrize("name", names("shift"))
 def test_shifts_are_repeated_by_the_same_stream_only(name):
     images = make_images(4, 16)
     shift = shifts.shift_of(name)

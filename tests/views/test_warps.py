@@ -10,7 +10,8 @@ from torchvision import transforms
 from torchvision.transforms.functional import InterpolationMode, affine
 
 from ssl_ood.common.streams import stream
-from ssl_ood.views.render import crop_spec, draw, render, resize_plain
+from ssl_ood.methods.settings import Crops
+from ssl_ood.views.render import draw, render, resize_plain
 from ssl_ood.views.warps import affine as batched
 
 CONTRASTIVE = {
@@ -69,7 +70,7 @@ def test_what_comes_from_outside_is_black():
 
 @pytest.mark.parametrize("views", [CONTRASTIVE, FINETUNING], ids=["contrastive", "fine-tuning"])
 def test_the_drawn_amounts_are_uniform_over_what_the_config_says(views):
-    warp = draw(crop_spec(views), 4000, 64, 64, stream(0, "test")).warp
+    warp = draw(Crops.model_validate(views).spec, 4000, 64, 64, stream(0, "test")).warp
     angle, right, down, zoom = warp.T
     assert np.abs(angle).max() <= views["rotation"]
     assert angle.std() == pytest.approx(views["rotation"] / 3**0.5, rel=0.03)
@@ -99,7 +100,7 @@ def test_views_have_the_distribution_of_the_papers_transforms(views):
     usual = transforms.Compose([*steps, transforms.ToTensor()])
     expected = torch.stack([usual(Image.fromarray(pixels)) for _ in range(1500)])
     batch = torch.from_numpy(pixels)[None].expand(1500, -1, -1, -1).contiguous()
-    spec = crop_spec(views)
+    spec = Crops.model_validate(views).spec
     found = render(batch, draw(spec, 1500, 32, 32, stream(0, "views")), spec)
     assert found.shape == expected.shape
     torch.testing.assert_close(found.mean(0), expected.mean(0), rtol=0, atol=0.03)

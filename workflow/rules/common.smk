@@ -20,14 +20,20 @@ os.environ.update(
 from ssl_ood.study import runs as experiments
 from ssl_ood.study import costs as plan
 from ssl_ood.datasets.places import missing_restricted
-from ssl_ood.common.errors import UserError
+from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.common.vocabulary import VERSIONS
+from ssl_ood.declarations import declare_everything
+from ssl_ood.study.layers import read_layers
 from ssl_ood.study.read import read_study
 
 
 def read_experiments():
     """The runs and targets of the config; a mistake in it ends here, with one sentence."""
     try:
+        declare_everything()
+        # What Snakemake has merged says no more of a key that was there twice, or of a null.
+        laid_over = len(workflow.overwrite_configfiles)
+        read_layers([*workflow.configfiles[laid_over:], *workflow.configfiles[:laid_over]])
         return read_study(config, Path(workflow.basedir))
     except UserError as error:
         raise WorkflowError(str(error))
@@ -35,7 +41,7 @@ def read_experiments():
 
 EXPERIMENTS = read_experiments()
 WEIGHTS = EXPERIMENTS.weights
-CONFIG = EXPERIMENTS.config
+CONFIG = EXPERIMENTS.plain
 EXECUTION = CONFIG["execution"]
 R = CONFIG["results_dir"]
 DATA = f"{R}/data"
@@ -43,6 +49,7 @@ DATA = f"{R}/data"
 # edit of it computes nothing again.
 os.environ.update(
     SSL_OOD_CATALOGUE=str(Path(workflow.basedir) / CONFIG["catalogue"]),
+    SSL_OOD_PLUGINS=",".join(CONFIG.get("plugins", [])),
     SSL_OOD_ARCHIVE_DIRS=os.pathsep.join(CONFIG["archive_dirs"]),
     SSL_OOD_CHECKPOINT_MINUTES=str(EXECUTION["checkpoint_minutes"]),
     SSL_OOD_MICRO_BATCH=str(EXECUTION["micro_batch"]),
@@ -89,6 +96,30 @@ def rest_between_jobs(scheduler):
     limiter = scheduler.job_rate_limiter
     if limiter is not None and (limiter.max_jobs, limiter.timespan) == (100, 1):
         scheduler.job_rate_limiter = None
+
+
+def refuse_unknown_targets():
+    """Ends the workflow where a name on the command line is none of a rule, with the nearest one.
+
+    Snakemake itself would say that no rule makes a file of this name. It tells the Snakefile
+    nothing of its targets (9.27), so its command line is read again, by its own parser; the quick
+    look first spares that where every word is a rule or no name.
+    """
+    rules_here = [rule.name for rule in workflow.rules]
+
+    def wrong(words):
+        return [w for w in words if re.fullmatch(r"[a-z0-9_]+", w) and w not in rules_here]
+
+    if workflow.remote_exec or "snakemake" not in sys.argv[0]:
+        return
+    if not wrong(word for word in sys.argv[1:] if not word.isdigit()):
+        return
+    from snakemake.cli import get_argument_parser
+
+    options, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    for name in wrong(options.targets):
+        if not os.path.exists(name):
+            raise WorkflowError(str(unknown(name, rules_here, "target")))
 
 
 def run_of(wildcards):
@@ -143,12 +174,12 @@ def checked_negatives(runs=EXPERIMENTS.runs.values()):
 
 def runs_of(kind):
     """The runs that some table, or some figure, is made from."""
-    return plan.runs_of(t for t in EXPERIMENTS.targets.values() if t.kind == kind)
+    return experiments.shown_runs(t for t in EXPERIMENTS.targets.values() if t.kind == kind)
 
 
 def scored():
     """The metrics of every run that some table or figure shows."""
-    runs = plan.runs_of(EXPERIMENTS.targets.values())
+    runs = experiments.shown_runs(EXPERIMENTS.targets.values())
     return [f"{R}/metrics/{run.id}.csv" for run in runs]
 
 
@@ -204,7 +235,7 @@ def measured_speeds():
 
 def minutes_of_training(run):
     """What a training is expected to take on its devices, with half as much again to spare."""
-    images = EXPERIMENTS.images(run) * run.settings["training"]["epochs"]
+    images = EXPERIMENTS.images(run) * run.settings.training.epochs
     speed = measured_speeds().get((run.study, run.in_distribution), EXECUTION["images_per_second"])
     return 30 + 1.5 * images / speed / devices_of(run) / 60
 

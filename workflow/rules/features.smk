@@ -30,7 +30,7 @@ rule extract_features:
         version=VERSIONS["features"],
         data=DATA,
         ood=lambda wildcards: [f"{s.dataset}/{s.split}" for s in run_of(wildcards).ood],
-        precision=lambda wildcards: run_of(wildcards).evaluation["precision"],
+        precision=lambda wildcards: run_of(wildcards).evaluation.precision,
     shell:
         "python -m ssl_ood features --config {input.config} --weights {input.weights}"
         " --data {params.data:q} --ood {params.ood} --output {output.index}"

@@ -82,7 +82,7 @@ rule picture:
     log:
         f"{R}/logs/picture/{{figure}}.log",
     wildcard_constraints:
-        figure=alternatives(experiments.PICTURES),
+        figure="figure_(negatives|views|views_rsna)",
     localrule: True
     conda:
         "../../envs/ssl_ood.yaml"

@@ -51,5 +51,5 @@ for target in EXPERIMENTS.targets.values():
             target.name
         input:
             file_of(target),
-            checked_negatives(plan.runs_of([target])),
+            checked_negatives(experiments.shown_runs([target])),
         localrule: True

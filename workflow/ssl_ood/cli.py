@@ -11,10 +11,10 @@ from ssl_ood import __version__
 from ssl_ood.common import devices
 from ssl_ood.common.errors import UserError
 from ssl_ood.datasets import commands as dataset_commands
+from ssl_ood.declarations import declare_everything
 from ssl_ood.evaluation import commands as evaluation_commands
 from ssl_ood.study import commands as plan_commands
 from ssl_ood.study import watch
-from ssl_ood.study.runs import PICTURES
 
 SHUTDOWN_SECONDS = 110  # that torchrun waits for its processes after SIGTERM; a job gets 120
 
@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     watch.add_parser(stages)
     options = parser.parse_args(arguments)
     try:
+        declare_everything(list(filter(None, os.environ.get("SSL_OOD_PLUGINS", "").split(","))))
         return options.run(options) or 0
     except UserError as error:
         print(f"ssl_ood {options.stage}: {error}", file=sys.stderr)
@@ -84,10 +85,11 @@ def _train(options: argparse.Namespace) -> None:
         torchrun = ["-m", "torch.distributed.run", "--standalone"]
         torchrun += [f"--nproc-per-node={options.devices}", "-m", "ssl_ood", *sys.argv[1:]]
         os.execv(sys.executable, [sys.executable, *torchrun])
+    from ssl_ood.methods.settings import read_run
     from ssl_ood.training.trainer import train
 
     train(
-        read_json(options.config),
+        read_run(read_json(options.config)),
         options.data,
         options.output,
         options.checkpoints,
@@ -148,7 +150,7 @@ def _add_pictures(stages) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder")
     parser.set_defaults(run=_negatives)
     parser = stages.add_parser("picture", help="contact sheet of negatives or of views")
-    parser.add_argument("kind", choices=PICTURES)
+    parser.add_argument("kind")
     parser.add_argument("--configs", type=Path, nargs="+", required=True, help="run configs (json)")
     parser.add_argument("--spec", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.log import say
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +66,47 @@ def claim_gpus(wanted: int) -> None:
         os.close(lock)
 
 
+def driver_version() -> tuple[int, int] | None:
+    """The newest CUDA that this machine's driver runs, such as (13, 0); None without a driver."""
+    import ctypes
+
+    version = ctypes.c_int(0)
+    try:
+        if ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version)):
+            return None
+    except (OSError, AttributeError):
+        return None
+    return (version.value // 1000, version.value % 1000 // 10) if version.value else None
+
+
+def driver_problem(driver: tuple[int, int] | None, built_for: str | None) -> str | None:
+    """Why a GPU cannot be used, as a sentence, or None; built_for: the CUDA of the installed torch.
+
+    Within one major version of CUDA an older driver will do.
+    """
+    if driver is None or built_for is None:
+        return None
+    if driver[0] >= int(built_for.partition(".")[0]):
+        return None
+    return (
+        f"The installed PyTorch is built for CUDA {built_for} and this machine's driver runs CUDA "
+        f"{driver[0]}.{driver[1]} at most: install a newer driver, or a PyTorch that is built for "
+        f"CUDA {driver[0]}."
+    )
+
+
+def describe_driver() -> str:
+    """The machine's CUDA driver beside the CUDA of the installed torch, for a person to read."""
+    import torch
+
+    driver, built_for = driver_version(), torch.version.cuda
+    if problem := driver_problem(driver, built_for):
+        return problem
+    here = "no CUDA driver" if driver is None else f"a driver of CUDA {driver[0]}.{driver[1]}"
+    build = f"built for CUDA {built_for}" if built_for else "built without CUDA"
+    return f"PyTorch {torch.__version__} is {build}; this machine has {here}."
+
+
 def chosen(options: argparse.Namespace) -> torch.device:
     """The device of this process. Raises UserError where a GPU is asked for and there is none."""
     import torch
@@ -76,6 +118,11 @@ def chosen(options: argparse.Namespace) -> torch.device:
     if options.threads:
         torch.set_num_threads(max(options.threads // world()[1], 1))
     name = options.device
+    problem = driver_problem(driver_version(), torch.version.cuda) if name != "cpu" else None
+    if problem and name == "cuda":
+        raise UserError(problem)
+    if problem:
+        say(f"WARNING: {problem} The processor is used.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":

@@ -12,11 +12,37 @@ sentence. The schema and the reference of the config are made from these classes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ssl_ood.common.errors import UserError, nearest
+
+SCHEMA = 2  # version of what runs/RUN/config.json holds
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("the smaller one comes first: swap the two")
+    return pair
+
+
+# Lists of YAML and JSON, frozen; `Pair[float]` is a list of two.
+Item = TypeVar("Item")
+Many = Annotated[tuple[Item, ...], BeforeValidator(_frozen)]
+Pair = Annotated[tuple[Item, Item], BeforeValidator(_frozen)]
+Triple = Annotated[tuple[Item, Item, Item], BeforeValidator(_frozen)]
+Quadruple = Annotated[tuple[Item, Item, Item, Item], BeforeValidator(_frozen)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
+Rising = Annotated[Pair[Positive], AfterValidator(_in_order)]  # (smallest, largest)
 
 
 class Settings(BaseModel):
@@ -43,22 +69,47 @@ def read_settings(cls: type[Read], values: Mapping[str, Any], place: str) -> Rea
 
 def _sentence(error: ValidationError, cls: type[Settings], place: str) -> str:
     first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"]]
-    where = ".".join([place, *path])
-    if first["type"] == "extra_forbidden":
+    path, kind, value = [str(part) for part in first["loc"]], first["type"], first["input"]
+    value = list(value) if isinstance(value, tuple) else value
+    where = dotted(place, *path)
+    if kind == "extra_forbidden":
         known = _fields_at(cls, path[:-1])
-        return f"{'.'.join([place, *path[:-1]])} has an unknown key {path[-1]!r}" + (
+        return f"{dotted(place, *path[:-1]) or 'it'} has an unknown key {path[-1]!r}" + (
             nearest(path[-1], known) if known else "."
         )
-    if first["type"] == "missing":
+    if kind == "missing":
         return f"{where} is missing: add it."
-    return f"{where} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
+    if kind in ("float_type", "int_type") and isinstance(value, str):
+        return f"{where} is the text {value!r}, where a number belongs: write one, such as 8.0e-3."
+    if kind == "int_type" and isinstance(value, float):
+        return f"{where} is {value!r}, where a whole number belongs: write it without a point."
+    message = first["msg"].removeprefix("Value error, ")
+    message = message.replace("tuple", "list").replace("Tuple", "List")
+    message = message.replace("Input should be", "it should be")
+    message = message.replace("valid dictionary or instance of", "mapping, as of")
+    return f"{where} is {value!r}: {message[0].lower()}{message[1:]}."
+
+
+def dotted(place: str, *path: str) -> str:
+    """`config: methods.dino` of the place "config:" and the path ("methods", "dino")."""
+    if not place.endswith(":"):
+        return ".".join(filter(None, [place, *path]))
+    return f"{place} {'.'.join(path) or 'the top level'}"
 
 
 def _fields_at(cls: type[Settings], path: list[str]) -> list[str]:
     for part in path:
-        inner = cls.model_fields[part].annotation if part in cls.model_fields else None
+        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
+        inner = fields[part].annotation if part in fields else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
+            return _fields_below(fields.get(part), path[path.index(part) + 1 :])
         cls = inner
-    return [f.alias or name for name, f in cls.model_fields.items()]
+    return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+def _fields_below(field: Any, rest: list[str]) -> list[str]:
+    """Of the class that a mapping or a list of the field holds; rest: a key of it, and so on."""
+    for inner in getattr(getattr(field, "annotation", None), "__args__", ()):
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and rest:
+            return _fields_at(inner, rest[1:])
+    return []

@@ -11,72 +11,23 @@ extracted again, so a new OOD set costs its own images only.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import atomic_path, read_json, sha256_of, write_json
+from ssl_ood.common.files import atomic_path, read_json, write_json
 from ssl_ood.common.log import say
+from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.datasets.packed import Packed, open_packed
-from ssl_ood.methods.backbones import build_network
-from ssl_ood.methods.dino.loss import entropy, teacher_probabilities
+from ssl_ood.methods.base import Model, load_model, read_run
 from ssl_ood.views.images import Images
-from ssl_ood.views.render import middle_share, resize_plain
 
 BATCH = {"cpu": 64, "cuda": 4096}  # images at a time at most; on CUDA halved until they fit
 BATCH_BYTES = 256 << 20  # of their pixels: the host holds several such blocks while it reads ahead
-
-
-@dataclass(frozen=True)
-class Model:
-    """A trained network in evaluation mode; its `features` are what the scores use.
-
-    A teacher of self-distillation has a centre (K,) and a final temperature, too: its head sorts
-    images into soft-classes. The other methods have none.
-    """
-
-    network: nn.Module
-    config: dict
-    sha256: str
-    centre: Tensor | None = None
-    temperature: float | None = None
-
-
-def load_model(config: dict, weights: Path, device: torch.device) -> Model:
-    """The model of a run config from its safetensors file, in evaluation mode."""
-    from safetensors.torch import load_file
-
-    state = load_file(weights)
-    method, centre, temperature = config["method"], None, None
-    if method == "dino":
-        centre = state.pop("centre").to(device)
-        temperature = config["training"]["teacher_temperature"][1]
-        network = build_network(config, drop_path=0.0)
-    elif method == "moco":
-        from ssl_ood.methods.moco.method import Encoder
-
-        network = Encoder(config)
-    else:
-        from ssl_ood.methods.finetune.method import Classifier
-
-        network = Classifier(config)
-    network.load_state_dict(state)
-    network.to(device).eval()
-    return Model(network, config, sha256_of(weights), centre, temperature)
-
-
-def whole_views(model: Model, images: Tensor) -> Tensor:
-    """(N, S, S, 3) uint8 images as the model sees them in evaluation: whole, not augmented."""
-    views = model.config["views"]
-    if "global_size" in views:
-        return resize_plain(images, views["global_size"], views["mean"], views["std"])
-    part = middle_share(views), views["interpolation"]
-    return resize_plain(images, views["size"], views["mean"], views["std"], *part)
 
 
 @torch.inference_mode()
@@ -98,9 +49,9 @@ def extract(
         source.expect(np.arange(rows[-1] + 1, min(rows[-1] + 1 + size, len(images))))
         try:
             # The views before the autocast: in bfloat16 they would lose three of their eight bits.
-            views = whole_views(model, block)
+            views = model.views(block)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                found = model.network.features(views)
+                found = model.features(views)
         except torch.OutOfMemoryError:
             if size == 1:
                 raise UserError(
@@ -116,25 +67,25 @@ def extract(
 
 
 @torch.inference_mode()
-def logits_of(model: Model, features: np.ndarray, device: torch.device) -> np.ndarray:
-    """Logits (N, K) of the teacher's soft-classes, float32, from features (N, d)."""
+def probabilities_of(model: Model, features: np.ndarray, device: torch.device) -> Tensor:
+    """The teacher's probabilities (N, K) of the soft-classes, on the host, from features (N, d)."""
     blocks = torch.from_numpy(features).split(BATCH[device.type])
-    return torch.cat([model.network.head(b.to(device)).cpu() for b in blocks]).numpy()
+    return torch.cat([model.soft_classes(block.to(device)).cpu() for block in blocks])
 
 
-def soft_classes(logits: np.ndarray, centre: Tensor, temperature: float) -> tuple[np.ndarray, dict]:
-    """Mean teacher probability (K,) of every soft-class over images, and its summary.
+def soft_classes(probabilities: Tensor) -> tuple[np.ndarray, dict]:
+    """Mean teacher probability (K,) of every soft-class over images (N, K), and its summary.
 
     A soft-class is occupied where this is above the average over the K soft-classes, 1 / K
     (figure 2 of the paper of chapter 6). Entropies in nats.
     """
-    probabilities = teacher_probabilities(torch.from_numpy(logits), centre.cpu(), temperature)
     mean = probabilities.double().mean(0)
     classes = len(mean)
+    entropies = torch.special.entr(probabilities).sum(-1)
     return mean.numpy(), {
         "occupied": int((mean > 1 / classes).sum()),
-        "entropy_of_mean": entropy(mean).item(),
-        "mean_entropy": entropy(probabilities).double().mean().item(),
+        "entropy_of_mean": torch.special.entr(mean).sum().item(),
+        "mean_entropy": entropies.double().mean().item(),
         "log_k": float(np.log(classes)),
         "soft_classes": classes,
     }
@@ -154,7 +105,7 @@ def extract_sets(
     ood: "dataset/split" of every OOD set; train and test sets are those of the config. precision:
     see `extract`.
     """
-    model = load_model(config, weights, device)
+    model = load_model(read_run(config), weights, device)
     own = config["in_distribution"]
     wanted = [(role, f"{own}/{config[f'{role}_split']}") for role in ("train", "test")]
     wanted += [("ood", name) for name in ood]
@@ -200,9 +151,8 @@ def _write_soft_classes(model: Model, features: Path, device: torch.device) -> N
     """Writes the soft-classes of a set beside its features; nothing is in them where the method
     has none, for they are outputs of the rule."""
     mean, summary = np.empty(0), {}
-    if model.centre is not None:
-        logits = logits_of(model, np.load(features), device)
-        mean, summary = soft_classes(logits, model.centre, model.temperature)
+    if "soft_classes" in lookup("method", model.settings.method).more["offers"]:
+        mean, summary = soft_classes(probabilities_of(model, np.load(features), device))
     path = features.with_name("soft_classes.json")
     _save(path.with_suffix(".npy"), mean)
     write_json(path, summary)

@@ -1,21 +1,27 @@
-"""What a method of training has to offer, and where the methods are.
+"""What a method of training has to offer, and what evaluation and report get of a trained one.
 
 The trainer owns the loop: order of the images, schedules, micro-batches, gradients over devices,
 optimiser, checkpoints, progress. A method owns its networks, views and loss, and what it keeps
-between steps. To add one, derive from `Method` in a module of its own and name it in METHODS.
+between steps. To add one, derive from `Method` in a folder of its own, whose `settings.py` declares
+it (`declare("method", NAME, "package.module:Class", settings=..., ...)`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-METHODS = {"dino": "dino.method", "moco": "moco.method", "finetune": "finetune.method"}
+from ssl_ood.common.files import sha256_of
+from ssl_ood.common.registry import lookup
+from ssl_ood.methods.settings import MethodSettings, RunSettings, read_run
+from ssl_ood.views.render import resize_plain
+from ssl_ood.views.spec import ViewSpec
+
+__all__ = ["Batch", "Method", "Model", "Moment", "load_model", "method_of", "read_run"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,37 @@ class Moment:
     momentum: float  # of the teacher's moving average
 
 
+@dataclass(frozen=True)
+class Model:
+    """A trained network in evaluation mode: all that evaluation and report know of a method.
+
+    sha256: of the file that the weights are from. What a method does not declare to offer raises
+    NotImplementedError.
+    """
+
+    settings: RunSettings
+    network: nn.Module  # with `features`
+    sha256: str = ""
+
+    def views(self, images: Tensor) -> Tensor:
+        """(N, S, S, 3) uint8 images, whole and not augmented -> (N, 3, s, s) normalised."""
+        spec = self.settings.options.shown
+        crop = spec.crop, spec.interpolation
+        return resize_plain(images, spec.size, spec.mean, spec.std, *crop)
+
+    def features(self, views: Tensor) -> Tensor:
+        """(N, 3, s, s) normalised views -> features (N, d): what the scores use."""
+        return self.network.features(views)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(N, d) -> logits (N, K) of the classes; larger means more abnormal where K = 1."""
+        raise NotImplementedError
+
+    def soft_classes(self, features: Tensor) -> Tensor:
+        """(N, d) -> the teacher's probabilities (N, K), float32."""
+        raise NotImplementedError
+
+
 class Method:
     """One method of training; `trained` is the network whose parameters get the gradients."""
 
@@ -54,14 +91,30 @@ class Method:
     optimizer: torch.optim.Optimizer
 
     def __init__(
-        self, config: dict[str, Any], device: torch.device, initial: Path | None = None
+        self, settings: RunSettings, device: torch.device, initial: Path | None = None
     ) -> None:
         """The networks on the device, weights drawn from torch's generator or from `initial`."""
-        self.config, self.device = config, device
+        self.settings, self.device = settings, device
 
     @classmethod
-    def check(cls, config: dict[str, Any], images: int, rows: int) -> None:
-        """Raises UserError for settings that `images` images or `rows` a process cannot meet."""
+    def build(cls, settings: MethodSettings) -> nn.Module:
+        """The network that is trained, with a `backbone` and `features`; weights are drawn."""
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, settings: RunSettings, weights: Path, device: torch.device) -> Model:
+        """The model of a run from its model.safetensors."""
+        from safetensors.torch import load_file
+
+        network = cls.build(settings.options)
+        network.load_state_dict(load_file(weights))
+        return Model(settings, network.to(device).eval(), sha256_of(weights))
+
+    @classmethod
+    def example_views(cls, settings: RunSettings) -> list[tuple[str, ViewSpec, str, str]]:
+        """Rows of the figure of views: (label, kind of view, name of its random stream, what is
+        shown: "images" or "negatives")."""
+        raise NotImplementedError
 
     def compile(self, **options: Any) -> None:
         """Lets torch.compile make the passes of the networks' backbones; the weights, and what is
@@ -113,6 +166,9 @@ class Method:
         """A line of the log for people."""
         return f"loss {line['loss']:.4f}"
 
+    def check_learning(self, history: list[dict[str, Any]]) -> None:
+        """Raises UserError where the epochs' lines say that nothing is learned any more."""
+
     # ---- what is kept
 
     def state(self) -> dict[str, Any]:
@@ -132,6 +188,11 @@ class Method:
         raise NotImplementedError
 
 
-def method_class(config: dict[str, Any]) -> type[Method]:
-    """The method of a run config."""
-    return import_module(f"ssl_ood.methods.{METHODS[config['method']]}").METHOD
+def method_of(settings: RunSettings) -> type[Method]:
+    """The method of a run."""
+    return lookup("method", settings.method).load()
+
+
+def load_model(settings: RunSettings, weights: Path, device: torch.device) -> Model:
+    """The model of a run from its model.safetensors, in evaluation mode on the device."""
+    return method_of(settings).load(settings, weights, device)

@@ -1,4 +1,5 @@
-"""The command line's `plan` and `costs`: what a study will cost, and what it did."""
+"""The command line's `check`, `plan` and `costs`: what is wrong with a study, what it will cost,
+and what it did."""
 
 from __future__ import annotations
 
@@ -10,29 +11,61 @@ import os
 import sys
 from pathlib import Path
 
-from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import parse_yaml
-from ssl_ood.study.runs import Experiments, merge
+from ssl_ood.study.layers import merge, read_layers
+from ssl_ood.study.runs import Experiments
 
 DIGITS = 4
 
 
 def add_parsers(stages) -> None:
     """Adds the subcommands to the parser of `ssl_ood`."""
+    parser = stages.add_parser("reference", help="write the reference of the config")
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    parser.add_argument("--output", type=Path, default=Path("config"), help="folder")
+    parser.set_defaults(run=_reference)
     for name, run, words in (
+        ("check", _check, "what is wrong with a config, before anything is planned"),
         ("plan", _plan, "GPU hours, disk and datasets that targets will need"),
         ("costs", _costs, "what every table and figure did cost"),
     ):
         parser = stages.add_parser(name, help=words)
         parser.add_argument(
-            "--configfile", nargs="+", default=["config.yaml"], metavar="FILE",
+            "--configfile",
+            nargs="+",
+            default=["config.yaml"],
+            metavar="FILE",
             help="config, and what is laid over it; - is a whole config as JSON on stdin",
-        )  # fmt: skip
+        )
         parser.set_defaults(run=run)
         if name == "plan":
             parser.add_argument("targets", nargs="*", metavar="TARGET", help="default: all")
+        elif name == "check":
+            parser.add_argument(
+                "--no-backbones", action="store_true", help="build no network; imports no torch"
+            )
         else:
             parser.add_argument("--output", type=Path, required=True, help="path without suffix")
+
+
+def _reference(options: argparse.Namespace) -> None:
+    from ssl_ood.study.reference import write_reference
+
+    write_reference(options.output, options.config)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from ssl_ood.study.costs import describe_networks
+
+    experiments = read_experiments(options.configfile)
+    config = experiments.config
+    print(
+        f"{len(experiments.runs)} runs for {len(config.tables)} tables and {len(config.figures)} "
+        "figures: no mistake found."
+    )
+    if not options.no_backbones:
+        from ssl_ood.common.devices import describe_driver
+
+        print(f"\n{describe_networks(experiments)}\n\n{describe_driver()}")
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -66,17 +99,7 @@ def _short(value: object) -> str:
 
 def read_experiments(paths: list[str]) -> Experiments:
     """The experiments of config files laid over each other. Raises UserError for a faulty one."""
-    import yaml
-
     from ssl_ood.study.read import read_study
 
-    layers = []
-    for path in paths:
-        try:
-            text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-            layers.append(json.loads(text) if path == "-" else parse_yaml(text))
-        except OSError as error:
-            raise UserError(f"The config {path} cannot be read: {error.strerror}.") from None
-        except yaml.YAMLError as error:
-            raise UserError(f"The config {path} is not valid YAML: {error}.") from None
+    layers = [json.load(sys.stdin)] if paths == ["-"] else read_layers(paths)
     return read_study(merge(*layers), catalogue=os.environ.get("SSL_OOD_CATALOGUE"))

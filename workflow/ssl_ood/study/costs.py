@@ -5,7 +5,7 @@
 
 GPU hours come from the images that the trainings see and `execution.images_per_second` of the
 config, or, where trainings of the same kind have ended here, their own speed. A run that several
-tables share counts for each of them, and once in the sum. Nothing heavy is imported.
+tables share counts for each of them, and once in the sum. Only the size of a network needs torch.
 """
 
 from __future__ import annotations
@@ -14,20 +14,16 @@ import json
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.places import missing_restricted, present
-from ssl_ood.study.runs import PICTURES, Experiments, Run, Target, needed_sets, with_initial
+from ssl_ood.study.networks import check_networks, size_of
+from ssl_ood.study.runs import Experiments, Run, Target, needed_sets, shown_runs, with_initial
 
 FLOAT, DOUBLE = 4, 8  # bytes
 KEPT_STATES = 3  # checkpoints of a training: two, and a third while it is written
-VIT_SIZES = {"vit_tiny": (192, 12), "vit_small": (384, 12), "vit_base": (768, 12)}  # width, depth
-RESNETS = {"resnet18": (1, [2, 2, 2, 2]), "resnet50": (4, [3, 4, 6, 3])}  # expansion, blocks
-CHANNELS = [64, 128, 256, 512]  # of a residual network's stages
-STEM = 64
 
 
 @dataclass(frozen=True)
@@ -41,15 +37,9 @@ class Disk:
     unknown: tuple[str, ...]  # datasets whose number of images nobody knows
 
 
-def runs_of(targets: Iterable[Target]) -> list[Run]:
-    """The runs that these targets show, each once."""
-    shown = [run for t in targets if t.name not in PICTURES for run in t.runs]
-    return list({run.id: run for run in shown}.values())
-
-
 def trained_for(targets: Iterable[Target]) -> list[Run]:
     """The runs that have to be trained for these targets, with those that they start from."""
-    return list({run.id: run for run in with_initial(runs_of(targets))}.values())
+    return list({run.id: run for run in with_initial(shown_runs(targets))}.values())
 
 
 # ---- before
@@ -61,7 +51,7 @@ def to_train(experiments: Experiments, runs: Iterable[Run]) -> list[Run]:
 
 
 def _trained(experiments: Experiments, run: Run) -> bool:
-    folder = Path(experiments.config["results_dir"]) / "runs" / run.id
+    folder = Path(experiments.config.results_dir) / "runs" / run.id
     return _json(folder / "config.json") == run.training_config and (folder / "train.json").exists()
 
 
@@ -70,7 +60,7 @@ def speeds(experiments: Experiments) -> dict[tuple[str, str], float]:
 
     On the device that the config asks for: a training on the processor says nothing of a GPU.
     """
-    on_gpu = experiments.config["execution"]["devices"] > 0
+    on_gpu = experiments.config.execution.devices > 0
     found: dict[tuple[str, str], list[float]] = {}
     for run in experiments.runs.values():
         told = cost_of(experiments, run)
@@ -82,22 +72,22 @@ def speeds(experiments: Experiments) -> dict[tuple[str, str], float]:
 
 def device_hours(experiments: Experiments, run: Run, measured: dict) -> float:
     """Hours of one device that the training takes."""
-    images = experiments.images(run) * run.settings["training"]["epochs"]
-    assumed = experiments.config["execution"]["images_per_second"]
+    images = experiments.images(run) * run.settings.training.epochs
+    assumed = experiments.config.execution.images_per_second
     return images / measured.get((run.study, run.in_distribution), assumed) / 3600
 
 
 def disk_needed(experiments: Experiments, runs: list[Run]) -> Disk:
     """What the runs need on the disk beside the packed sets and archives that are there."""
     config = experiments.config
-    data = Path(config["results_dir"]) / "data"
+    data = Path(config.results_dir) / "data"
     sets = {s.path: s for run in runs for s in needed_sets(run)}.values()
     absent = [s for s in sets if not (data / s.path / "meta.json").exists()]
     return Disk(
         downloads=sum(size for _, size in to_download(experiments, runs)),
         packed=sum(experiments.count(s) * s.size**2 * 3 for s in absent),
         runs=sum(_results_of(experiments, run) for run in runs),
-        checkpoints=sum(KEPT_STATES * 4 * FLOAT * parameters(run.settings) for run in runs),
+        checkpoints=sum(KEPT_STATES * 4 * FLOAT * size_of(run.settings).parameters for run in runs),
         unknown=tuple(sorted({s.dataset for s in sets if not experiments.count(s)})),
     )
 
@@ -106,63 +96,10 @@ def _results_of(experiments: Experiments, run: Run) -> int:
     """Bytes of the teacher, its copy beside the checkpoints, the features and the scores."""
     tested = [run.test, *run.ood]
     images = sum(map(experiments.count, [run.train, *tested]))
-    scores = len(experiments.config["evaluation"]["taus"]) + 6
+    scores = len(run.evaluation.taus) + 6
     scored = sum(map(experiments.count, tested)) * scores * DOUBLE
-    width = features(run.settings["backbone"])
-    return 2 * FLOAT * parameters(run.settings) + images * width * FLOAT + scored
-
-
-def parameters(settings: dict[str, Any]) -> int:
-    """Weights of the backbone and the head, to a percent."""
-    backbone, head, views = settings["backbone"], settings.get("head"), settings["views"]
-    width = features(backbone)
-    if backbone["name"] in RESNETS:
-        of_backbone = _resnet_parameters(backbone)
-    else:
-        depth = _vit(backbone)[1]
-        patch, view = backbone.get("patch_size", 16), views.get("global_size") or views["size"]
-        tokens = (view // patch) ** 2 + 1
-        of_backbone = depth * (12 * width**2 + 13 * width) + width * (3 * patch**2 + tokens + 3)
-    if head is None:
-        return of_backbone + width
-    widths = [width, *[head["hidden"]] * (head.get("layers", 2) - 1)]
-    widths += [head[name] for name in ("bottleneck", "out") if name in head]
-    return of_backbone + sum(a * b for a, b in pairwise(widths))
-
-
-def features(backbone: dict[str, Any]) -> int:
-    """Length of a feature of this backbone."""
-    if backbone["name"] in RESNETS:
-        return RESNETS[backbone["name"]][0] * backbone.get("channels", CHANNELS)[-1]
-    return _vit(backbone)[0]
-
-
-def _resnet_parameters(backbone: dict[str, Any]) -> int:
-    """Weights of a residual network: stages of basic blocks, or of bottlenecks that expand."""
-    expansion, blocks = RESNETS[backbone["name"]]
-
-    def convolution(side: int, n_in: int, n_out: int) -> int:  # and its batch normalisation
-        return side**2 * n_in * n_out + 2 * n_out
-
-    total, n_in = convolution(7, 3, STEM), STEM
-    stages = zip(backbone.get("channels", CHANNELS), backbone.get("layers", blocks), strict=True)
-    for stage, (inner, count) in enumerate(stages):
-        n_out = expansion * inner
-        for block in range(count):
-            if expansion > 1:
-                kernels = [(1, n_in, inner), (3, inner, inner), (1, inner, n_out)]
-            else:
-                kernels = [(3, n_in, inner), (3, inner, inner)]
-            if block == 0 and (stage or n_in != n_out):  # the shortcut changes size or width
-                kernels.append((1, n_in, n_out))
-            total += sum(convolution(*kernel) for kernel in kernels)
-            n_in = n_out
-    return total
-
-
-def _vit(backbone: dict[str, Any]) -> tuple[int, int]:
-    width, depth = VIT_SIZES.get("_".join(backbone["name"].split("_")[:2]), (384, 12))
-    return backbone.get("embed_dim", width), backbone.get("depth", depth)
+    size = size_of(run.settings)
+    return 2 * FLOAT * size.parameters + images * size.features * FLOAT + scored
 
 
 def to_download(experiments: Experiments, runs: Iterable[Run]) -> list[tuple[str, int]]:
@@ -180,7 +117,7 @@ def to_download(experiments: Experiments, runs: Iterable[Run]) -> list[tuple[str
             if not archive.package
             and not archive.optional
             and not present(
-                source, archive, Path(config["downloads_dir"]), map(Path, config["archive_dirs"])
+                source, archive, Path(config.downloads_dir), map(Path, config.archive_dirs)
             )
         ]
         if source.free and absent:
@@ -200,17 +137,17 @@ def describe_plan(experiments: Experiments, names: list[str]) -> str:
             )
     targets = [experiments.targets[name] for name in names or experiments.targets]
     runs = trained_for(targets)
-    execution, measured = experiments.config["execution"], speeds(experiments)
+    execution, measured = experiments.config.execution, speeds(experiments)
     hours = {run.id: device_hours(experiments, run, measured) for run in runs}
     pending = {run.id for run in to_train(experiments, runs)}
-    unit = "GPU hours" if execution["devices"] else "CPU hours"
+    unit = "GPU hours" if execution.devices else "CPU hours"
     rows = [("", "trainings", "to train", unit)]
     for name, chosen in [(t.name, trained_for([t])) for t in targets] + [("together", runs)]:
         left = [run.id for run in chosen if run.id in pending]
         total = sum(hours[run] for run in left)
         rows.append((name, str(len(chosen)), str(len(left)), f"{total:,.3g}"))
     left = [run for run in runs if run.id in pending]
-    speed = f"{execution['images_per_second']:,.0f} images/s a device (execution.images_per_second)"
+    speed = f"{execution.images_per_second:,.0f} images/s a device (execution.images_per_second)"
     known = [f"{study} {name} {v:,.0f}" for (study, name), v in sorted(measured.items())]
     parts = [
         _aligned(rows),
@@ -220,6 +157,19 @@ def describe_plan(experiments: Experiments, names: list[str]) -> str:
         _disk_lines(experiments, left),
     ]
     return "\n\n".join(filter(None, [*parts, _dataset_lines(experiments, runs)]))
+
+
+def describe_networks(experiments: Experiments) -> str:
+    """Every distinct network of the study with its size, for a person to read.
+
+    Raises UserError for one that cannot be built.
+    """
+    rows = [("network", "parameters", "of the backbone", "features", "runs")]
+    for size, runs in check_networks(experiments.runs.values()):
+        counts = (size.parameters, size.backbone, size.features, len(runs))
+        name = f"{runs[0].method} {runs[0].settings.backbone.name} ({runs[0].study})"
+        rows.append((name, *(f"{count:,}" for count in counts)))
+    return _aligned(rows)
 
 
 def _disk_lines(experiments: Experiments, runs: list[Run]) -> str:
@@ -240,7 +190,7 @@ def _dataset_lines(experiments: Experiments, runs: list[Run]) -> str:
     sets = [s for run in runs for s in needed_sets(run)]
     datasets = [experiments.datasets[name] for name in sorted({s.dataset for s in sets})]
     missing = missing_restricted(
-        datasets, list(map(Path, config["archive_dirs"])), Path(config["downloads_dir"])
+        datasets, list(map(Path, config.archive_dirs)), Path(config.downloads_dir)
     )
     fetched = ", ".join(name for name, _ in to_download(experiments, runs))
     lines = [f"Datasets that the workflow fetches itself: {fetched}."] if fetched else []
@@ -252,7 +202,7 @@ def _dataset_lines(experiments: Experiments, runs: list[Run]) -> str:
 
 def cost_of(experiments: Experiments, run: Run) -> dict[str, Any] | None:
     """What the training of the run told at its end, or None."""
-    path = Path(experiments.config["results_dir"]) / "runs" / run.id / "train.json"
+    path = Path(experiments.config.results_dir) / "runs" / run.id / "train.json"
     told = _json(path)
     return told if isinstance(told, dict) else None
 
@@ -297,7 +247,7 @@ def _spent(told: dict[str, Any]) -> float:
 
 def _benchmark_hours(experiments: Experiments, rule: str, runs: list[Run]) -> float:
     """Wall time of a rule for the runs, from Snakemake's benchmark files."""
-    folder = Path(experiments.config["results_dir"]) / "benchmarks" / rule
+    folder = Path(experiments.config.results_dir) / "benchmarks" / rule
     seconds = 0.0
     for run in runs:
         path = folder / f"{run.id}.jsonl"

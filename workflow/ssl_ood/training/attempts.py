@@ -127,7 +127,7 @@ class Attempt:
             run.restore(state)
         if not all_agree(run.step, run.sums.device):
             raise UserError(
-                f"{run.config['run']}: the processes of this training read checkpoints of other "
+                f"{run.settings.run}: the processes of this training read checkpoints of other "
                 f"steps than each other (this one {run.step}): the disk of {self.folder} shows old "
                 "files; run it again."
             )
@@ -148,7 +148,7 @@ class Attempt:
         how += f"; on {device_name(run.sums.device)}"
         if job := job_id():
             how += f", SLURM job {job}"
-        self._note(f"{run.config['run']}: {schedule.steps} steps, {how}")
+        self._note(f"{run.settings.run}: {schedule.steps} steps, {how}")
 
     def _note(self, text: str) -> None:
         """Says it, and keeps it beside the checkpoints: Snakemake empties the log of a new try."""
@@ -181,7 +181,7 @@ class Attempt:
             self.read_loss = self.told
         write_progress(
             self.progress,
-            run=run.config["run"],
+            run=run.settings.run,
             stage="train",
             step=run.step,
             steps=self.schedule.steps,

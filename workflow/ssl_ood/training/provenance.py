@@ -27,13 +27,13 @@ def save_run(
     weights = {name: value.contiguous().cpu() for name, value in state.items()}
     path = output / "model.safetensors"
     with atomic_path(path) as partial:
-        save_file(weights, partial, metadata={"config": json.dumps(run.config)})
+        save_file(weights, partial, metadata={"config": json.dumps(run.settings.to_dict())})
     write_text(output / "log.jsonl", "".join(json.dumps(line) + "\n" for line in run.history))
     images = schedule.images(run.step)
     write_json(
         output / "train.json",
         {
-            "run": run.config["run"],
+            "run": run.settings.run,
             "steps": run.step,
             "steps_per_epoch": schedule.steps_per_epoch,
             "seconds": run.seconds,

@@ -13,7 +13,8 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.streams import stream
 from ssl_ood.datasets.names import packed_path
 from ssl_ood.datasets.packed import open_packed
-from ssl_ood.methods.base import Batch, method_class
+from ssl_ood.methods.base import Batch, method_of
+from ssl_ood.methods.settings import RunSettings
 from ssl_ood.training.negatives import Negatives
 from ssl_ood.views.images import Images, epoch_order
 from ssl_ood.views.transfer import to_device
@@ -57,46 +58,42 @@ class Sources:
         return self.rows[order[position * size : (position + 1) * size]]
 
 
-def open_sources(config: dict, data: Path, device: torch.device) -> Sources:
-    """The packed sets that a run config names, below `data`."""
+def open_sources(settings: RunSettings, data: Path, device: torch.device) -> Sources:
+    """The packed sets that a run names, below `data`."""
     meta: dict[str, dict] = {}
     opened: dict[str, Images] = {}
 
     def images_of(dataset: str, split: str) -> Images:
-        path = packed_path(dataset, split, config["size"])
+        path = packed_path(dataset, split, settings.size)
         if path not in opened:
             packed = open_packed(data / path)
             opened[path], meta[path] = Images(packed.images, device), packed.meta
         return opened[path]
 
-    own = config["in_distribution"], config["train_split"]
+    own = settings.in_distribution, settings.train_split
     images = images_of(*own)
     labels = None
-    if method_class(config).uses_labels:
-        labels = open_packed(data / packed_path(*own, config["size"])).labels
+    if method_of(settings).uses_labels:
+        labels = open_packed(data / packed_path(*own, settings.size)).labels
         if not np.isin(labels, (0, 1)).all():
             raise UserError(
-                f"{config['run']}: {'/'.join(own)} has labels beside 0 (normal) and 1 (abnormal): "
+                f"{settings.run}: {'/'.join(own)} has labels beside 0 (normal) and 1 (abnormal): "
                 "a classifier of the two cannot be trained on it."
             )
-    pairs = [
-        (images_of(pair["source"], pair["split"]), pair["shift"]) for pair in config["negatives"]
-    ]
-    wanted = pairs and config["training"].get("lambda")
-    negatives = Negatives(pairs, config["seed"]) if wanted else None
-    rows = _labelled_rows(config, len(images))
-    return Sources(images, rows, labels, negatives, meta, config["seed"])
+    pairs = [(images_of(pair.source, pair.split), pair.shift) for pair in settings.negatives]
+    pushed = pairs and settings.options.pushes_negatives
+    negatives = Negatives(pairs, settings.seed) if pushed else None
+    rows = _labelled_rows(settings, len(images))
+    return Sources(images, rows, labels, negatives, meta, settings.seed)
 
 
-def _labelled_rows(config: dict, images: int) -> np.ndarray:
+def _labelled_rows(settings: RunSettings, images: int) -> np.ndarray:
     """The images that are used: all, or `training.labels` drawn at random (a larger number holds
     the smaller ones of the same seed)."""
-    wanted = config["training"].get("labels")
-    if wanted is None:
+    labels = settings.options.labels
+    if labels is None:
         return np.arange(images)
-    if wanted > images:
-        raise UserError(
-            f"{config['run']}: training.labels {wanted} is more than the {images} images of "
-            f"{config['in_distribution']}: lower it, or leave it out to use all of them."
-        )
-    return stream(config["seed"], "labels").permutation(images)[:wanted]
+    for key, rest in settings.faults(images):
+        if key == "training.labels":
+            raise UserError(f"{settings.run}: {key} {rest}")
+    return stream(settings.seed, "labels").permutation(images)[:labels]

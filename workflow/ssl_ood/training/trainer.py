@@ -22,11 +22,12 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import sha256_of
 from ssl_ood.common.streams import torch_seed
 from ssl_ood.common.vocabulary import VERSIONS
-from ssl_ood.methods.base import Batch, Method, Moment, method_class
-from ssl_ood.methods.dino.loss import clip_gradients
+from ssl_ood.methods.base import Batch, Method, Moment, method_of
+from ssl_ood.methods.settings import RunSettings
+from ssl_ood.methods.updates import clip_gradients
 from ssl_ood.training import attempts, checkpoints, schedules
 from ssl_ood.training.micro_batches import MicroBatches
-from ssl_ood.training.monitor import check_learning
+from ssl_ood.training.monitor import check_finite
 from ssl_ood.training.provenance import save_run
 from ssl_ood.training.sources import Sources, open_sources
 
@@ -35,7 +36,7 @@ from ssl_ood.training.sources import Sources, open_sources
 class Training:
     """Everything that changes while a run trains."""
 
-    config: dict
+    settings: RunSettings
     method: Method
     sums: Tensor  # loss, the method's parts, steps: since the epoch began
     votes: Tensor  # (1,) share of the processes that want to stop, averaged with the gradients
@@ -105,33 +106,35 @@ class Schedule:
         return Moment(step, epoch, float(self.temperature[epoch]), float(self.momentum[step]))
 
 
-def make_schedule(training: dict, images: int, *, keeps_rest: bool = False) -> Schedule:
+def make_schedule(settings: RunSettings, images: int, *, keeps_rest: bool = False) -> Schedule:
     """The schedule of a training on `images` images; the last, smaller batch of an epoch is left
-    out unless the method `keeps_rest`, the rate follows the linear rule lr_base * batch / 256.
-    Methods without a teacher have none of its settings, and its values stay as they are."""
-    batch, epochs = training["batch_size"], training["epochs"]
+    out unless the method `keeps_rest`, the rate follows the linear rule lr_base * batch / 256."""
+    training = settings.training
+    batch, epochs = training.batch_size, training.epochs
     per_epoch = -(-images // batch) if keeps_rest else images // batch
-    steps, warmup = epochs * per_epoch, training["warmup_epochs"] * per_epoch
-    peak = training["lr_base"] * batch / 256
+    steps, warmup = epochs * per_epoch, training.warmup_epochs * per_epoch
+    peak = training.lr_base * batch / 256
     return Schedule(
-        lr=schedules.warmup_cosine(peak, training["lr_min"], warmup, steps),
-        weight_decay=schedules.cosine(*training["weight_decay"], steps),
-        momentum=schedules.cosine(*training.get("teacher_momentum", (1.0, 1.0)), steps),
-        temperature=schedules.linear(*training.get("teacher_temperature", (1.0, 1.0)), epochs),
+        lr=schedules.warmup_cosine(peak, training.lr_min, warmup, steps),
+        weight_decay=schedules.cosine(*training.weight_decay, steps),
+        momentum=schedules.cosine(*settings.options.momentum, steps),
+        temperature=schedules.linear(*settings.options.temperature, epochs),
         steps_per_epoch=per_epoch,
         images_per_epoch=min(per_epoch * batch, images),
     )
 
 
-def make_training(config: dict, device: torch.device, initial: Path | None = None) -> Training:
+def make_training(
+    settings: RunSettings, device: torch.device, initial: Path | None = None
+) -> Training:
     """A training at its first step; weights are drawn from the run's seed on the CPU.
 
     initial: safetensors file that the backbone starts from instead.
     """
-    torch.manual_seed(torch_seed(config["seed"], "weights"))
-    method = method_class(config)(config, device, initial)
+    torch.manual_seed(torch_seed(settings.seed, "weights"))
+    method = method_of(settings)(settings, device, initial)
     sums = torch.zeros(2 + len(method.PARTS), device=device)
-    return Training(config, method, sums, votes=torch.zeros(1, device=device))
+    return Training(settings, method, sums, votes=torch.zeros(1, device=device))
 
 
 def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int | MicroBatches) -> None:
@@ -161,7 +164,7 @@ def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int | Mic
     parameters = list(method.trained.parameters())
     shared = [p.grad for p in parameters if p.grad is not None] + method.shared()
     average([*shared, run.votes])
-    clip_gradients(parameters, run.config["training"]["clip_grad"])
+    clip_gradients(parameters, run.settings.training.clip_grad)
     method.before_update(moment)
     method.optimizer.step()
     method.end_step(moment)
@@ -174,7 +177,7 @@ def _gradients(run: Training, batch: Batch, moment: Moment, micro: int) -> None:
     method.optimizer.zero_grad(set_to_none=True)
     rank, processes = world()
     # For the dropout that a backbone may have; the methods draw all else from streams of their own.
-    torch.manual_seed(torch_seed(run.config["seed"], "dropout", moment.step, rank))
+    torch.manual_seed(torch_seed(run.settings.seed, "dropout", moment.step, rank))
     mine = len(batch) // processes
     start, stop = rank * mine, (rank + 1) * mine
     at_a_time = method.rows_at_a_time(mine, micro)
@@ -206,7 +209,7 @@ def finish_epoch(run: Training, schedule: Schedule) -> dict:
 
 
 def train(
-    config: dict,
+    settings: RunSettings,
     data: Path,
     output: Path,
     checkpoint_folder: Path,
@@ -219,7 +222,7 @@ def train(
     micro_batch: int | str | None = None,
     compiled: bool = False,
 ) -> None:
-    """Trains the run of `config` on the packed sets below `data`; writes the model to `output`.
+    """Trains the run of `settings` on the packed sets below `data`; writes the model to `output`.
 
     initial: safetensors file with the weights that the backbone starts from, if any. micro_batch:
     images that a device works on at a time, or "auto". compiled: whether the networks' passes go
@@ -233,71 +236,63 @@ def train(
         checkpoints.exclusive(checkpoint_folder, wait_minutes) if leader else nullcontext(),
         process_group(device, wait_minutes),
     ):
-        _run(
-            config, data, initial, output, checkpoint_folder, progress, device,
-            checkpoint_minutes, micro_batch, compiled,
-        )  # fmt: skip
+        sources = open_sources(settings, data, device)
+        _check(settings, len(sources))
+        run = make_training(settings, device, initial)
+        schedule = make_schedule(settings, len(sources), keeps_rest=run.method.keeps_rest)
+        if compiled:
+            run.method.compile()
+        identity = {
+            "config": settings.to_dict(),
+            "data": sources.checksums,
+            "code": VERSIONS["train"],
+        }
+        if initial is not None:
+            identity["initial"] = sha256_of(initial)
+        attempt = attempts.Attempt(
+            run, schedule, checkpoint_folder, identity, progress, checkpoint_minutes
+        )
+        _train_steps(run, schedule, sources, attempt, micro_batch)
+        if attempt.leader:
+            _check_weights(run, schedule)
+            attempt.save(attempts.RESULT)
+            save_run(run, schedule, sources.meta, output, device, identity.get("initial"))
+            attempt.end()
 
 
-def _run(
-    config, data, initial, output, folder, progress, device, checkpoint_minutes, micro_batch,
-    compiled,
-) -> None:  # fmt: skip
-    sources = open_sources(config, data, device)
-    _check_batch(config, sources)
-    batch_size = config["training"]["batch_size"]
-    run = make_training(config, device, initial)
-    schedule = make_schedule(config["training"], len(sources), keeps_rest=run.method.keeps_rest)
-    if compiled:
-        run.method.compile()
-    micro = MicroBatches(micro_batch, batch_size, device)
-    identity = {"config": config, "data": sources.checksums, "code": VERSIONS["train"]}
-    if initial is not None:
-        identity["initial"] = sha256_of(initial)
-    attempt = attempts.Attempt(run, schedule, folder, identity, progress, checkpoint_minutes)
+def _train_steps(
+    run: Training,
+    schedule: Schedule,
+    sources: Sources,
+    attempt: attempts.Attempt,
+    micro_batch: int | str | None,
+) -> None:
+    """The steps that are left, with their checkpoints; leaves where it is told to stop."""
+    batch_size = run.settings.training.batch_size
+    micro = MicroBatches(micro_batch, batch_size, run.sums.device)
     while run.step < schedule.steps:
         batch = sources.batch(run.step, schedule.steps_per_epoch, batch_size)
         train_step(run, schedule, batch, micro)
         stop = attempt.after_step()
         if run.step % schedule.steps_per_epoch == 0:
             run.history.append(finish_epoch(run, schedule))
-            check_learning(run.history, config)
+            check_finite(run.history[-1], run.settings.run)
+            run.method.check_learning(run.history)
             attempt.say_epoch()
         if stop or attempt.checkpoint_due():
-            _check_finite(run, schedule)
+            _check_weights(run, schedule)
             attempt.save(attempts.TOLD if stop else attempts.CLOCK)
         if stop:
             attempt.leave()
-    if attempt.leader:
-        _check_finite(run, schedule)
-        attempt.save(attempts.RESULT)
-        save_run(run, schedule, sources.meta, output, device, identity.get("initial"))
-        attempt.end()
 
 
-def _check_batch(config: dict, sources: Sources) -> None:
-    """Raises UserError for a batch that cannot be filled or shared out equally."""
-    name, training, pairs = config["run"], config["training"], config["negatives"]
-    batch, (_, processes) = training["batch_size"], world()
-    if training["epochs"] and batch > len(sources):
-        raise UserError(
-            f"{name}: training.batch_size {batch} is larger than the {len(sources)} images of "
-            f"{config['in_distribution']}: lower it."
-        )
-    if batch % processes:
-        raise UserError(
-            f"{name}: training.batch_size {batch} cannot be shared out equally to {processes} "
-            "devices: change one of the two."
-        )
-    if batch < len(pairs):
-        raise UserError(
-            f"{name}: training.batch_size {batch} is smaller than the number of (source, shift) "
-            f"pairs of strategy {config['strategy']}, {len(pairs)}: raise it."
-        )
-    method_class(config).check(config, len(sources), batch // processes)
+def _check(settings: RunSettings, images: int) -> None:
+    """Raises UserError for settings that do not fit so many images and these processes."""
+    for key, rest in settings.faults(images, world()[1]):
+        raise UserError(f"{settings.run}: {key} {rest}")
 
 
-def _check_finite(run: Training, schedule: Schedule) -> None:
+def _check_weights(run: Training, schedule: Schedule) -> None:
     """Raises UserError where a loss or a weight is not finite: such a state is never kept.
 
     A gradient can overflow while the loss is still finite, so the loss alone does not tell.
@@ -305,4 +300,4 @@ def _check_finite(run: Training, schedule: Schedule) -> None:
     norms = torch._foreach_norm([p.detach() for p in run.method.trained.parameters()])
     if not bool(torch.isfinite(torch.stack([run.sums.sum(), *norms])).all()):
         epoch = min(run.step // max(schedule.steps_per_epoch, 1) + 1, schedule.epochs)
-        check_learning([*run.history, {"loss": float("nan"), "epoch": epoch}], run.config)
+        check_finite({"loss": float("nan"), "epoch": epoch}, run.settings.run)

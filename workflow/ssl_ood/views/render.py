@@ -26,77 +26,13 @@ from ssl_ood.views.colours import (
     solarize,
 )
 from ssl_ood.views.resampling import channels_second, crop_and_resize
+from ssl_ood.views.spec import ViewSpec
 from ssl_ood.views.transfer import to_device
 from ssl_ood.views.warps import affine
 
 ASPECT_RATIO = (3 / 4, 4 / 3)  # of the crop, log-uniform, as in torchvision's RandomResizedCrop
 CROP_TRIES = 10
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-
-
-@dataclass(frozen=True)
-class ViewSpec:
-    """What one kind of view looks like; probabilities and strengths as in torchvision.
-
-    size: side of the view in pixels; scale: (min, max) share of the image's area in the crop;
-    jitter: strengths of brightness, contrast, saturation, hue. Without a scale the view is the
-    middle of the whole image, `crop` of its side. rotation: degrees at most, either way; shift:
-    share of the side at most; zoom: (min, max). They come before the colours are changed, or after
-    with `warp_last`. interpolation: of crop and resizing, "bicubic" or "bilinear".
-    """
-
-    size: int
-    scale: tuple[float, float] | None
-    flip_p: float = 0.5
-    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1)
-    jitter_p: float = 0.8
-    grey_p: float = 0.2
-    blur_p: float = 0.5
-    solarize_p: float = 0.0
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    crop: float = 1.0
-    rotation: float = 0.0
-    shift: float = 0.0
-    zoom: tuple[float, float] = (1.0, 1.0)
-    warp_last: bool = False
-    interpolation: str = "bicubic"
-
-    @property
-    def warps(self) -> bool:
-        """Whether views are turned, shifted or zoomed at all."""
-        return bool(self.rotation or self.shift or self.zoom != (1.0, 1.0))
-
-
-def crop_spec(views: dict) -> ViewSpec:
-    """The one kind of view of the methods moco and finetune, from the config's section.
-
-    With `scale` a random resized crop (table 2 of the paper of chapter 5), without it the middle of
-    the image after its shorter side was resized to `resize` (table 5).
-    """
-    scale = tuple(views["scale"]) if "scale" in views else None
-    return ViewSpec(
-        views["size"],
-        scale,
-        flip_p=views["flip_p"],
-        jitter=tuple(views["jitter"]),
-        jitter_p=1.0,
-        grey_p=0.0,
-        blur_p=0.0,
-        mean=tuple(views["mean"]),
-        std=tuple(views["std"]),
-        crop=middle_share(views),
-        rotation=views["rotation"],
-        shift=views.get("shift", 0.0),
-        zoom=tuple(views.get("zoom", (1.0, 1.0))),
-        warp_last=scale is None,
-        interpolation=views["interpolation"],
-    )
-
-
-def middle_share(views: dict) -> float:
-    """Share of the side that a view of a whole image shows: all, or `size` of `resize` pixels."""
-    return views["size"] / views.get("resize", views["size"])
 
 
 @dataclass(frozen=True)

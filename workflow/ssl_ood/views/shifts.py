@@ -10,21 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import lookup, register
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
-IDENTITY = "identity"  # the shift of a pair that names none
-Shift = Callable[["Tensor", np.random.Generator], "Tensor"]
+    Shift = Callable[[Tensor, np.random.Generator], Tensor]
 
 
-@register(
-    "shift", "rot90", title="rotation by quarters", notes="Rotates by 90, 180 or 270 degrees."
-)
+def shift_of(name: str | None) -> Shift:
+    """The shifting transformation of that name; None leaves the images as they are."""
+    return lookup("shift", name).load() if name is not None else lambda images, rng: images
+
+
+@register("shift", "rot90", title="Rotation", notes="by 90, 180 or 270 degrees")
 def rot90(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Rotates every image by 90, 180 or 270 degrees, drawn uniformly."""
     return rotate_quarters(images, rng.integers(1, 4, len(images)))
@@ -32,6 +33,7 @@ def rot90(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 def rotate_quarters(images: Tensor, quarters: np.ndarray) -> Tensor:
     """Rotates image i counter-clockwise by quarters[i] * 90 degrees; images (N, S, S, 3)."""
+    import numpy as np
     import torch
 
     from ssl_ood.views.transfer import to_device
@@ -43,17 +45,13 @@ def rotate_quarters(images: Tensor, quarters: np.ndarray) -> Tensor:
     return rotated
 
 
-@register(
-    "shift",
-    "rot360",
-    title="rotation",
-    notes="Rotates by any angle; corners from outside are black.",
-)
+@register("shift", "rot360", title="Rotation 360", notes="by any angle; corners are black")
 def rot360(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Rotates every image about its centre by an angle in (0, 360) degrees.
 
     Bilinear; the corners that come from outside the image are black, as torchvision leaves them.
     """
+    import numpy as np
     import torch
     import torch.nn.functional as F
 
@@ -91,26 +89,23 @@ def permute_patches(images: Tensor, rng: np.random.Generator, parts: int) -> Ten
     return patches.reshape(images.shape)
 
 
-@register("shift", "perm4", title="permutation of 4 patches", notes="Permutes the 2 x 2 patches.")
+@register("shift", "perm4", title="Permutation 4", notes="of the 2 x 2 patches")
 def perm4(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Permutes the 2 x 2 patches."""
     return permute_patches(images, rng, parts=2)
 
 
-@register("shift", "perm16", title="permutation of 16 patches", notes="Permutes the 4 x 4 patches.")
+@register("shift", "perm16", title="Permutation 16", notes="of the 4 x 4 patches")
 def perm16(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Permutes the 4 x 4 patches."""
     return permute_patches(images, rng, parts=4)
 
 
-@register(
-    "shift",
-    "pixel_shuffle",
-    title="pixel permutation",
-    notes="Permutes all pixels, the channels of a pixel together.",
-)
+@register("shift", "pixel_shuffle", title="Pixel shuffle", notes="all pixels, channels together")
 def pixel_shuffle(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Permutes all pixels of every image, the three channels of a pixel together."""
+    import numpy as np
+
     from ssl_ood.views.transfer import to_device
 
     count, size = images.shape[:2]
@@ -122,19 +117,10 @@ def pixel_shuffle(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 def _permutations(count: int, length: int, rng: np.random.Generator) -> np.ndarray:
     """(count, length) permutations, uniform over all but the identity."""
+    import numpy as np
+
     order = rng.random((count, length)).argsort(axis=1)
     identity = np.arange(length)
     while len(same := np.flatnonzero((order == identity).all(axis=1))):
         order[same] = rng.random((len(same), length)).argsort(axis=1)
     return order
-
-
-@register("shift", IDENTITY, title="none", notes="the image as it is")
-def identity(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """The images themselves."""
-    return images
-
-
-def shift_of(name: str | None) -> Shift:
-    """The shift of that name; without a name the identity."""
-    return lookup("shift", name or IDENTITY).load()

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ssl_ood.common.files import sha256_of
 from ssl_ood.common.streams import stream
-from ssl_ood.methods.backbones import build_network, load_backbone, view_specs
-from ssl_ood.methods.base import Batch, Method, Moment
+from ssl_ood.methods.backbones import load_backbone
+from ssl_ood.methods.base import Batch, Method, Model, Moment
 from ssl_ood.methods.dino import loss as dino
+from ssl_ood.methods.dino.collapse import check_collapse
+from ssl_ood.methods.dino.network import Network, build_network
+from ssl_ood.methods.dino.settings import DinoSettings
 from ssl_ood.methods.drop_path import draw_factors
-from ssl_ood.views.render import ViewParameters, ViewSpec, draw, render
+from ssl_ood.methods.settings import RunSettings
+from ssl_ood.methods.updates import parameter_groups, update_teacher
+from ssl_ood.views.render import ViewParameters, draw, render
 from ssl_ood.views.shifts import rotate_quarters
+from ssl_ood.views.spec import ViewSpec
 from ssl_ood.views.transfer import to_device
+
+
+@dataclass(frozen=True)
+class Teacher(Model):
+    """The teacher, its centre (K,) and its temperature at the end of the training."""
+
+    centre: Tensor | None = None
+
+    def soft_classes(self, features: Tensor) -> Tensor:
+        """(N, d) -> probabilities (N, K) of the soft-classes, float32."""
+        temperature = self.settings.training.teacher_temperature[1]
+        return dino.teacher_probabilities(self.network.head(features), self.centre, temperature)
 
 
 class Dino(Method):
@@ -23,22 +44,47 @@ class Dino(Method):
 
     PARTS = ("positive", "negative", "teacher_entropy")
 
-    def __init__(self, config: dict[str, Any], device: torch.device, initial=None) -> None:
-        super().__init__(config, device)
-        self.student = self.trained = build_network(config)
+    def __init__(
+        self, settings: RunSettings, device: torch.device, initial: Path | None = None
+    ) -> None:
+        super().__init__(settings, device)
+        self.student = self.trained = self.build(settings.options)
         if initial is not None:
             load_backbone(self.student.backbone, initial)
-        self.teacher = build_network(config, drop_path=0.0)
+        self.teacher = build_network(settings.options, drop_path=0.0)
         self.teacher.load_state_dict(self.student.state_dict())
         self.teacher.requires_grad_(False)
         self.student.to(device)
         self.teacher.to(device)
-        groups = dino.parameter_groups(self.student)
+        groups = parameter_groups(self.student)
         self.optimizer = torch.optim.AdamW(groups, lr=0.0, fused=True)
-        classes = config["head"]["out"]
+        classes = settings.head.out
         self.centre = torch.zeros(classes, device=device)
         self.logit_mean = torch.zeros(classes, device=device)  # of the teacher, in this step
         self.mean_probability = torch.zeros(classes, device=device)  # summed over the epoch's steps
+
+    @classmethod
+    def build(cls, settings: DinoSettings) -> Network:
+        return build_network(settings)
+
+    @classmethod
+    def load(cls, settings: RunSettings, weights: Path, device: torch.device) -> Teacher:
+        from safetensors.torch import load_file
+
+        state = load_file(weights)
+        centre = state.pop("centre").to(device)
+        network = build_network(settings.options, drop_path=0.0)
+        network.load_state_dict(state)
+        return Teacher(settings, network.to(device).eval(), sha256_of(weights), centre)
+
+    @classmethod
+    def example_views(cls, settings: RunSettings) -> list[tuple[str, ViewSpec, str, str]]:
+        specs = settings.views.specs
+        rows = [(f"Global view {i}", f"global_{i}", f"global_{i}", "images") for i in (1, 2)]
+        rows += [(f"Local view {i}", "local", f"local{i}", "images") for i in (1, 2)]
+        rows.append(("Negative, global view", "global_1", "negative", "negatives"))
+        rows.append(("Negative, local view", "local", "negative local", "negatives"))
+        return [(label, specs[kind], name, shown) for label, kind, name, shown in rows]
 
     def networks(self) -> list[nn.Module]:
         return [self.student, self.teacher]
@@ -61,15 +107,15 @@ class Dino(Method):
         self, batch: Batch, rows: slice, moment: Moment
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Loss, detached (L_pos, L_neg), mean teacher logits (K,), teacher probabilities."""
-        training, step = self.config["training"], moment.step
+        training, step = self.settings.training, moment.step
         device_type = self.device.type
         n_rows = rows.stop - rows.start
         # All views before the autocast: in bfloat16 they would lose three of their eight bits.
-        views = make_views(batch.images, self.config, "positive", step, rows)
+        views = make_views(batch.images, self.settings, "positive", step, rows)
         n_big, n_small = map(len, views)
         positive_big = views[0]
         if batch.negatives is not None:
-            more = make_views(batch.negatives, self.config, "negative", step, rows)
+            more = make_views(batch.negatives, self.settings, "negative", step, rows)
             views = [torch.cat(pair) for pair in zip(views, more, strict=True)]
         factors = self._depth_factors([len(v) for v in views if len(v)], batch, rows, step)
         # Views of one size go through the backbone in one pass, positives and negatives together.
@@ -81,12 +127,12 @@ class Dino(Method):
         student = torch.cat([by_view[0][:n_big], *[out[:n_small] for out in by_view[1:]]])
         teacher = dino.teacher_probabilities(logits, self.centre, moment.temperature)
         teacher = teacher.view(n_big, n_rows, -1)
-        positive = dino.positive_loss(student, teacher, training["student_temperature"])
+        positive = dino.positive_loss(student, teacher, training.student_temperature)
         negative = torch.zeros_like(positive)
         if batch.negatives is not None:
             pushed = torch.cat([by_view[0][n_big:], *[out[n_small:] for out in by_view[1:]]])
-            negative = dino.negative_loss(pushed, training["student_temperature"])
-        loss = positive + training["lambda"] * negative
+            negative = dino.negative_loss(pushed, training.student_temperature)
+        loss = positive + training.lambda_ * negative
         return loss, torch.stack([positive, negative]).detach(), logits.float().mean(0), teacher
 
     def _depth_factors(
@@ -97,7 +143,7 @@ class Dino(Method):
         paths = self.student.drop_paths
         if not any(path.drop_prob for path in paths):
             return None
-        rng = stream(self.config["seed"], "drop_path", step)
+        rng = stream(self.settings.seed, "drop_path", step)
         drawn = [draw_factors(paths, count, len(batch), rng) for count in counts]
         return [to_device(d[:, :, rows].reshape(len(paths), -1), self.device) for d in drawn]
 
@@ -105,13 +151,13 @@ class Dino(Method):
         return [self.logit_mean]
 
     def before_update(self, moment: Moment) -> None:
-        if moment.epoch < self.config["training"]["freeze_last_layer_epochs"]:
+        if moment.epoch < self.settings.training.freeze_last_layer_epochs:
             self.student.head.prototypes.grad = None
 
     def end_step(self, moment: Moment) -> None:
-        dino.update_centre(self.centre, self.logit_mean, self.config["training"]["centre_momentum"])
+        dino.update_centre(self.centre, self.logit_mean, self.settings.training.centre_momentum)
         parameters = self.teacher.parameters(), self.student.parameters()
-        dino.update_teacher(*parameters, moment.momentum)
+        update_teacher(*parameters, moment.momentum)
 
     def shared_in_epoch(self) -> list[Tensor]:
         return [self.mean_probability]
@@ -127,6 +173,9 @@ class Dino(Method):
             f"{line['negative']:.4f})  entropy of an output {line['teacher_entropy']:.2f}, of the "
             f"mean output {line['entropy_of_mean']:.2f}, log K {line['log_k']:.2f}"
         )
+
+    def check_learning(self, history: list[dict[str, Any]]) -> None:
+        check_collapse(history, self.settings)
 
     def state(self) -> dict[str, Any]:
         return {"student": self.student.state_dict(), "mean_probability": self.mean_probability}
@@ -144,11 +193,8 @@ class Dino(Method):
         return {**self.teacher.state_dict(), "centre": self.centre}
 
 
-METHOD = Dino
-
-
 def make_views(
-    images: Tensor, config: dict, kind: str, step: int, rows: slice
+    images: Tensor, settings: RunSettings, kind: str, step: int, rows: slice
 ) -> tuple[Tensor, Tensor]:
     """Global and local views of the images in `rows`, (V, len(rows), 3, S, S) each.
 
@@ -157,14 +203,14 @@ def make_views(
     views.rotate_positives all positive views of an image share one rotation by 90, 180 or 270
     degrees (section 3.3 of the paper of chapter 7: Hyper-Kvasir's green box in a corner leaks).
     """
-    seed, options = config["seed"], config["views"]
-    specs = view_specs(options)
-    n_global, n_local = options[kind]
+    seed, options = settings.seed, settings.views
+    specs = options.specs
+    n_global, n_local = getattr(options, kind)
     names = [f"global_{1 + i % 2}" for i in range(n_global)] + ["local"] * n_local
     rng = stream(seed, "views", kind, step)
     height, width = images.shape[1:3]
     chosen = images[rows]
-    if kind == "positive" and options.get("rotate_positives"):
+    if kind == "positive" and options.rotate_positives:
         quarters = stream(seed, "rotate", step).integers(1, 4, len(images))
         chosen = rotate_quarters(chosen, quarters[rows])
     drawn = [draw(specs[name], len(images), height, width, rng).rows(rows) for name in names]

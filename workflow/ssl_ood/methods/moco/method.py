@@ -8,6 +8,7 @@ another order of the images than queries, in groups of `training.batch_norm_imag
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,23 +16,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_ood.common.distributed import average, gather
-from ssl_ood.common.errors import UserError
 from ssl_ood.common.streams import stream, torch_seed
 from ssl_ood.methods.backbones import build_backbone, load_backbone
 from ssl_ood.methods.base import Batch, Method, Moment
-from ssl_ood.methods.dino.loss import update_teacher
 from ssl_ood.methods.moco import loss as moco
-from ssl_ood.views.render import crop_spec, draw, render
+from ssl_ood.methods.moco.settings import MocoSettings
+from ssl_ood.methods.settings import RunSettings
+from ssl_ood.methods.updates import update_teacher
+from ssl_ood.views.render import draw, render
+from ssl_ood.views.spec import ViewSpec
 from ssl_ood.views.transfer import to_device
 
 
 class Encoder(nn.Module):
     """A backbone and a projection of two linear layers to unit vectors."""
 
-    def __init__(self, config: dict) -> None:
+    def __init__(self, settings: MocoSettings) -> None:
         super().__init__()
-        self.backbone = build_backbone(config["backbone"])
-        widths = [self.backbone.num_features, config["head"]["hidden"], config["head"]["out"]]
+        self.backbone = build_backbone(settings.backbone)
+        widths = [self.backbone.num_features, settings.head.hidden, settings.head.out]
         first, second = (nn.Linear(a, b) for a, b in pairwise(widths))
         self.head = nn.Sequential(first, nn.ReLU(), second)
 
@@ -49,54 +52,43 @@ class Moco(Method):
 
     PARTS = ("contrast_accuracy",)
 
-    def __init__(self, config: dict[str, Any], device: torch.device, initial=None) -> None:
-        super().__init__(config, device)
-        training = config["training"]
-        self.query = self.trained = Encoder(config)
+    def __init__(
+        self, settings: RunSettings, device: torch.device, initial: Path | None = None
+    ) -> None:
+        super().__init__(settings, device)
+        training = settings.training
+        self.query = self.trained = self.build(settings.options)
         if initial is not None:
             load_backbone(self.query.backbone, initial)
-        self.key = Encoder(config)
+        self.key = self.build(settings.options)
         self.key.load_state_dict(self.query.state_dict())
         self.key.requires_grad_(False)
         self.query.to(device)
         self.key.to(device)
         groups = [{"params": list(self.query.parameters()), "decay": True}]
-        self.optimizer = torch.optim.SGD(groups, lr=0.0, momentum=training["sgd_momentum"])
-        drawn = torch.Generator().manual_seed(torch_seed(config["seed"], "queue"))
-        queue = torch.randn(training["queue"], config["head"]["out"], generator=drawn)
+        self.optimizer = torch.optim.SGD(groups, lr=0.0, momentum=training.sgd_momentum)
+        drawn = torch.Generator().manual_seed(torch_seed(settings.seed, "queue"))
+        queue = torch.randn(training.queue, settings.head.out, generator=drawn)
         self.queue = F.normalize(queue, dim=1).to(device)
+
+    @classmethod
+    def build(cls, settings: MocoSettings) -> Encoder:
+        return Encoder(settings)
+
+    @classmethod
+    def example_views(cls, settings: RunSettings) -> list[tuple[str, ViewSpec, str, str]]:
+        return [(f"View {i}", settings.views.spec, f"view{i}", "images") for i in (1, 2, 3, 4)]
 
     def networks(self) -> list[nn.Module]:
         return [self.query, self.key]
 
-    @classmethod
-    def check(cls, config: dict[str, Any], images: int, rows: int) -> None:
-        name, training = config["run"], config["training"]
-        if training["epochs"] and training["queue"] + training["batch_size"] > images:
-            raise UserError(
-                f"{name}: training.queue {training['queue']} and a batch of "
-                f"{training['batch_size']} are more than the {images} images of "
-                f"{config['in_distribution']}, so that an image would often be its own negative: "
-                "lower training.queue."
-            )
-        if training["queue"] < training["batch_size"]:
-            raise UserError(
-                f"{name}: training.queue {training['queue']} is smaller than training.batch_size "
-                f"{training['batch_size']}: raise it."
-            )
-        if rows % _group(training):
-            raise UserError(
-                f"{name}: training.batch_norm_images {training['batch_norm_images']} does not "
-                f"divide the {rows} images of a batch that a device works on: change one of them."
-            )
-
     def rows_at_a_time(self, rows: int, micro: int) -> int:
         # Not what the memory allows: the size of a group changes what is learned.
-        return _group(self.config["training"])
+        return self.settings.options.together
 
     def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
         """The keys of the whole batch, in a drawn order, an equal part in every process."""
-        seed, count = self.config["seed"], len(batch)
+        seed, count = self.settings.seed, len(batch)
         shuffled = stream(seed, "shuffle", moment.step).permutation(count)
         size = self.rows_at_a_time(mine.stop - mine.start, count)
         keys = []
@@ -110,7 +102,7 @@ class Moco(Method):
     def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
         """NT-Xent, equation 5.1; the part is the share of queries nearest to their own key."""
         queries = self._encode(self.query, "query", batch, rows, moment.step)
-        keys, temperature = self.keys[rows], self.config["training"]["temperature"]
+        keys, temperature = self.keys[rows], self.settings.training.temperature
         loss = moco.nt_xent(queries, keys, self.queue, temperature).mean()
         with torch.no_grad():
             first = moco.contrasts(queries, keys, self.queue).argmax(1) == 0
@@ -118,8 +110,8 @@ class Moco(Method):
 
     def _encode(self, encoder: Encoder, name: str, batch: Batch, rows, step: int) -> Tensor:
         """Unit vectors (len(rows), out) of a view of its own of every image in `rows`."""
-        images, spec = batch.images, crop_spec(self.config["views"])
-        rng = stream(self.config["seed"], "views", name, step)
+        images, spec = batch.images, self.settings.views.spec
+        rng = stream(self.settings.seed, "views", name, step)
         parameters = draw(spec, len(images), *images.shape[1:3], rng)
         if not isinstance(rows, slice):  # on the device first, since indexing would wait for it
             chosen = images[to_device(rows, self.device)]
@@ -157,11 +149,3 @@ class Moco(Method):
 
     def model_state(self) -> dict[str, Tensor]:
         return self.query.state_dict()
-
-
-def _group(training: dict[str, Any]) -> int:
-    """Images that share their batch statistics, on however many devices."""
-    return min(training["batch_norm_images"], training["batch_size"])
-
-
-METHOD = Moco

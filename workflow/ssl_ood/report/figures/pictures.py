@@ -11,10 +11,11 @@ from ssl_ood.common.files import atomic_path, write_json
 from ssl_ood.common.streams import stream
 from ssl_ood.datasets.names import packed_path
 from ssl_ood.datasets.packed import open_packed
-from ssl_ood.methods.backbones import view_specs
+from ssl_ood.methods.base import method_of, read_run
 from ssl_ood.views.images import Images
-from ssl_ood.views.render import ViewSpec, crop_spec, draw, render
+from ssl_ood.views.render import draw, render
 from ssl_ood.views.shifts import shift_of
+from ssl_ood.views.spec import ViewSpec
 
 COLUMNS = 10
 SHEET = 8  # rows and columns of a contact sheet
@@ -120,23 +121,14 @@ def views_figure(configs: list[dict], spec: dict, data: Path, output: Path) -> N
     figure 5.1): images and views of the one kind that contrastive learning has."""
     from ssl_ood.report.figures.images import plot_image_grid
 
-    config = configs[0]
-    own = config | {"negatives": []}
-    images = negatives_of(own, data, COLUMNS)
-    rows = [("Image", images)]
-    if config["method"] != "dino":
-        spec_of_all = crop_spec(config["views"])
-        rows += [(f"View {i}", _rendered(images, spec_of_all, f"view{i}")) for i in (1, 2, 3, 4)]
-        plot_image_grid(rows, output)
-        return
-    negatives = negatives_of(config, data, COLUMNS)
-    specs = view_specs(config["views"])
-    for label, name in (("Global view 1", "global_1"), ("Global view 2", "global_2")):
-        rows.append((label, _rendered(images, specs[name], name)))
-    rows += [(f"Local view {i}", _rendered(images, specs["local"], f"local{i}")) for i in (1, 2)]
-    rows.append(("Negative", negatives))
-    rows.append(("Negative, global view", _rendered(negatives, specs["global_1"], "negative")))
-    rows.append(("Negative, local view", _rendered(negatives, specs["local"], "negative local")))
+    config, settings = configs[0], read_run(configs[0])
+    shown = {"images": negatives_of(config | {"negatives": []}, data, COLUMNS)}
+    rows = [("Image", shown["images"])]
+    for label, spec_of_view, name, source in method_of(settings).example_views(settings):
+        if source not in shown:
+            shown[source] = negatives_of(config, data, COLUMNS)
+            rows.append(("Negative", shown[source]))
+        rows.append((label, _rendered(shown[source], spec_of_view, name)))
     plot_image_grid(rows, output)
 
 

@@ -1,0 +1,83 @@
+"""Student and teacher: a vision transformer and the head that sorts its features."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_ood.methods.backbones import build_backbone
+from ssl_ood.methods.dino.settings import DinoSettings
+from ssl_ood.methods.drop_path import replace_drop_paths
+
+
+class Head(nn.Module):
+    """MLP, L2-normalised bottleneck and a weight-normalised last layer: features to K logits.
+
+    `layers` linear layers with GELU between, the last one into the bottleneck. The logits are
+    cosines between the bottleneck and the K prototypes (rows of unit norm), so they lie in -1..1.
+    """
+
+    def __init__(self, features: int, layers: int, hidden: int, bottleneck: int, out: int) -> None:
+        super().__init__()
+        widths = [features, *[hidden] * (layers - 1), bottleneck]
+        modules: list[nn.Module] = []
+        for i, (n_in, n_out) in enumerate(pairwise(widths)):
+            modules += [nn.Linear(n_in, n_out)] + ([nn.GELU()] if i < layers - 1 else [])
+        self.mlp = nn.Sequential(*modules)
+        self.prototypes = nn.Parameter(torch.empty(out, bottleneck))
+        for module in self.mlp:
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        nn.init.kaiming_uniform_(self.prototypes, a=5**0.5)  # as nn.Linear does
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, d) -> (N, K)."""
+        bottleneck = F.normalize(self.mlp(features).float(), dim=-1)
+        # In float32 also under autocast: the losses divide the logits by temperatures down to 0.01.
+        with torch.autocast(features.device.type, enabled=False):
+            return F.linear(bottleneck, F.normalize(self.prototypes, dim=-1))
+
+
+class Network(nn.Module):
+    """Backbone and head; `features` is what the scores use, `forward` what the losses use."""
+
+    def __init__(self, backbone: nn.Module, head: Head) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.drop_paths = replace_drop_paths(backbone)
+
+    def features(self, views: Tensor) -> Tensor:
+        """(N, 3, S, S) normalised views -> (N, d) class token after the final norm."""
+        return self.backbone(views)
+
+    def forward(self, views: list[Tensor], factors: list[Tensor] | None = None) -> list[Tensor]:
+        """Logits of several batches of views: one pass of the backbone a size, one of the head.
+
+        factors: for each batch (len(drop_paths), N), what stochastic depth does to its rows.
+        """
+        features = []
+        for i, batch in enumerate(views):
+            for layer, path in enumerate(self.drop_paths):
+                path.given = factors[i][layer] if factors else None
+            features.append(self.features(batch))
+        return list(self.head(torch.cat(features)).split([len(f) for f in features]))
+
+
+def build_network(settings: DinoSettings, *, drop_path: float | None = None) -> Network:
+    """The network of these sections; weights are drawn from torch's global generator.
+
+    `drop_path` replaces the configured stochastic depth (the teacher runs without). Raises
+    UserError for a backbone that timm cannot make.
+    """
+    more = {} if drop_path is None else {"drop_path_rate": drop_path}
+    size = settings.views.global_size
+    backbone = build_backbone(settings.backbone, img_size=size, dynamic_img_size=True, **more)
+    head = settings.head
+    return Network(
+        backbone, Head(backbone.num_features, head.layers, head.hidden, head.bottleneck, head.out)
+    )

@@ -1,0 +1,154 @@
+"""Self-distillation with negatives (chapters 6 and 7): its declaration and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from ssl_ood.common.registry import declare
+from ssl_ood.common.settings import Count, Pair, Positive, Settings, Share, Triple
+from ssl_ood.methods.settings import Fault, MethodSettings, Normalised, Pixels, Scale, Training
+from ssl_ood.views.spec import ViewSpec
+
+Views = Pair[Annotated[int, Field(ge=0)]]
+
+
+def _comparable(views: tuple[int, int]) -> tuple[int, int]:
+    if views[0] < 1 or sum(views) < 2:
+        raise ValueError(
+            f"{views[0]} global and {views[1]} local views cannot be compared: take at least one "
+            "global view and one more view"
+        )
+    return views
+
+
+def _some(views: tuple[int, int]) -> tuple[int, int]:
+    if not any(views):
+        raise ValueError("negatives need at least one view")
+    return views
+
+
+class DinoTraining(Training):
+    """Self-distillation: student, teacher and centre."""
+
+    freeze_last_layer_epochs: int = Field(
+        ge=0, description="epochs in which the last layer is not updated"
+    )
+    lambda_: float = Field(
+        alias="lambda", ge=0, description="weight of the loss on negatives, equation 5"
+    )
+    student_temperature: Positive = Field(description="divides the student's logits")
+    teacher_temperature: Pair[Positive] = Field(
+        description="divides the teacher's logits, linear [from, to]"
+    )
+    teacher_momentum: Pair[Share] = Field(
+        description="momentum of the teacher's moving average, cosine [from, to]"
+    )
+    centre_momentum: Share = Field(
+        description="momentum of the moving average of the teacher's logits"
+    )
+    stop_on_collapse: bool = Field(description="end a training whose teacher says nothing")
+
+
+class DinoViews(Normalised):
+    """Global and local views (multi-crop)."""
+
+    positive: Annotated[Views, AfterValidator(_comparable)] = Field(
+        description="global, local views of an image"
+    )
+    negative: Annotated[Views, AfterValidator(_some)] = Field(
+        description="global, local views of a negative"
+    )
+    global_size: Pixels = Field(description="side of a global view, pixels")
+    local_size: Pixels = Field(description="side of a local view, pixels")
+    global_scale: Scale = Field(description="share of the image's area in a crop [min, max]")
+    local_scale: Scale = Field(description="share of the image's area in a crop [min, max]")
+    jitter_p: Share = Field(description="probability of a colour jitter")
+    grey_p: Share = Field(description="probability of a grey view")
+    blur_p: Triple[Share] = Field(
+        description="probabilities of a blur: first global view, second, local views"
+    )
+    solarize_p: Share = Field(description="probability of solarising, second global view")
+    rotate_positives: bool = Field(
+        False, description="turn all positive views of an image alike, by 90, 180 or 270 degrees"
+    )
+
+    @property
+    def specs(self) -> dict[str, ViewSpec]:
+        """The three kinds of views: global_1, global_2 and local."""
+        names = ("flip_p", "jitter", "jitter_p", "grey_p", "mean", "std")
+        shared = {name: getattr(self, name) for name in names}
+        size, scale = self.global_size, self.global_scale
+        blur_1, blur_2, blur_local = self.blur_p
+        return {
+            "global_1": ViewSpec(size, scale, blur_p=blur_1, **shared),
+            "global_2": ViewSpec(size, scale, blur_p=blur_2, solarize_p=self.solarize_p, **shared),
+            "local": ViewSpec(self.local_size, self.local_scale, blur_p=blur_local, **shared),
+        }
+
+
+class DinoHead(Settings):
+    """MLP, L2-normalised bottleneck, weight-normalised last layer."""
+
+    layers: Count = Field(description="linear layers of the MLP")
+    hidden: Count = Field(description="width of the MLP")
+    bottleneck: Count = Field(description="dimensions of the unit vector before the last layer")
+    out: int = Field(ge=2, description="soft-classes, K")
+
+
+class DinoSettings(MethodSettings):
+    """The sections of `methods.dino`."""
+
+    WITHOUT_NEGATIVES: ClassVar = {"training": {"lambda": 0.0}}  # nothing to weigh
+
+    training: DinoTraining = Field(description="how long, in which batches, at which rates")
+    views: DinoViews = Field(description="what student and teacher are shown")
+    head: DinoHead = Field(description="from features to soft-classes")
+
+    @property
+    def shown(self) -> ViewSpec:
+        views = self.views
+        return ViewSpec(views.global_size, None, mean=views.mean, std=views.std)
+
+    @property
+    def pushes_negatives(self) -> bool:
+        return self.training.lambda_ > 0
+
+    @property
+    def momentum(self) -> tuple[float, float]:
+        return self.training.teacher_momentum
+
+    @property
+    def temperature(self) -> tuple[float, float]:
+        return self.training.teacher_temperature
+
+    def sizes(self) -> dict[str, int]:
+        return {
+            "views.global_size": self.views.global_size,
+            "views.local_size": self.views.local_size,
+        }
+
+    def faults(self, images: int, rows: int) -> Iterator[Fault]:
+        yield from super().faults(images, rows)
+        big, small = self.sizes().values()
+        if small > big:
+            yield (
+                "views.local_size",
+                f"{small} is larger than views.global_size {big}: lower it.",
+            )
+
+
+declare(
+    "method",
+    "dino",
+    "ssl_ood.methods.dino.method:Dino",
+    title="DINO with negatives",
+    notes="""Views of one image are pulled to the same of K soft-classes, L_pos (equation 3);
+    negatives are pushed to the uniform distribution over them, L_neg (equation 4); the loss is
+    L_pos + lambda L_neg (equation 5). The features are the class token of the teacher.""",
+    settings=DinoSettings,
+    source="code",
+    offers=frozenset({"features", "images", "soft_classes"}),
+)

@@ -1,0 +1,149 @@
+"""Checks the tables and figures of a config: their forms, their options and the runs they show."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ssl_ood.common.errors import UserError, nearest
+from ssl_ood.common.registry import Entry, lookup
+from ssl_ood.common.settings import read_settings
+from ssl_ood.common.vocabulary import JOIN, NO_NEGATIVES, UNTRAINED
+from ssl_ood.study.check import check_layer, evaluation_of, known
+from ssl_ood.study.expand import form_of
+from ssl_ood.study.settings import Config, Target
+
+SHOW_RUNS = {"measurements", "scores"}  # what a form needs that shows what models do
+
+
+def check_targets(config: Config, root: Path) -> None:
+    """Raises UserError for the first table or figure that could not be made.
+
+    root: the folder that the config's reported_dir is below.
+    """
+    folder = root / config.reported_dir
+    if not folder.is_dir():
+        raise UserError(
+            f"config: reported_dir {config.reported_dir} is no folder: name the one of the "
+            "reported values."
+        )
+    for name in config.tables.keys() & config.figures.keys():
+        raise UserError(f"config: {name} is a table and a figure: rename one of the two.")
+    for name, target in config.targets.items():
+        kind = config.kind_of(name)
+        place = f"{kind}s.{name}"
+        form = lookup(kind, form_of(kind, name, target.form), f"config: {place}")
+        known(target.study, config.studies, "study", place)
+        _check_runs_of(config, target, place)
+        _check_selection(config, target, place)
+        _check_options(config, target, form, place, folder)
+        shows = target.runs_of or target.untrained or target.strategies
+        if form.needs & SHOW_RUNS and not (shows and (target.in_distribution or target.runs_of)):
+            raise UserError(
+                f"config: {place} names no runs to show: add in_distribution and strategies, or "
+                "runs_of."
+            )
+
+
+def _check_runs_of(config: Config, target: Target, place: str) -> None:
+    for other in target.runs_of:
+        known(other, config.targets, "table or figure", place)
+        if config.targets[other].runs_of:
+            raise UserError(
+                f"config: {place}.runs_of names {other}, which itself has runs_of: name the tables "
+                "behind it instead."
+            )
+        if (study := config.targets[other].study) != target.study:
+            raise UserError(
+                f"config: {place}.runs_of names {other}, which shows the study {study} and not "
+                f"{target.study}: name tables and figures of one study."
+            )
+
+
+def _check_selection(config: Config, target: Target, place: str) -> None:
+    """The datasets, strategies and variants of a table or figure."""
+    study = config.studies[target.study]
+    for name in target.in_distribution:
+        known(name, study.in_distribution, "in-distribution dataset", place)
+    lists: dict[str, Iterable[str]] = {place: target.strategies}
+    if isinstance(target.strategies, dict):
+        for name in target.strategies:
+            known(name, target.in_distribution, "in-distribution dataset", f"{place}.strategies")
+        lists = {f"{place}.strategies.{name}": s for name, s in target.strategies.items()}
+    given = "strategies" in target.model_fields_set
+    for where, names in lists.items():
+        if given and not names:
+            raise UserError(
+                f"config: {where.removesuffix('.strategies')}: the list of strategies is empty: "
+                "name one, or take the dataset or the key out."
+            )
+        for name in names:
+            known(name, config.strategies, "strategy", place)
+    strategies = {name for names in lists.values() for name in names}
+    for strategy in target.variants:
+        here = f"{place}.variants"
+        known(strategy, strategies, "strategy", here)
+        variants = target.variants_of(strategy)
+        if not variants:
+            raise UserError(f"config: {here}.{strategy} is empty: name a variant, such as base.")
+        for part in dict.fromkeys(p for variant in variants for p in variant.split(JOIN)):
+            known(part, config.variants, "variant", here)
+            check_layer(config, study.method, f"variants.{part}", config.variants[part])
+    if target.untrained:
+        for name, names in ((NO_NEGATIVES, config.strategies), (UNTRAINED, config.variants)):
+            if name not in names:
+                raise UserError(
+                    f"config: {place}.untrained needs the strategy or variant {name!r}."
+                )
+
+
+def _check_options(
+    config: Config, target: Target, form: Entry, place: str, reported_dir: Path
+) -> None:
+    """What belongs to the form. Options that several forms have mean the same in each."""
+    options, study = target.options, config.studies[target.study]
+    fields = [field.alias or name for name, field in form.settings.model_fields.items()]
+    for key in options:
+        if key not in fields:
+            hint = nearest(key, [*fields, *Target.model_fields])
+            raise UserError(f"config: {place} (form {form.name}) has an unknown key {key!r}{hint}")
+    read_settings(form.settings, options, f"config: {place}")
+    scores = evaluation_of(config, study, target.study).scores
+    for key in ("score", "scores"):
+        for score in _listed(options.get(key)):
+            lookup("score", score, f"config: {place}.{key}")
+            if score not in scores:
+                raise UserError(
+                    f"config: {place}.{key}: study {target.study} does not compute {score} (it has "
+                    f"{', '.join(scores)}): add it to the evaluation.scores of the study."
+                )
+    tested = {ood for entry in study.in_distribution.values() for ood in entry.ood}
+    for key in ("near", "far"):
+        for name in _listed(options.get(key)):
+            known(name, tested, "OOD set", f"{place}.{key}")
+    for role, name in (options.get("roles") or {}).items():
+        known(name, study.in_distribution, "in-distribution dataset", f"{place}.roles.{role}")
+    for artefact in _listed(options.get("reported")):
+        known(artefact, artefacts(reported_dir), "reported artefact", f"{place}.reported")
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+@cache
+def artefacts(folder: Path) -> tuple[str, ...]:
+    """The tables and figures that have reported values in the csv files of a folder."""
+    found: dict[str, None] = {}
+    for path in sorted(folder.glob("*.csv")):
+        with open(path, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if "artefact" not in row:
+                    break
+                found[row["artefact"]] = None
+    return tuple(found)

@@ -1,0 +1,246 @@
+"""Expands a checked config and the catalogue into runs and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import lookup
+from ssl_ood.common.settings import SCHEMA, read_settings
+from ssl_ood.common.vocabulary import (
+    AUXILIARY,
+    IN_DISTRIBUTION,
+    JOIN,
+    NO_NEGATIVES,
+    OUT_DOMAIN,
+    RANDOM,
+    UNTRAINED,
+)
+from ssl_ood.datasets.names import PackedSet
+from ssl_ood.methods.settings import read_run
+from ssl_ood.study.layers import merge
+from ssl_ood.study.runs import Experiments, Run, Target, with_initial
+from ssl_ood.study.settings import Config, Evaluation
+
+
+@dataclass(frozen=True)
+class Key:
+    """What tells a run from all others."""
+
+    study: str
+    in_distribution: str
+    strategy: str
+    variant: str
+    seed: int
+
+    @property
+    def id(self) -> str:
+        names = [self.study, self.in_distribution, self.strategy, self.variant]
+        return "-".join([*names, f"seed{self.seed}"])
+
+
+def expand(
+    config: Config,
+    plain: dict[str, Any],
+    datasets: dict[str, Any],
+    weights: dict[str, Any] | None = None,
+) -> Experiments:
+    """The runs and targets of a checked config; plain: the same as YAML has it.
+
+    Raises UserError for a run that would be trained twice under two names.
+    """
+    maker = _Maker(config, plain, datasets)
+    runs: dict[str, Run] = {}
+    targets: dict[str, Target] = {}
+    for name, settings in config.targets.items():
+        chosen = [maker.run(key) for key in dict.fromkeys(keys_of(config, name))]
+        for run in with_initial(chosen):
+            runs.setdefault(run.id, run)
+        kind, size = config.kind_of(name), config.studies[settings.study].size
+        train = [PackedSet(d, datasets[d].train_split, size) for d in settings.in_distribution]
+        targets[name] = Target(
+            name,
+            kind,
+            form_of(kind, name, settings.form),
+            settings,
+            plain[f"{kind}s"][name],
+            tuple(runs[run.id] for run in chosen),
+            tuple(train),
+        )
+    _refuse_equal_runs(runs)
+    _refuse_other_backbones(runs.values(), weights or {})
+    return Experiments(config, plain, datasets, runs, targets, weights or {})
+
+
+def form_of(kind: str, name: str, form: str | None) -> str:
+    """The form of a target: the one it names, or its own name without table_ or figure_."""
+    return form or name.removeprefix(f"{kind}_")
+
+
+def keys_of(config: Config, name: str) -> Iterator[Key]:
+    """The runs of a table or figure."""
+    target = config.targets[name]
+    for other in target.runs_of:
+        yield from keys_of(config, other)
+    seeds = config.seeds if target.seeds is None else target.seeds
+    for dataset in target.in_distribution:
+        for strategy in target.strategies_of(dataset):
+            for variant, seed in product(target.variants_of(strategy), seeds):
+                yield Key(target.study, dataset, strategy, variant, seed)
+    if target.untrained:
+        for dataset, seed in product(target.in_distribution, seeds):
+            yield Key(target.study, dataset, NO_NEGATIVES, UNTRAINED, seed)
+
+
+class _Maker:
+    """Makes the runs of a config."""
+
+    def __init__(self, config: Config, plain: dict[str, Any], datasets: dict[str, Any]) -> None:
+        self.config, self.plain, self.datasets = config, plain, datasets
+        self.made: dict[Key, Run] = {}
+
+    def run(self, key: Key, needed_by: tuple[Key, ...] = ()) -> Run:
+        """needed_by: the runs that start from this one, the nearest last."""
+        if key not in self.made:
+            self.made[key] = self._run(key, needed_by)
+        return self.made[key]
+
+    def _run(self, key: Key, needed_by: tuple[Key, ...]) -> Run:
+        study = self.config.studies[key.study]
+        entry = study.in_distribution.get(key.in_distribution)
+        if entry is None:
+            last = needed_by[-1]
+            raise UserError(
+                f"config: {last.study}/{last.variant} of {key.in_distribution} starts from a run "
+                f"of study {key.study}, which has no {key.in_distribution} (it has "
+                f"{', '.join(study.in_distribution)}): add it there, or start from something else."
+            )
+        train, test = self._packed(key, None, "train"), self._packed(key, None, "test")
+        sources, pairs = self._negatives(key, train)
+        places = self._layers(key)
+        sections = merge(*(layer for _, layer in places))
+        if not pairs:
+            options = lookup("method", study.method).settings
+            sections = merge(sections, options.WITHOUT_NEGATIVES)
+        kind, _, start = sections["training"].pop("initial", RANDOM).partition("/")
+        initial = self._initial(key, start, needed_by) if kind == "run" else None
+        identity = {
+            "schema": SCHEMA,
+            "run": key.id,
+            "study": key.study,
+            "in_distribution": key.in_distribution,
+            "method": study.method,
+            "strategy": key.strategy,
+            "variant": key.variant,
+            "seed": key.seed,
+            "size": study.size,
+            "train_split": train.split,
+            "test_split": test.split,
+            "negatives": pairs,
+        }
+        if kind != RANDOM:
+            identity["initial"] = {kind: initial.id if initial else start}
+        evaluation = merge(self.plain["evaluation"], study.evaluation)
+        return Run(
+            settings=read_run(identity | sections),
+            training_config=identity | sections,
+            train=train,
+            test=test,
+            ood=tuple(self._packed(key, name, "test") for name in entry.ood),
+            sources=tuple(dict.fromkeys(sources)),
+            evaluation=read_settings(
+                Evaluation, evaluation, f"config: studies.{key.study}.evaluation"
+            ),
+            evaluation_config=evaluation,
+            places=places,
+            weights=start if kind == "weights" else None,
+            initial=initial,
+        )
+
+    def _packed(self, key: Key, name: str | None, role: str) -> PackedSet:
+        """The packed set of a dataset, of the run's own where no name is given."""
+        study = self.config.studies[key.study]
+        dataset = self.datasets[name or key.in_distribution]
+        split = getattr(dataset, f"{role}_split")
+        if name in (None, key.in_distribution):
+            entry = study.in_distribution[key.in_distribution]
+            split = getattr(entry, f"{role}_split") or split
+        if split is None:
+            raise UserError(
+                f"config: {dataset.name} has no {role} split in the catalogue, but study "
+                f"{key.study} with strategy {key.strategy} needs one: take another dataset."
+            )
+        split = split.format(seed=key.seed)
+        dataset.split(split)
+        return PackedSet(dataset.name, split, study.size)
+
+    def _negatives(self, key: Key, train: PackedSet) -> tuple[list[PackedSet], list[dict]]:
+        """The sets that negatives come from, and the (source, split, shift) of each part."""
+        entry = self.config.studies[key.study].in_distribution[key.in_distribution]
+        roles = {AUXILIARY: entry.auxiliary, OUT_DOMAIN: entry.out_domain}
+        sources, pairs = [], []
+        for pair in self.config.strategies[key.strategy]:
+            name = roles.get(pair.source, pair.source)
+            if name is None:
+                place = f"studies.{key.study}.in_distribution.{key.in_distribution}"
+                raise UserError(
+                    f"config: strategy {key.strategy} takes negatives from the {pair.source} of "
+                    f"{key.in_distribution}, but {place} names none: add it."
+                )
+            source = train if name == IN_DISTRIBUTION else self._packed(key, name, "train")
+            sources.append(source)
+            pairs.append({"source": source.dataset, "split": source.split, "shift": pair.shift})
+        return sources, pairs
+
+    def _layers(self, key: Key) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """(place, settings) of the method, study, dataset and variant, each over those before."""
+        study = self.config.studies[key.study]
+        here = f"studies.{key.study}"
+        entry = study.in_distribution[key.in_distribution]
+        return (
+            (f"methods.{study.method}", self.config.methods[study.method]),
+            (f"{here}.override", study.override),
+            (f"{here}.in_distribution.{key.in_distribution}.override", entry.override),
+            *((f"variants.{part}", self.config.variants[part]) for part in key.variant.split(JOIN)),
+        )
+
+    def _initial(self, key: Key, start: str, needed_by: tuple[Key, ...]) -> Run:
+        """The run that another one starts from; start: STUDY/VARIANT."""
+        study, _, variant = start.partition("/")
+        path = (*needed_by, key)
+        if (study, variant) in {(other.study, other.variant) for other in path}:
+            raise UserError(
+                f"config: the run {study}/{variant} of {key.in_distribution} would start from "
+                "itself: change a training.initial."
+            )
+        return self.run(Key(study, key.in_distribution, NO_NEGATIVES, variant, key.seed), path)
+
+
+def _refuse_equal_runs(runs: dict[str, Run]) -> None:
+    seen: dict[str, str] = {}
+    for run in runs.values():
+        named = ("run", "strategy", "variant")
+        content = repr([(k, v) for k, v in run.training_config.items() if k not in named])
+        if content in seen:
+            raise UserError(
+                f"The runs {seen[content]} and {run.id} have the same settings and would be "
+                "trained twice: take one of them out of config.yaml."
+            )
+        seen[content] = run.id
+
+
+def _refuse_other_backbones(runs: Iterable[Run], weights: dict[str, Any]) -> None:
+    for run in runs:
+        own, other, origin = run.settings.backbone.name, None, None
+        if run.weights in weights:
+            other, origin = weights[run.weights].backbone, f"the weights {run.weights}"
+        elif run.initial is not None:
+            other, origin = run.initial.settings.backbone.name, f"the run {run.initial.id}"
+        if other not in (None, own):
+            raise UserError(
+                f"config: {run.id} starts from {origin}, which has the backbone {other}, not "
+                f"{own}: give both the same."
+            )

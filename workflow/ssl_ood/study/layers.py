@@ -1,0 +1,120 @@
+"""Dictionaries of settings laid over each other, and files of them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Hashable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ssl_ood.common.errors import UserError, nearest
+
+LITERAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false|null")
+
+
+def merge(*layers: dict[str, Any]) -> dict[str, Any]:
+    """A new dictionary, each layer laid over those before it, key by key at every depth."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, dict):
+                below = merged.get(key)
+                merged[key] = merge(below if isinstance(below, dict) else {}, value)
+            else:
+                merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def typed(value: Any) -> Any:
+    """The config with text that spells a number, true, false or null turned into that.
+
+    Snakemake reads `--config "seeds=[0,1]"` as a list of text.
+    """
+    if isinstance(value, dict):
+        return {k: typed(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [typed(v) for v in value]
+    if isinstance(value, str) and LITERAL.fullmatch(value):
+        return json.loads(value)
+    return value
+
+
+def without_nulls(value: Any) -> Any:
+    """The config without the keys that are null: how a second file takes something away."""
+    if isinstance(value, dict):
+        return {k: without_nulls(v) for k, v in value.items() if v is not None}
+    return value
+
+
+def parse_config(text: str, name: str) -> dict[str, Any]:
+    """A layer from YAML. Raises UserError for what is no YAML, no mapping, or has a key twice."""
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+            seen: set[Hashable] = set()
+            for key, _ in node.value:
+                if key.tag == "tag:yaml.org,2002:merge":
+                    continue
+                if key.value in seen:
+                    raise UserError(
+                        f"{name}, line {key.start_mark.line + 1}: the key {key.value!r} is there "
+                        "twice, and only one of the two would count: remove one."
+                    )
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    try:
+        layer = yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"The config {name} is not valid YAML: {reason}.") from None
+    if not isinstance(layer, dict):
+        raise UserError(f"The config {name} is no mapping of keys to values: write `key: value`.")
+    return layer
+
+
+def read_layers(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """Config files, each to be laid over those before it.
+
+    Raises UserError for one that cannot be read, that has a key twice, or that takes a key away
+    which no file before it has.
+    """
+    layers: list[dict[str, Any]] = []
+    for path in paths:
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"The config {path} cannot be read: {error.strerror}.") from None
+        layers.append(parse_config(text, str(path)))
+    check_nulls(layers, [str(path) for path in paths])
+    return layers
+
+
+def check_nulls(layers: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    """Raises UserError for a null that takes nothing away; names: of the files of the layers."""
+    below: dict[str, Any] = {}
+    for layer, name in zip(layers, names, strict=True):
+        for path in _nulls(layer):
+            there: Any = below
+            for key in path[:-1]:
+                there = there.get(key) if isinstance(there, dict) else None
+            keys = there if isinstance(there, dict) else {}
+            known = [key for key, value in keys.items() if value is not None]
+            if path[-1] not in known:
+                hint = nearest(path[-1], known) if known else "."
+                raise UserError(
+                    f"{name}: {'.'.join(map(str, path))} is null, which takes a key away, but no "
+                    f"file before it has this key: remove the line{hint}"
+                )
+        below = merge(below, layer)
+
+
+def _nulls(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if value is None:
+        yield path
+    elif isinstance(value, dict):
+        for key, below in value.items():
+            yield from _nulls(below, (*path, key))

@@ -1,0 +1,77 @@
+"""The networks of runs, built on torch's meta device: their sizes, exactly, without any memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.methods.settings import RunSettings
+from ssl_ood.study.runs import Run
+
+_SIZES: dict[str, Size] = {}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Weights of a network and of its backbone alone, and the length of the backbone's features."""
+
+    parameters: int
+    backbone: int
+    features: int
+
+
+def identity(settings: RunSettings) -> str:
+    """The same for runs that have the same network."""
+    plain = settings.to_dict()
+    parts = {key: plain.get(key) for key in ("method", "backbone", "head")}
+    return json.dumps(parts | {"views": settings.options.sizes()}, sort_keys=True)
+
+
+def size_of(settings: RunSettings) -> Size:
+    """The size of a run's network; it is built once, whatever runs have it. Imports torch.
+
+    Raises UserError for a network that cannot be built.
+    """
+    key = identity(settings)
+    if key not in _SIZES:
+        _SIZES[key] = _build(settings)
+    return _SIZES[key]
+
+
+def _build(settings: RunSettings) -> Size:
+    import torch
+
+    from ssl_ood.methods.base import method_of
+
+    with torch.device("meta"):
+        network = method_of(settings).build(settings.options)
+    return Size(
+        parameters=sum(p.numel() for p in network.parameters()),
+        backbone=sum(p.numel() for p in network.backbone.parameters()),
+        features=network.backbone.num_features,
+    )
+
+
+def distinct(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """The runs by the network that they have."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(identity(run.settings), []).append(run)
+    return found
+
+
+def check_networks(runs: Iterable[Run]) -> list[tuple[Size, list[Run]]]:
+    """Builds each distinct network once: its size, and the runs that have it.
+
+    Raises UserError for one that cannot be built, with the place of its backbone in the config.
+    """
+    sizes = []
+    for same in distinct(runs).values():
+        try:
+            sizes.append((size_of(same[0].settings), same))
+        except UserError as error:
+            place = same[0].place_of("backbone.name").removesuffix(".name")
+            raise UserError(f"config: {place}: {error}") from None
+    return sizes

@@ -1,0 +1,245 @@
+"""The config, typed: every key with its range and its meaning.
+
+config/README.md is made from these classes (`study/reference.py`). What one entry says about
+another is checked in `check.py`; a method's sections and a form's options are classes of their own.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from ssl_ood.common.settings import Count, Many, Name, Positive, Settings, Share
+from ssl_ood.common.vocabulary import BASE, JOIN
+
+Seed = Annotated[int, Field(ge=0)]
+Text = Annotated[str, Field(min_length=1)]
+Split = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\{seed\})?$")]
+TargetName = Annotated[str, Field(pattern=r"^(table|figure)_[a-z0-9_]+$")]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Sections = dict[str, dict[str, Any]]  # of a method: training, views, backbone, head
+
+
+class Source(Settings):
+    """Where an equal part of the negatives comes from, and how it is shifted."""
+
+    source: str = Field(
+        description="a dataset of the catalogue, in_distribution, or what the study names for the "
+        "in-distribution dataset as its auxiliary or out_domain set"
+    )
+    shift: str | None = Field(None, description="shifting transformation; without it none")
+
+
+class InDistribution(Settings):
+    """What models of a study are trained on, and tested against."""
+
+    ood: Many[str] = Field(description="OOD sets that its runs are tested against")
+    train_split: Split | None = Field(None, description="instead of the catalogue's")
+    test_split: Split | None = Field(None, description="instead of the catalogue's")
+    auxiliary: str | None = Field(None, description="the dataset that strategies call auxiliary")
+    out_domain: str | None = Field(None, description="the dataset that strategies call out_domain")
+    override: Sections = Field({}, description="settings of the method, for this dataset")
+
+
+class Study(Settings):
+    """A method, the datasets that it is trained on and the sets that it is tested against."""
+
+    method: str = Field(description="how models are trained")
+    size: Annotated[int, Field(ge=8, multiple_of=4)] = Field(
+        description="pixels of the in-distribution images; everything is packed to it"
+    )
+    override: Sections = Field({}, description="settings of the method, for this study")
+    evaluation: dict[str, Any] = Field({}, description="over that of the top level, key by key")
+    in_distribution: dict[str, InDistribution] = Field(description="by dataset of the catalogue")
+
+
+class Sensitivity(Settings):
+    """The sensitivity score: training images held out against the test images."""
+
+    max_share: Fraction = Field(description="largest share of the training images that is held out")
+
+
+class Evaluation(Settings):
+    """How the runs of a study are scored."""
+
+    precision: Literal["float32", "bfloat16"] = Field(
+        description="precision of the networks that features come from"
+    )
+    scores: Annotated[Many[str], Field(min_length=1)] = Field(
+        description="anomaly scores to compute"
+    )
+    tau: Positive = Field(description="the temperature that tables show, equation 6.1")
+    taus: Annotated[Many[Positive], Field(min_length=1)] = Field(
+        description="the temperatures that are measured; tau is one of them"
+    )
+    knn: int = Field(ge=0, description="neighbours of the k-NN accuracy; 0: none is measured")
+    knn_temperature: Positive = Field(
+        description="temperature of the weighted vote of the k-NN accuracy"
+    )
+    confidence: Fraction = Field(description="level of the confidence intervals")
+    sensitivity: Sensitivity = Field(description="how its images are held out")
+    parameters: dict[str, dict[str, Any]] = Field({}, description="options of a score, by its name")
+
+
+def _strategies(value: Any) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
+    if isinstance(value, dict):
+        return {name: _names(below) for name, below in value.items()}
+    return _names(value)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise ValueError("write a list of names, or one for each in-distribution dataset")
+    return tuple(value)
+
+
+def _variants(value: Any) -> Any:
+    lists = isinstance(value, list) and value and all(isinstance(part, list) for part in value)
+    parts = value if lists else [value]
+    if not all(isinstance(p, list) and all(isinstance(n, str) for n in p) for p in parts):
+        raise ValueError("write a list of names, or a list of such lists for all combinations")
+    return tuple(map(tuple, value)) if lists else tuple(value)
+
+
+class Target(Settings):
+    """A table or a figure: its form, its runs, and the options of its form."""
+
+    model_config = ConfigDict(extra="allow")
+
+    form: str | None = Field(
+        None, description="how it is made; without it the name without table_ or figure_"
+    )
+    study: str = Field(description="whose runs it shows")
+    in_distribution: Many[str] = Field((), description="datasets of the study")
+    strategies: Annotated[Any, BeforeValidator(_strategies)] = Field(
+        (), description="a list for all datasets, or a list for each by its name"
+    )
+    variants: dict[str, Annotated[Any, BeforeValidator(_variants)]] = Field(
+        {},
+        description="by strategy: a list, or lists of which all combinations are meant; "
+        "without them base",
+    )
+    seeds: Many[Seed] | None = Field(None, description="instead of the config's")
+    untrained: bool = Field(False, description="whether runs that are not trained are shown too")
+    runs_of: Many[str] = Field((), description="tables and figures whose runs it shows too")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What belongs to the form."""
+        return dict(self.model_extra or {})
+
+    def strategies_of(self, dataset: str) -> tuple[str, ...]:
+        """Its strategies for a dataset: one list for all, or a list for each."""
+        named = self.strategies
+        return named.get(dataset, ()) if isinstance(named, dict) else named
+
+    def variants_of(self, strategy: str) -> tuple[str, ...]:
+        """Its variants of a strategy, those of several parts joined."""
+        named = self.variants.get(strategy, (BASE,))
+        if named and isinstance(named[0], tuple):
+            return tuple(JOIN.join(parts) for parts in product(*named))
+        return named
+
+
+class Titles(Settings):
+    """What tables and figures call things."""
+
+    strategies: dict[str, str] = Field({}, description="title of a strategy, by its name")
+    variants: dict[str, str] = Field({}, description="title of a variant, by its name")
+
+
+class Threads(Settings):
+    """Threads of a job, for each device."""
+
+    train: Count = Field(description="threads of a training")
+    features: Count = Field(description="threads that extract the features of a run")
+    pack: Count = Field(description="threads that pack a dataset")
+
+
+class Memory(Settings):
+    """Megabytes of a job, for each device; half as many again at every new attempt."""
+
+    train: Count = Field(description="megabytes of a training")
+    features: Count = Field(description="megabytes to extract the features of a run")
+    score: Count = Field(description="megabytes to score a run")
+    pack: Count = Field(description="megabytes to pack a dataset")
+
+
+def _micro_batch(value: Any) -> Any:
+    if value != "auto" and (type(value) is not int or value < 1):
+        raise ValueError("write a number of images, 1 or more, or auto")
+    return value
+
+
+class Execution(Settings):
+    """How jobs run: changes nothing that is measured, so an edit computes nothing again."""
+
+    checkpoint_minutes: Positive = Field(
+        description="minutes between two checkpoints of a training"
+    )
+    micro_batch: Annotated[Any, BeforeValidator(_micro_batch)] = Field(
+        description="images of a batch that a device works on at a time, or auto: as many as its "
+        "memory holds"
+    )
+    compile: bool = Field(description="let torch.compile make the networks' passes")
+    devices: int = Field(
+        ge=0,
+        description="GPUs of one node for a training; fewer where a batch cannot be shared out "
+        "equally; 0: the processor",
+    )
+    images_per_second: Positive = Field(
+        description="speed of a training on one device, until one of its kind has ended here"
+    )
+    max_minutes: Count = Field(description="minutes of the longest job that the cluster allows")
+    threads: Threads = Field(description="threads of a job, for each device")
+    memory_mb: Memory = Field(description="memory of a job, for each device")
+
+
+class Config(Settings):
+    """The whole config."""
+
+    results_dir: Text = Field(description="folder of all results")
+    downloads_dir: Text = Field(description="archives that the workflow fetches itself")
+    archive_dirs: Many[str] = Field(
+        description="read-only folders where archives may already lie; used in place"
+    )
+    catalogue: Text = Field(description="file of all datasets and pre-trained weights")
+    max_corrupt_share: Share = Field(
+        description="share of a set's images that may be undecodable; they are left out and named"
+    )
+    reported_dir: Text = Field(description="folder of the values that the thesis reports")
+    show_reported: bool = Field(
+        description="whether reported values stand beside measured ones; false where the data are "
+        "not the thesis's"
+    )
+    plugins: Many[str] = Field((), description="modules that declare more methods, scores, forms")
+    seeds: Annotated[Many[Seed], Field(min_length=1)] = Field(
+        description="one training for each; tables show mean and spread over them"
+    )
+    strategies: dict[Name, Many[Source]] = Field(
+        description="negative strategies, by name; each source gives an equal part of a batch"
+    )
+    variants: dict[Name, Sections] = Field(
+        description="what changes of a run's settings, by name; names joined by + are laid over "
+        "each other"
+    )
+    methods: dict[str, dict[str, Any]] = Field(description="settings of the methods, by name")
+    studies: dict[Name, Study] = Field(
+        description="studies by name: a method, its datasets and sizes"
+    )
+    evaluation: Evaluation = Field(description="of all studies that do not say otherwise")
+    tables: dict[TargetName, Target] = Field(description="by name, each a target of Snakemake")
+    figures: dict[TargetName, Target] = Field(description="by name, each a target of Snakemake")
+    titles: Titles = Field(Titles(), description="what tables and figures call things")
+    execution: Execution = Field(description="how jobs run")
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """All tables and figures."""
+        return {**self.tables, **self.figures}
+
+    def kind_of(self, name: str) -> str:
+        """Whether a target is a "table" or a "figure"."""
+        return "table" if name in self.tables else "figure"
