@@ -142,6 +142,17 @@ def test_planning_imports_nothing_heavy():
         ("evaluation={scores: [cosine_tua]}",
          "config: evaluation.scores: unknown score 'cosine_tua'; did you mean 'cosine_tau'?"),
         ("seeds=[1,1]", "config: seeds [1, 1] names a seed twice, a duplicate run: name it once."),
+        ("tables={table_mine: {study: natural}}",
+         "config: tables.table_mine: unknown form of a table 'mine'"),
+        ("tables={table_rsna: {score: mahalonobis}}",
+         "config: tables.table_rsna.score: unknown score 'mahalonobis'; did you mean "
+         "'mahalanobis'?"),
+        ("tables={table_rsna: {metric: auroc}}",
+         "config: tables.table_rsna (form rsna) has an unknown key 'metric'"),
+        ("reported_dir=nowhere",
+         "config: reported_dir nowhere is no folder: name the one of the reported values."),
+        ("methods={dino: {training: {lr_base: '8,0e-3'}}}",
+         "config: methods.dino.training.lr_base is the text '8,0e-3', where a number belongs"),
         ("sedes=[1]", "config: the top level has an unknown key 'sedes'; did you mean 'seeds'?"),
     ],
 )  # fmt: skip
@@ -150,3 +161,4 @@ def test_a_mistake_in_the_config_ends_with_its_sentence(snakemake, setting, sent
     assert said.returncode == 1
     assert sentence in said.stdout
     assert "Traceback" not in said.stdout
+    assert "Job stats" not in said.stdout

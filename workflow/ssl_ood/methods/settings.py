@@ -272,15 +272,12 @@ class RunSettings(Settings):
         if labels and images and labels > images:
             yield (
                 "training.labels",
-                f"{labels} is more than the {images} images of {name}: lower it, "
-                "or leave it out to use all of them.",
+                f"{labels} is more than the {images} images of {name}: lower it, or leave it out "
+                "to use all of them.",
             )
         used = min(labels, images) if labels and images else images
         if self.training.epochs and used and batch > used:
-            yield (
-                key,
-                f"{batch} is larger than the {used} images of {self.in_distribution}: lower it.",
-            )
+            yield key, f"{batch} is larger than the {used} images of {name}: lower it."
         if batch % devices:
             yield (
                 key,

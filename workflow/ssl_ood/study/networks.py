@@ -15,7 +15,7 @@ _SIZES: dict[str, Size] = {}
 
 @dataclass(frozen=True)
 class Size:
-    """Weights of a network and of its backbone alone, and the length of the backbone's features."""
+    """Weights of a network and of its backbone, and the length of its features (0: unknown)."""
 
     parameters: int
     backbone: int
@@ -47,10 +47,11 @@ def _build(settings: RunSettings) -> Size:
 
     with torch.device("meta"):
         network = method_of(settings).build(settings.options)
+    backbone = getattr(network, "backbone", network)
     return Size(
         parameters=sum(p.numel() for p in network.parameters()),
-        backbone=sum(p.numel() for p in network.backbone.parameters()),
-        features=network.backbone.num_features,
+        backbone=sum(p.numel() for p in backbone.parameters()),
+        features=getattr(backbone, "num_features", 0),
     )
 
 
