@@ -1,9 +1,9 @@
-"""The stages score and metrics on small features, through the command line."""
+"""Scores and measurements of a run from small features."""
 
 from __future__ import annotations
 
-import argparse
-import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,83 +11,87 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from sklearn.neighbors import KNeighborsClassifier
 
-from ssl_ood.common.errors import UserError
-from ssl_ood.evaluation import commands as evaluation_commands
+from ssl_ood.common.settings import read_settings
+from ssl_ood.evaluation.measure import OODSet, measure
+from ssl_ood.evaluation.measurements import as_frame, read_measurements, write_measurements
+from ssl_ood.evaluation.score_table import read_scores, score_sets, write_scores
+from ssl_ood.evaluation.sets import EvaluatedSet
+from ssl_ood.study.settings import Evaluation
 
 TAUS = [0.02, 0.04]
 OOD = {"near": 0.4, "far": 1.5, "cut": 0.8}
+IDENTITY = {
+    "run": "natural-home-none-base-seed0", "study": "natural", "in_distribution": "home",
+    "method": "dino", "strategy": "none", "variant": "base", "seed": 0,
+}  # fmt: skip
+EVALUATION = {
+    "tau": 0.04, "taus": TAUS, "knn": 10, "knn_temperature": 0.07, "confidence": 0.95,
+    "scores": ["cosine_tau", "cosine_max", "mahalanobis"], "sensitivity": {"max_share": 0.2},
+    "precision": "float32",
+}  # fmt: skip
+SOFT = {"occupied": 7, "entropy_of_mean": 2.0, "mean_entropy": 0.5, "log_k": 3.0}
 
 
 def unit(x):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def run_command(*arguments):
-    parser = argparse.ArgumentParser()
-    evaluation_commands.add_parsers(parser.add_subparsers())
-    options = parser.parse_args([str(a) for a in arguments])
-    options.run(options)
+class Case:
+    """Features of three classes on a sphere and three OOD sets; how they are evaluated."""
+
+    def __init__(self, folder):
+        rng = np.random.default_rng(0)
+        centres = 1.5 * rng.standard_normal((3, 16))
+        self.folder, self.sets = folder, {}
+        self.ood = [OODSet(name, "test", name == "cut") for name in OOD]
+        self.evaluation, self.soft, self.method = dict(EVALUATION), dict(SOFT), "dino"
+
+        def add(dataset, split, role, features, labels):
+            name = f"{dataset}-{split}"
+            self.sets[name] = EvaluatedSet(name, dataset, role, features.astype(np.float32), labels)
+
+        for split, n in (("train", 300), ("test", 80)):
+            labels = rng.integers(0, 3, n)
+            features = centres[labels] + 0.7 * rng.standard_normal((n, 16))
+            add("home", split, split, features, labels)
+        for name, shift in OOD.items():
+            where = centres[rng.integers(0, 3, 60)] + shift * rng.standard_normal((60, 16))
+            add(name, "test", "ood", where + shift, np.full(60, -1))
+
+    def features(self, name):
+        return self.sets[name].features
+
+    def change(self, name, **what):
+        self.sets[name] = replace(self.sets[name], **what)
+
+    def both_stages(self):
+        """The scores and the measurements, written and read again."""
+        evaluation = read_settings(Evaluation, self.evaluation, "evaluation")
+        model = SimpleNamespace(
+            settings=SimpleNamespace(seed=0, method=self.method), logits=lambda features: features
+        )
+        tested = {s.dataset for s in self.ood if s.available}
+        sets = [s for s in self.sets.values() if s.role != "ood" or s.dataset in tested]
+        table = score_sets(sets, model, evaluation, "cpu")
+        write_scores(table, self.folder / "s.parquet")
+        rows = measure(table, self.ood, evaluation.confidence, self.soft)
+        write_measurements(as_frame(rows, IDENTITY), self.folder / "m.parquet")
+        assert read_scores(self.folder / "s.parquet").keys() == table.keys()
+        measured = read_measurements([self.folder / "m.parquet"])
+        return pd.read_parquet(self.folder / "s.parquet"), measured
 
 
 @pytest.fixture
 def case(tmp_path):
-    """Features of three classes on a sphere and three OOD sets; config and paths."""
-    rng = np.random.default_rng(0)
-    centres = 1.5 * rng.standard_normal((3, 16))
-    index, arrays = {}, {}
-
-    def add(dataset, split, role, features, labels):
-        name = f"{dataset}-{split}"
-        np.save(tmp_path / f"{name}.npy", features.astype(np.float32))
-        np.save(tmp_path / f"{name}-labels.npy", labels)
-        index[name] = {
-            "dataset": dataset, "split": split, "role": role, "features": f"{name}.npy",
-            "labels": f"{name}-labels.npy", "count": len(labels),
-        }  # fmt: skip
-        arrays[name] = features.astype(np.float32)
-
-    for split, n in (("train", 300), ("test", 80)):
-        labels = rng.integers(0, 3, n)
-        add("home", split, split, centres[labels] + 0.7 * rng.standard_normal((n, 16)), labels)
-    for name, shift in OOD.items():
-        where = centres[rng.integers(0, 3, 60)] + shift * rng.standard_normal((60, 16))
-        add(name, "test", "ood", where + shift, np.full(60, -1))
-    config = {
-        "run": "natural-home-none-base-seed0", "study": "natural", "in_distribution": "home",
-        "method": "dino", "strategy": "none", "variant": "base", "seed": 0,
-        "ood": [{"dataset": d, "split": "test", "photographs": d == "cut"} for d in OOD],
-        "evaluation": {
-            "tau": 0.04, "taus": TAUS, "knn": 10, "knn_temperature": 0.07, "confidence": 0.95,
-            "scores": ["cosine_tau", "cosine_max", "mahalanobis"],
-            "sensitivity": {"max_share": 0.2},
-        },
-    }  # fmt: skip
-    soft = {"occupied": 7, "entropy_of_mean": 2.0, "mean_entropy": 0.5, "log_k": 3.0}
-    (tmp_path / "index.json").write_text(json.dumps(index))
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "soft.json").write_text(json.dumps(soft))
-    return tmp_path, config, arrays
-
-
-def score(folder):
-    run_command("score", "--config", folder / "config.json", "--features", folder / "index.json",
-                "--output", folder / "s.parquet", "--device", "cpu")  # fmt: skip
-
-
-def both_stages(folder):
-    score(folder)
-    run_command("metrics", "--config", folder / "config.json", "--scores", folder / "s.parquet",
-                "--soft-classes", folder / "soft.json", "--output", folder / "m.csv")  # fmt: skip
-    return pd.read_parquet(folder / "s.parquet"), pd.read_csv(folder / "m.csv")
+    return Case(tmp_path)
 
 
 def test_metrics_of_a_run_agree_with_scikit_learn_from_the_features(case):
-    folder, _, arrays = case
-    table, metrics = both_stages(folder)
+    table, metrics = case.both_stages()
     assert list(table.columns[:7]) == [
         "set", "dataset", "role", "index", "label", "knn_label", "knn_weighted_label",
     ]  # fmt: skip
-    train, test = unit(arrays["home-train"]), unit(arrays["home-test"])
+    train, test = unit(case.features("home-train")), unit(case.features("home-test"))
 
     def slow(features, tau):
         return -np.log(np.exp(unit(features).astype(float) @ train.T / tau).mean(1))
@@ -95,23 +99,23 @@ def test_metrics_of_a_run_agree_with_scikit_learn_from_the_features(case):
     areas = {}
     for name in OOD:
         for tau in TAUS:
-            values = np.r_[slow(test, tau), slow(arrays[f"{name}-test"], tau)]
+            values = np.r_[slow(test, tau), slow(case.features(f"{name}-test"), tau)]
             areas[name, tau] = roc_auc_score(np.r_[np.zeros(80), np.ones(60)], values)
     found = metrics[(metrics.metric == "auroc") & (metrics.score == "cosine_tau")]
-    for row in found[found.ood.isin(OOD)].itertuples():
-        assert row.value == pytest.approx(areas[row.ood, row.tau], abs=1e-3)
-        assert row.ci_low < row.value < row.ci_high
+    for row in found[found.dataset.isin(OOD)].itertuples():
+        assert row.value == pytest.approx(areas[row.dataset, row.temperature], abs=1e-3)
+        assert row.low < row.value < row.high
         assert (row.n_in, row.n_out) == (80, 60)
-    average = found.set_index(["ood", "tau"]).value
+    average = found.set_index(["dataset", "temperature"]).value
     for tau in TAUS:
         mean = np.mean([average[name, tau] for name in OOD])
         assert average["average", tau] == pytest.approx(mean, abs=1e-12)
         honest = (average["near", tau] + average["far", tau]) / 2
         assert average["average_without_photographs", tau] == pytest.approx(honest, abs=1e-12)
     knn = KNeighborsClassifier(10, metric="cosine")
-    labels = np.load(folder / "home-train-labels.npy")
-    expected = knn.fit(arrays["home-train"], labels).score(
-        arrays["home-test"], np.load(folder / "home-test-labels.npy")
+    labels = case.sets["home-train"].labels
+    expected = knn.fit(case.features("home-train"), labels).score(
+        case.features("home-test"), case.sets["home-test"].labels
     )
     accuracy = metrics[metrics.metric == "knn_accuracy"].value.item()
     assert 0.5 < accuracy == pytest.approx(expected, abs=2 / 80)  # ties of votes may differ
@@ -123,140 +127,108 @@ def test_metrics_of_a_run_agree_with_scikit_learn_from_the_features(case):
 
 
 def test_sensitivity_holds_training_images_out_of_the_reference(case):
-    folder, _, arrays = case
-    table, metrics = both_stages(folder)
+    table, metrics = case.both_stages()
     held = table[table.role == "sensitivity_held_out"]
     assert len(held) == 60 and held["index"].is_unique  # a fifth of 300 is less than 80
     assert (table.role == "sensitivity_test").sum() == 80
-    train = unit(arrays["home-train"]).astype(float)
+    train = unit(case.features("home-train")).astype(float)
     reference = np.delete(train, held["index"], axis=0)
     slow = -np.log(np.exp(train[held["index"]] @ reference.T / 0.04).mean(1))
     np.testing.assert_allclose(held["cosine_tau@0.040"], slow, atol=1e-4)
     assert held.knn_label.isna().all()
     rows = metrics[(metrics.metric == "sensitivity") & (metrics.score == "cosine_tau")]
-    assert list(rows.tau) == TAUS and (rows.n_in == 60).all() and (rows.n_out == 80).all()
+    assert list(rows.temperature) == TAUS and (rows.n_in == 60).all() and (rows.n_out == 80).all()
     again = table[table.role == "sensitivity_test"]["cosine_tau@0.040"]
     expected = roc_auc_score(np.r_[np.zeros(60), np.ones(80)], np.r_[slow, again])
-    assert rows[rows.tau == 0.04].value.item() == pytest.approx(expected, abs=1e-3)
+    assert rows[rows.temperature == 0.04].value.item() == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_same_features_give_the_same_bytes(case):
-    folder, *_ = case
-    both_stages(folder)
-    first = (folder / "m.csv").read_bytes()
-    both_stages(folder)
-    assert (folder / "m.csv").read_bytes() == first
+    case.both_stages()
+    first = (case.folder / "m.parquet").read_bytes()
+    case.both_stages()
+    assert (case.folder / "m.parquet").read_bytes() == first
 
 
 def test_without_labels_there_is_no_knn_accuracy(case):
-    folder, *_ = case
-    np.save(folder / "home-train-labels.npy", np.full(300, -1))
-    _, metrics = both_stages(folder)
+    case.change("home-train", labels=np.full(300, -1))
+    _, metrics = case.both_stages()
     assert not metrics.metric.str.startswith("knn").any()
 
 
 def test_with_one_label_alone_there_is_no_knn_accuracy(case):
     """A training set of normal images only: every neighbour would vote for normal."""
-    folder, *_ = case
-    for name in ("train", "test"):
-        labels = np.load(folder / f"home-{name}-labels.npy")
-        np.save(folder / f"home-{name}-labels.npy", np.zeros_like(labels))
-    _, metrics = both_stages(folder)
+    for name in ("home-train", "home-test"):
+        case.change(name, labels=np.zeros_like(case.sets[name].labels))
+    _, metrics = case.both_stages()
     assert not metrics.metric.str.startswith("knn").any()
 
 
-def test_a_missing_ood_set_is_named(case):
-    folder, config, _ = case
-    config["ood"].append({"dataset": "nowhere", "split": "test"})
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match="nowhere"):
-        score(folder)
-
-
-def test_features_that_are_not_finite_are_refused_with_the_set_named(case):
-    folder, _, arrays = case
-    broken = arrays["far-test"].copy()
-    broken[3, 2] = np.nan
-    np.save(folder / "far-test.npy", broken)
-    with pytest.raises(UserError, match="far-test are NaN"):
-        score(folder)
-    assert not (folder / "s.parquet").exists()
-
-
-def test_labels_that_do_not_fit_are_refused(case):
-    folder, *_ = case
-    np.save(folder / "near-test-labels.npy", np.zeros(3, dtype=np.int64))
-    with pytest.raises(UserError, match="near-test has 60 features, 3 labels"):
-        score(folder)
-
-
-def changed(folder, config, **what):
-    (folder / "config.json").write_text(json.dumps(config | what))
+def test_an_ood_set_that_is_not_there_has_no_data_and_leaves_the_others_alone(case):
+    _, whole = case.both_stages()
+    case.ood[0] = replace(case.ood[0], available=False)
+    table, metrics = case.both_stages()
+    assert "near" not in set(table["dataset"])
+    missing = metrics[metrics.status == "no_data"]
+    assert set(missing.dataset) == {"near", "average", "average_without_photographs", "pooled"}
+    assert missing.value.isna().all()
+    key = ["dataset", "score", "temperature", "metric"]
+    others = metrics[metrics.dataset.isin(["far", "cut"])]
+    both = others.merge(whole, on=key, suffixes=("", "_whole"))
+    assert len(both) == len(others) > 10
+    assert (both.value == both.value_whole).all()
 
 
 def test_pooled_is_the_union_of_all_ood_images_not_the_mean_over_the_sets(case):
-    folder, config, _ = case
-    changed(folder, config, ood=config["ood"][:2])  # near and far
-    far = np.load(folder / "far-test.npy")[:25]  # sets of unequal size
-    np.save(folder / "far-test.npy", far)
-    np.save(folder / "far-test-labels.npy", np.full(25, -1))
-    index = json.loads((folder / "index.json").read_text())
-    index["far-test"]["count"] = 25
-    (folder / "index.json").write_text(json.dumps(index))
-    table, metrics = both_stages(folder)
+    case.ood = case.ood[:2]  # near and far, sets of unequal size
+    case.change("far-test", features=case.features("far-test")[:25], labels=np.full(25, -1))
+    table, metrics = case.both_stages()
     test = table[table.role == "test"].mahalanobis
     out = table[table.role == "ood"].mahalanobis
     labels, values = np.r_[np.zeros(80), np.ones(85)], np.r_[test, out]
-    rows = metrics[(metrics.score == "mahalanobis") & (metrics.ood == "pooled")]
+    rows = metrics[(metrics.score == "mahalanobis") & (metrics.dataset == "pooled")]
     found = rows.set_index("metric")
     assert found.loc["auroc"].value == pytest.approx(roc_auc_score(labels, values), abs=1e-12)
     assert found.loc["aupr"].value == pytest.approx(average_precision_score(labels, values))
     fpr, tpr, _ = roc_curve(labels, values, drop_intermediate=False)
     assert found.loc["fpr95"].value == pytest.approx(fpr[tpr >= 0.95].min())
     assert (found.n_in == 80).all() and (found.n_out == 85).all() and len(found) == 3
-    assert found.loc["auroc"].ci_low < found.loc["auroc"].value < found.loc["auroc"].ci_high
+    assert found.loc["auroc"].low < found.loc["auroc"].value < found.loc["auroc"].high
     one_set = metrics[(metrics.score == "mahalanobis") & (metrics.metric == "auroc")]
-    one_set = one_set.set_index("ood").value
+    one_set = one_set.set_index("dataset").value
     weighted = (60 * one_set["near"] + 25 * one_set["far"]) / 85
     assert one_set["pooled"] == pytest.approx(weighted) != pytest.approx(one_set["average"])
 
 
 def test_one_ood_set_is_not_pooled(case):
-    folder, config, _ = case
-    changed(folder, config, ood=config["ood"][:1])
-    _, metrics = both_stages(folder)
-    assert set(metrics.ood.dropna()) == {"near", "average"}
+    case.ood = case.ood[:1]
+    _, metrics = case.both_stages()
+    assert set(metrics.dataset) - {""} == {"near", "average"}
 
 
 def test_a_run_without_ood_sets_has_neighbours_and_sensitivity_only(case):
-    folder, config, _ = case
-    changed(folder, config, ood=[])
-    (folder / "soft.json").write_text("{}")
-    table, metrics = both_stages(folder)
+    case.ood, case.soft = [], {}
+    table, metrics = case.both_stages()
     assert set(metrics.metric) == {"sensitivity", "knn_accuracy", "knn_accuracy_weighted"}
-    assert metrics.ood.isna().all() and set(table.role) == {
-        "test", "sensitivity_held_out", "sensitivity_test",
-    }  # fmt: skip
+    assert set(metrics.dataset) == {""}
+    assert set(table.role) == {"test", "sensitivity_held_out", "sensitivity_test"}
 
 
 def test_no_neighbours_where_none_are_asked_for(case):
-    folder, config, _ = case
-    changed(folder, config, evaluation=config["evaluation"] | {"knn": 0})
-    table, metrics = both_stages(folder)
+    case.evaluation["knn"] = 0
+    table, metrics = case.both_stages()
     assert not metrics.metric.str.startswith("knn").any()
     assert table.knn_label.isna().all() and table.knn_weighted_label.isna().all()
 
 
 def test_a_fine_tuned_classifier_is_ranked_by_its_output(case):
-    folder, config, arrays = case
-    for name in arrays:
-        np.save(folder / f"{name}.npy", arrays[name][:, :1])
-    evaluation = config["evaluation"] | {"scores": ["logit"], "knn": 0}
-    changed(folder, config, ood=config["ood"][:1], evaluation=evaluation)
-    (folder / "soft.json").write_text("{}")
-    _, metrics = both_stages(folder)
-    outputs = np.r_[arrays["home-test"][:, 0], arrays["near-test"][:, 0]]
+    for name in case.sets:
+        case.change(name, features=case.features(name)[:, :1])
+    case.evaluation |= {"scores": ["logit"], "knn": 0}
+    case.ood, case.soft, case.method = case.ood[:1], {}, "finetune"
+    _, metrics = case.both_stages()
+    outputs = np.r_[case.features("home-test")[:, 0], case.features("near-test")[:, 0]]
     expected = roc_auc_score(np.r_[np.zeros(80), np.ones(60)], outputs)
-    found = metrics[(metrics.metric == "auroc") & (metrics.ood == "near")]
+    found = metrics[(metrics.metric == "auroc") & (metrics.dataset == "near")]
     assert found.value.item() == pytest.approx(expected, abs=1e-12)
-    assert found.score.item() == "logit" and pd.isna(found.tau.item())
+    assert found.score.item() == "logit" and np.isnan(found.temperature.item())

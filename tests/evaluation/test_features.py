@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.evaluation import features
-from ssl_ood.evaluation.features import extract, extract_sets, soft_classes
+from ssl_ood.common.settings import read_settings
+from ssl_ood.evaluation import features, sets
+from ssl_ood.evaluation.evaluate import Places, Task, evaluate_run
+from ssl_ood.evaluation.features import extract, soft_classes
+from ssl_ood.evaluation.measure import OODSet
+from ssl_ood.evaluation.measurements import read_measurements
 from ssl_ood.methods.base import load_model, read_run
 from ssl_ood.methods.dino.loss import teacher_probabilities
+from ssl_ood.study.settings import Evaluation
 from ssl_ood.training.trainer import train
 
 CPU = torch.device("cpu")
@@ -29,7 +33,7 @@ def extracted(tiny, data, pack, tmp_path):
     config = tiny(training={"epochs": 0}, negatives=[])
     train(config, data, tmp_path / "run", tmp_path / "checkpoints", device=CPU)
 
-    def run(ood=("noise/test",), weights: Path = tmp_path / "run" / "model.safetensors", **more):
+    def run(ood=("noise/test",), weights=tmp_path / "run" / "model.safetensors", **more):
         seen = []
 
         def spy(model, images, device, precision):
@@ -37,14 +41,30 @@ def extracted(tiny, data, pack, tmp_path):
             return extract(model, images, device, precision)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(features, "extract", spy)
-            output = tmp_path / "features" / "index.json"
-            extract_sets(config.to_dict(), weights, data, list(ood), output, CPU, **more)
+            patch.setattr(sets, "extract", spy)
+            task = Task(
+                config, tuple(OODSet(*name.split("/")) for name in ood), evaluation_of(**more)
+            )
+            scores, measured = (tmp_path / f"{name}.parquet" for name in ("scores", "measured"))
+            places = Places(data, tmp_path / "features", scores, measured)
+            evaluate_run(task, weights, places, CPU)
         return seen
 
     run.config, run.folder = config, tmp_path / "features"
     run.weights = tmp_path / "run" / "model.safetensors"
     return run
+
+
+def evaluation_of(precision="float32"):
+    return read_settings(
+        Evaluation,
+        {
+            "precision": precision, "scores": ["cosine_max"], "tau": 0.04, "taus": [0.04],
+            "knn": 1, "knn_temperature": 0.07, "confidence": 0.95,
+            "sensitivity": {"max_share": 0.2},
+        },
+        "evaluation",
+    )  # fmt: skip
 
 
 def test_soft_classes_by_hand():
@@ -86,19 +106,14 @@ def test_features_are_those_of_the_network_on_whole_images(extracted, data):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_index_lists_every_set_with_its_role(extracted, data):
+def test_scores_and_measurements_are_of_every_set(extracted, tmp_path):
     extracted(["noise/test", "dots/all"])
-    index = json.loads((extracted.folder / "index.json").read_text())
-    assert {name: (entry["role"], entry["count"]) for name, entry in index.items()} == {
-        "shapes-train": ("train", 24),
-        "shapes-test": ("test", 10),
-        "noise-test": ("ood", 7),
-        "dots-all": ("ood", 300),
-    }
-    for name, entry in index.items():
-        assert len(np.load(extracted.folder / entry["features"])) == entry["count"], name
-        labels = (extracted.folder / entry["labels"]).resolve()
-        assert labels == (data / entry["dataset"] / f"{entry['split']}-16px" / "labels.npy")
+    scores = pd.read_parquet(tmp_path / "scores.parquet")
+    counts = scores[scores.role.isin(["test", "ood"])].groupby("set").size().to_dict()
+    assert counts == {"shapes-test": 10, "noise-test": 7, "dots-all": 300}
+    measured = read_measurements([tmp_path / "measured.parquet"])
+    assert {"noise", "dots", "average", "pooled", ""} == set(measured.dataset)
+    assert set(measured.run) == {extracted.config.run}
     probabilities = np.load(extracted.folder / "soft_classes.npy")
     assert probabilities.sum() == pytest.approx(1)
 
@@ -163,12 +178,29 @@ def test_other_weights_extract_everything_again(extracted, data, tmp_path):
     assert not np.allclose(np.load(extracted.folder / "noise-test.npy"), before)
 
 
-@pytest.mark.parametrize(
-    "lost", ["noise-test.npy", "noise-test.json", "soft_classes.json", "soft_classes.npy"]
-)
+@pytest.mark.parametrize("lost", ["noise-test.npy", "noise-test.json", "soft_classes.npy"])
 def test_a_lost_file_is_made_again(extracted, lost):
     extracted()
     before = (extracted.folder / lost).read_bytes()
     (extracted.folder / lost).unlink()
     assert extracted() == ([7] if "noise" in lost else [])
     assert (extracted.folder / lost).read_bytes() == before
+
+
+def test_a_damaged_features_file_is_extracted_again(extracted):
+    extracted()
+    path = extracted.folder / "noise-test.npy"
+    before = path.read_bytes()
+    damaged = np.load(path)
+    damaged[:] = 0
+    np.save(path, damaged)
+    assert extracted() == [7]
+    assert path.read_bytes() == before
+
+
+def test_weights_of_another_run_are_refused(extracted, tmp_path):
+    extracted()
+    summary = tmp_path / "run" / "train.json"
+    summary.write_text(summary.read_text().replace(extracted.config.run, "another-run"))
+    with pytest.raises(UserError, match="weights of another-run, not those of"):
+        extracted()

@@ -12,15 +12,26 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import entries
+from ssl_ood.common.settings import read_settings
 from ssl_ood.evaluation.score_columns import column_name, split_column
 from ssl_ood.evaluation.scores.cosine import cosine_max, cosine_tau, halving_ladders
 from ssl_ood.evaluation.scores.mahalanobis import SMALLEST_RIDGE, mahalanobis
 from ssl_ood.evaluation.scoring import Evidence, compute_scores
 from ssl_ood.measures.knn import knn_votes, nearest
 from ssl_ood.measures.sensitivity import sensitivity_split
+from ssl_ood.study.settings import Evaluation
 
 TAUS = [0.02, 0.04, 0.08]
 OF_FEATURES = [e.name for e in entries("score") if e.needs == {"features"}]
+
+
+def evaluation_of(scores: list[str], **changes) -> Evaluation:
+    """How scores are computed, typed as the config is."""
+    plain = {
+        "precision": "float32", "scores": scores, "tau": 0.04, "taus": TAUS, "knn": 10,
+        "knn_temperature": 0.07, "confidence": 0.95, "sensitivity": {"max_share": 0.2},
+    }  # fmt: skip
+    return read_settings(Evaluation, plain | changes, "evaluation")
 
 
 def features(n: int, d: int, seed: int, spread: float = 0.3) -> np.ndarray:
@@ -154,7 +165,7 @@ def test_mahalanobis_of_equal_training_features_is_refused():
 
 def test_scores_do_not_depend_on_the_length_of_features():
     test, train = torch.tensor(features(20, 8, 10)), torch.tensor(features(50, 8, 11))
-    evaluation = {"scores": OF_FEATURES, "taus": TAUS, "tau": 0.04}
+    evaluation = evaluation_of(OF_FEATURES)
     scaled = compute_scores(Evidence(7 * test, 0.2 * train), evaluation)
     for column, values in compute_scores(Evidence(test, train), evaluation).items():
         np.testing.assert_allclose(values, scaled[column], rtol=1e-4, err_msg=column)
@@ -163,15 +174,13 @@ def test_scores_do_not_depend_on_the_length_of_features():
 def test_an_image_far_from_training_scores_higher_whatever_the_score():
     train = torch.tensor(features(200, 8, 12, spread=0.05))
     test = torch.cat([train[:1], -train[:1]])
-    for column, values in compute_scores(
-        Evidence(test, train), {"scores": OF_FEATURES, "taus": TAUS, "tau": 0.04}
-    ).items():
+    for column, values in compute_scores(Evidence(test, train), evaluation_of(OF_FEATURES)).items():
         assert values[1] > values[0], column
 
 
 def test_an_unknown_score_is_named():
     with pytest.raises(UserError, match="cosine_min"):
-        compute_scores(Evidence(torch.ones(1, 2), torch.ones(2, 2)), {"scores": ["cosine_min"]})
+        compute_scores(Evidence(torch.ones(1, 2), torch.ones(2, 2)), evaluation_of(["cosine_min"]))
 
 
 @pytest.mark.parametrize("k", [1, 10])
@@ -238,7 +247,7 @@ def test_column_names_give_the_temperature_back(tau):
 
 def test_the_logit_is_the_feature_itself_whatever_the_training_set():
     outputs = np.array([[-3.5], [0.25], [7.0]], dtype=np.float32)
-    evaluation = {"scores": ["logit"]}
+    evaluation = evaluation_of(["logit"])
     for train in (torch.zeros(4, 1), torch.ones(9, 1)):
         found = compute_scores(
             Evidence(torch.tensor(outputs), train, logits=torch.tensor(outputs)), evaluation
@@ -250,4 +259,4 @@ def test_the_logit_is_the_feature_itself_whatever_the_training_set():
 def test_the_logit_of_features_that_are_none_is_a_user_error():
     with pytest.raises(UserError, match="not finetune"):
         logits = torch.ones(3, 8)
-        compute_scores(Evidence(logits, torch.ones(4, 8), logits=logits), {"scores": ["logit"]})
+        compute_scores(Evidence(logits, torch.ones(4, 8), logits=logits), evaluation_of(["logit"]))

@@ -1,3 +1,1 @@
-"""The fixtures of measured studies, for the tests of this room."""
-
-from support.measured import *  # noqa: F403
+"""No fixtures of its own."""

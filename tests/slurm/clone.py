@@ -59,7 +59,7 @@ class Clone:
     def copy(self, folder: Path) -> Clone:
         """Another clone with the same packed sets, but nothing trained."""
         ignore = shutil.ignore_patterns(
-            "runs", "checkpoints", "progress", "features", "scores", "metrics", "tables",
+            "runs", "checkpoints", "progress", "features", "scores", "measurements", "tables",
             "logs", "log", "benchmarks", "locks", "incomplete",
         )  # fmt: skip
         shutil.copytree(self.folder, folder, ignore=ignore)

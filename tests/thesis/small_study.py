@@ -85,7 +85,7 @@ OVERLAY = {
         },
     },
     "figures": {"figure_label_efficiency": {"variants": LABELLED}},
-    "execution": {"devices": 0, "threads": {"train": 1, "features": 1, "pack": 1}},
+    "execution": {"devices": 0, "threads": {"train": 1, "evaluate": 1, "pack": 1}},
 }  # fmt: skip
 
 

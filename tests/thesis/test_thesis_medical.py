@@ -236,7 +236,7 @@ def test_an_edited_pretraining_trains_again_what_starts_from_it(finished, tmp_pa
     code, log = study.snakemake("all", "--dry-run")
     assert code == 0, log
     jobs = planned(log)
-    assert jobs["train"] == jobs["extract_features"] == 1 + len(LABELS), log
+    assert jobs["train"] == jobs["evaluate"] == 1 + len(LABELS), log
     assert jobs["write_run_config"] == 1
     again = {TUNING.format("rsna_con", labels) for labels in LABELS}
     again.add(PRETRAINING.format("scratch"))

@@ -46,8 +46,7 @@ JOBS = {
     "pack_dataset": DATASETS + 2 + len(SETS),
     "write_split": 2 + len(PROOFS),
     "build_negatives": len(NEGATIVES) + len(NEGATIVES_OF_CHAPTER_7),
-    **dict.fromkeys(["write_run_config", "train", "extract_features"], ALL_RUNS),
-    **dict.fromkeys(["write_evaluation_config", "score", "metrics"], ALL_RUNS),
+    **dict.fromkeys(["write_run_config", "train", "evaluate"], ALL_RUNS),
     "write_spec": 14 + 9,
     "table": 14,
     "figure": 4,
@@ -258,13 +257,13 @@ def test_a_new_ood_set_trains_nothing_again(finished, tmp_path):
     jobs = planned(log)
     assert "train" not in jobs and "write_run_config" not in jobs, log
     assert jobs["fetch_dataset"] == jobs["pack_dataset"] == 1
-    assert jobs["extract_features"] == jobs["score"] == jobs["metrics"] == models
+    assert jobs["evaluate"] == models
     run = "natural-cifar10-rot_imgn-base-seed0"
     before = study.results("runs", run, "model.safetensors").stat().st_mtime_ns
-    code, log = study.snakemake(f"results/metrics/{run}.csv")
+    code, log = study.snakemake(f"results/measurements/{run}.parquet")
     assert code == 0, log
     assert study.results("runs", run, "model.safetensors").stat().st_mtime_ns == before
-    said = study.results("logs", "extract_features", f"{run}.log").read_text()
+    said = study.results("logs", "evaluate", f"{run}.log").read_text()
     assert said.count("as before") == 2 + len(OOD["cifar10"])
     rows = rows_of(study.results("metrics", f"{run}.csv"))
     assert any(row["ood"] == "tinyimagenet_odin" and row["value"] for row in rows)

@@ -104,13 +104,14 @@ def test_every_trained_run_has_weights_features_scores_and_metrics(study):
         summary = json.loads((study.results / "runs" / run / "train.json").read_text())
         assert summary["steps"] == STEPS[run], run
         width = 1 if run in FINETUNED else 8 if run in CONTRASTIVE else 32
-        for entry in json.loads(
-            (study.results / "features" / run / "index.json").read_text()
-        ).values():
-            found = np.load(study.results / "features" / run / entry["features"])
-            assert found.shape == (entry["count"], width)
+        files = list((study.results / "features" / run).glob("*-*.npy"))
+        assert len(files) >= 2
+        for path in files:
+            found = np.load(path)
+            assert found.shape[1] == width and len(found) > 20
             assert np.isfinite(found).all()
-        assert (study.results / "metrics" / f"{run}.csv").exists()
+        measured = pd.read_parquet(study.results / "measurements" / f"{run}.parquet")
+        assert set(measured["run"]) == {run} and (measured["status"] == "measured").all()
 
 
 def test_every_cell_is_what_it_was_to_the_last_digit(study):
@@ -185,7 +186,7 @@ def test_an_edited_strategy_trains_its_own_run_only(study):
     edit = {"strategies": {"imgn": [{"source": "snapshots", "shift": "perm4"}]}}
     assert study.trainings(edit) == {"natural-fashion_low-imgn-base-seed0"}
     jobs = study.plan(edit)
-    for rule in ("train", "extract_features", "score", "metrics", "build_negatives"):
+    for rule in ("train", "evaluate", "build_negatives"):
         assert jobs[rule] == 1, rule
     assert jobs["pack_dataset"] == 1  # the snapshots were not used before
 
@@ -197,20 +198,20 @@ def test_a_new_ood_set_trains_nothing(study):
     jobs = study.plan(edit)
     assert "train" not in jobs
     assert jobs["pack_dataset"] == 1
-    assert jobs["extract_features"] == jobs["score"] == jobs["metrics"] == 7  # of fashion_low
+    assert jobs["evaluate"] == 7  # of fashion_low
 
 
 def test_another_score_or_temperature_extracts_nothing_again(study):
     jobs = study.plan({"evaluation": {"scores": ["cosine_tau", "cosine_max"]}})
-    assert {"train", "extract_features", "pack_dataset"} & jobs.keys() == set()
+    assert {"train", "pack_dataset"} & jobs.keys() == set()
     # A study that names its own scores keeps them.
-    assert jobs["score"] == jobs["metrics"] == len(NATURAL)
-    assert study.plan({"evaluation": {"taus": [0.03, 0.04]}})["score"] == len(RUNS)
+    assert jobs["evaluate"] == len(NATURAL)
+    assert study.plan({"evaluation": {"taus": [0.03, 0.04]}})["evaluate"] == len(RUNS)
 
 
 def test_another_title_or_way_to_run_computes_nothing_again(study):
     jobs = study.plan({"titles": {"strategies": {"none": "Nothing"}}})
-    assert {"train", "extract_features", "score", "metrics"} & jobs.keys() == set()
+    assert {"train", "evaluate"} & jobs.keys() == set()
     said = study.run("all", "-n", edit={"execution": {"micro_batch": 16, "checkpoint_minutes": 3}})
     assert "Nothing to be done" in said.stdout
 
@@ -219,7 +220,7 @@ def test_a_new_seed_trains_its_own_runs_only(study):
     jobs = study.plan({"seeds": [0, 1]})
     # The seeds of the contrastive tables are their splits.
     again = len(RUNS) - len(CONTRASTIVE) + 1
-    assert jobs["train"] == jobs["extract_features"] == jobs["score"] == again
+    assert jobs["train"] == jobs["evaluate"] == again
     assert "pack_dataset" not in jobs
 
 

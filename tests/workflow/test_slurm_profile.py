@@ -58,7 +58,7 @@ def test_a_dry_run_needs_neither_slurm_nor_a_site(without_slurm):
 
 
 def test_every_job_on_the_cluster_says_how_much_memory_and_time_it_needs(without_slurm):
-    for rule in ("pack_dataset", "build_negatives", "train", "extract_features", "score"):
+    for rule in ("pack_dataset", "build_negatives", "train", "evaluate"):
         jobs = resources_of(rule, without_slurm)
         assert jobs, rule
         assert all(int(job["mem_mb"]) >= 1000 and int(job["runtime"]) >= 10 for job in jobs), rule
@@ -66,7 +66,7 @@ def test_every_job_on_the_cluster_says_how_much_memory_and_time_it_needs(without
 
 def test_the_site_comes_from_the_environment_and_the_gpu_model_is_for_gpu_jobs():
     said = dry_run(SITE, os.environ["PATH"])
-    for rule, model in (("train", "a100"), ("extract_features", "a100"), ("score", "a100")):
+    for rule, model in (("train", "a100"), ("evaluate", "a100")):
         jobs = resources_of(rule, said)
         assert len(jobs) == 4, rule
         for job in jobs:

@@ -21,6 +21,7 @@ from ssl_ood.study import runs as experiments
 from ssl_ood.study import costs as plan
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.common.errors import UserError, unknown
+from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.declarations import declare_everything
 from ssl_ood.study.layers import read_layers
@@ -178,9 +179,9 @@ def runs_of(kind):
 
 
 def scored():
-    """The metrics of every run that some table or figure shows."""
+    """The measurements of every run that some table or figure shows."""
     runs = experiments.shown_runs(EXPERIMENTS.targets.values())
-    return [f"{R}/metrics/{run.id}.csv" for run in runs]
+    return [f"{R}/measurements/{run.id}.parquet" for run in runs]
 
 
 def time_limit(minutes):
@@ -204,8 +205,8 @@ def negative_run(wildcards):
 
 
 def metrics_of(target):
-    """The metrics of every run that a table or figure is made from."""
-    return [f"{R}/metrics/{run.id}.csv" for run in EXPERIMENTS.targets[target].runs]
+    """The measurements of every run that a table or figure is made from."""
+    return [f"{R}/measurements/{run.id}.parquet" for run in EXPERIMENTS.targets[target].runs]
 
 
 def scores_of(target):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import Entry, lookup
 from ssl_ood.common.settings import read_settings
 from ssl_ood.evaluation.score_columns import column_name
+from ssl_ood.study.settings import Evaluation
 
 
 @dataclass(frozen=True)
@@ -31,36 +31,34 @@ class Evidence:
 
 
 @torch.no_grad()
-def compute_scores(evidence: Evidence, evaluation: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The scores named in `evaluation["scores"]`, float64 arrays (N,) by column name; those that
+def compute_scores(evidence: Evidence, evaluation: Evaluation) -> dict[str, np.ndarray]:
+    """The scores named in `evaluation.scores`, float64 arrays (N,) by column name; those that
     see images aside, which are computed where features are extracted.
 
     Raises UserError for a score that is not declared or lacks what it needs.
     """
     columns: dict[str, np.ndarray] = {}
-    for name in evaluation["scores"]:
+    for name in evaluation.scores:
         entry = lookup("score", name, "evaluation.scores")
         if "images" not in entry.needs:
             columns |= _columns(entry, evidence, evaluation)
     return columns
 
 
-def settings_of(entry: Entry, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(entry: Entry, evaluation: Evaluation) -> dict[str, Any]:
     """The keyword arguments of a score: the settings that it declares, and the temperatures."""
-    own = evaluation.get("parameters", {}).get(entry.name, {})
+    own = evaluation.parameters.get(entry.name, {})
     settings = read_settings(entry.settings, own, f"evaluation.parameters.{entry.name}")
     named = {name: getattr(settings, name) for name in entry.settings.model_fields}
     return named | ({"taus": temperatures(evaluation)} if entry.more.get("temperature") else {})
 
 
-def temperatures(evaluation: Mapping[str, Any]) -> list[float]:
+def temperatures(evaluation: Evaluation) -> list[float]:
     """All temperatures that are scored, ascending, the shown one among them."""
-    return sorted({*evaluation["taus"], evaluation["tau"]})
+    return sorted({*evaluation.taus, evaluation.tau})
 
 
-def _columns(
-    entry: Entry, evidence: Evidence, evaluation: Mapping[str, Any]
-) -> dict[str, np.ndarray]:
+def _columns(entry: Entry, evidence: Evidence, evaluation: Evaluation) -> dict[str, np.ndarray]:
     inputs: list[Tensor] = []
     if "features" in entry.needs:
         inputs += [evidence.test, evidence.train]
@@ -76,9 +74,7 @@ def _columns(
     return as_columns(entry, scores.double().cpu().numpy(), evaluation)
 
 
-def as_columns(
-    entry: Entry, scores: np.ndarray, evaluation: Mapping[str, Any]
-) -> dict[str, np.ndarray]:
+def as_columns(entry: Entry, scores: np.ndarray, evaluation: Evaluation) -> dict[str, np.ndarray]:
     """Scores (N,) under their column's name, or (N, T), one column per temperature."""
     if not entry.more.get("temperature"):
         return {column_name(entry.name): scores}

@@ -154,7 +154,7 @@ class Threads(Settings):
     """Threads of a job, for each device."""
 
     train: Count = Field(description="threads of a training")
-    features: Count = Field(description="threads that extract the features of a run")
+    evaluate: Count = Field(description="threads that evaluate a run")
     pack: Count = Field(description="threads that pack a dataset")
 
 
@@ -162,8 +162,7 @@ class Memory(Settings):
     """Megabytes of a job, for each device; half as many again at every new attempt."""
 
     train: Count = Field(description="megabytes of a training")
-    features: Count = Field(description="megabytes to extract the features of a run")
-    score: Count = Field(description="megabytes to score a run")
+    evaluate: Count = Field(description="megabytes to evaluate a run")
     pack: Count = Field(description="megabytes to pack a dataset")
 
 

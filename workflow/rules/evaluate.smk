@@ -1,0 +1,42 @@
+# Evaluates a trained run in one job: features of its sets, set by set, then the scores of every image
+# and the measurements. A set that has not changed is not extracted again, so features are no outputs
+# of the rule: Snakemake deletes those before it runs it again.
+
+
+rule evaluate:
+    input:
+        weights=f"{R}/runs/{{run}}/model.safetensors",
+        packed=lambda wildcards: packed_meta(
+            (run_of(wildcards).train, run_of(wildcards).test, *run_of(wildcards).ood)
+        ),
+    output:
+        config=f"{R}/evaluation/{{run}}.json",
+        scores=f"{R}/scores/{{run}}.parquet",
+        measurements=f"{R}/measurements/{{run}}.parquet",
+    log:
+        f"{R}/logs/evaluate/{{run}}.log",
+    benchmark:
+        f"{R}/benchmarks/evaluate/{{run}}.jsonl"
+    conda:
+        "../../envs/ssl_ood.yaml"
+    threads: EXECUTION["threads"]["evaluate"]
+    resources:
+        nodes=1,
+        gpu=min(EXECUTION["devices"], 1),
+        mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["evaluate"], attempt),
+        runtime=lambda wildcards, attempt: time_limit(90 * attempt),
+    params:
+        version=VERSIONS["evaluate"],
+        scores=lambda wildcards: {
+            score: lookup("score", score).version for score in run_of(wildcards).evaluation.scores
+        },
+        data=DATA,
+        features=f"{R}/features/{{run}}",
+        config=lambda wildcards: json.dumps(
+            EXPERIMENTS.evaluation_config(run_of(wildcards)), indent=1, sort_keys=True
+        ),
+    shell:
+        "printf '%s\\n' {params.config:q} > {output.config:q} &&"
+        " python -m ssl_ood evaluate --config {output.config:q} --weights {input.weights:q}"
+        " --data {params.data:q} --features {params.features:q} --scores {output.scores:q}"
+        " --output {output.measurements:q} --threads {threads} 2> {log:q}"

@@ -1,0 +1,115 @@
+"""The sets of a run as evaluation sees them: features, and scores that see images, set by set.
+
+They lie in one folder, a file for each set with a proof beside it. What a file depends on (weights,
+images, code) and its own content are checked when it is read: a set that has not changed is not
+extracted again, one that was damaged is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.files import atomic_path, read_json, sha256_of, write_json
+from ssl_ood.common.log import say
+from ssl_ood.common.registry import Entry
+from ssl_ood.common.vocabulary import VERSIONS
+from ssl_ood.datasets.packed import Packed, open_packed
+from ssl_ood.evaluation.features import extract, in_blocks
+from ssl_ood.methods.base import Model
+
+
+@dataclass(frozen=True)
+class EvaluatedSet:
+    """A packed set of a run. features: (N, d) float32; labels: (N,) int64, -1 for none.
+
+    image_scores: by score, (N,) or (N, T) float64.
+    """
+
+    name: str
+    dataset: str
+    role: str
+    features: np.ndarray
+    labels: np.ndarray
+    image_scores: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Extracts sets with a model into `folder`; image_scores: (entry, keyword arguments)."""
+
+    model: Model
+    folder: Path
+    device: torch.device
+    precision: str
+    image_scores: Sequence[tuple[Entry, dict[str, Any]]] = ()
+
+    def read(self, data: Path, dataset: str, split: str, role: str) -> EvaluatedSet:
+        """The set `dataset`/`split` below `data`, extracted now where that was not done before."""
+        packed = open_packed(data / dataset / f"{split}-{self.model.settings.size}px")
+        name = f"{dataset}-{split}"
+        features, fresh = self._features(packed, name)
+        say(f"{name}: {len(packed)} images" + ("" if fresh else ", as before"))
+        if not np.isfinite(features).all():
+            raise UserError(
+                f"{self.model.settings.run}: features of {name} are NaN or infinite: the training "
+                "of this run diverged, train it again with a lower lr_base."
+            )
+        scores = {entry.name: self._scores(packed, name, entry, options)
+                  for entry, options in self.image_scores}  # fmt: skip
+        return EvaluatedSet(name, dataset, role, features, np.asarray(packed.labels), scores)
+
+    def _features(self, packed: Packed, name: str) -> tuple[np.ndarray, bool]:
+        proof = self._proof(packed) | {"code_version": VERSIONS["features"]}
+        return _remembered(
+            self.folder / f"{name}.npy",
+            proof,
+            lambda: extract(self.model, packed.images, self.device, self.precision),
+        )
+
+    def _scores(
+        self, packed: Packed, name: str, entry: Entry, options: dict[str, Any]
+    ) -> np.ndarray:
+        proof = self._proof(packed) | {"score_version": entry.version, "options": repr(options)}
+
+        def compute() -> np.ndarray:
+            function = entry.load()
+            blocks = in_blocks(
+                packed.images, self.device, lambda block: function(self.model, block, **options)
+            )
+            return np.concatenate([block.double().cpu().numpy() for block in blocks])
+
+        return _remembered(self.folder / f"{name}.{entry.name}.npy", proof, compute)[0]
+
+    def _proof(self, packed: Packed) -> dict[str, Any]:
+        return {
+            "run": self.model.settings.run,
+            "weights": self.model.sha256,
+            "images": packed.meta["images_sha256"],
+            "precision": self.precision,
+        }
+
+
+def _remembered(
+    path: Path, proof: dict[str, Any], compute: Callable[[], np.ndarray]
+) -> tuple[np.ndarray, bool]:
+    """The array at `path`, computed where it, or what it depends on, is another; whether it was."""
+    proof_path = path.with_suffix(".json")
+    if path.is_file() and proof_path.is_file():
+        try:
+            if read_json(proof_path) == proof | {"sha256": sha256_of(path)}:
+                return np.load(path), False
+        except ValueError:
+            pass  # a damaged proof proves nothing
+    proof_path.unlink(missing_ok=True)
+    array = compute()
+    with atomic_path(path) as partial, open(partial, "wb") as file:
+        np.save(file, array)
+    write_json(proof_path, proof | {"sha256": sha256_of(path)})
+    return array, True
