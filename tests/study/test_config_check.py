@@ -367,9 +367,6 @@ TARGETS = [
      "config: evaluation.parameters.mahalanobis"),
     ("evaluation/parameters", {"mahalonobis": {}},
      "config: evaluation.parameters: unknown score 'mahalonobis'; did you mean 'mahalanobis'?"),
-    ("plugins", ["no_such_module"],
-     "config: plugins: the module no_such_module cannot be imported (No module named "
-     "'no_such_module'): put its folder on PYTHONPATH, or take it out."),
 ]  # fmt: skip
 
 

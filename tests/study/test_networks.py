@@ -69,7 +69,7 @@ def test_check_without_networks_imports_nothing_heavy(tmp_path):
         "import sys\n"
         "from ssl_ood.cli import main\n"
         "assert main(['check', '--no-backbones']) == 0\n"
-        "heavy = {'torch', 'timm', 'numpy', 'pandas', 'matplotlib', 'sklearn', 'seaborn'}\n"
+        "heavy = {'torch', 'timm', 'pandas', 'matplotlib', 'sklearn', 'seaborn'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     done = subprocess.run(

@@ -141,13 +141,13 @@ def test_costs_are_those_that_the_trainings_told(study):
     runs = study.targets["table_ood_auroc"].runs
     end(study, runs[0])
     end(study, runs[1], device_peak_bytes=None, device="cpu")
-    folder = Path(study.config.results_dir) / "benchmarks" / "score"
+    folder = Path(study.config.results_dir) / "benchmarks" / "evaluate"
     folder.mkdir(parents=True)
     (folder / f"{runs[0].id}.jsonl").write_text('{"s": 1800.0}\n')
     row = plan.costs(study)[0]
     assert row["target"] == "table_ood_auroc"
     assert (row["runs"], row["trained"]) == (4, 2)
-    assert (row["training_hours"], row["device_hours"], row["scores_hours"]) == (4.0, 8.0, 0.5)
+    assert (row["training_hours"], row["device_hours"], row["evaluation_hours"]) == (4.0, 8.0, 0.5)
     assert (row["interruptions"], row["repeated_steps"]) == (4, 6)
     assert (row["host_peak_gb"], row["device_peak_gb"]) == (2.0, 3.0)
     assert row["devices"] == "a GPU; cpu"

@@ -56,7 +56,7 @@ def load():
     """A function: checks a config and expands it."""
 
     def check_and_load(config):
-        return read_study(config, ROOT)
+        return read_study(config)
 
     return check_and_load
 

@@ -19,7 +19,7 @@ LIMIT = 10  # seconds for a dry-run on an idle machine of 2 cores
 # 12 in chapter 6, 22 in chapter 7. The claims of chapter 7 rest on figure 7.2 too, so that the
 # tables alone need every run. Splits that are proved to be
 # some: 2 pairs in chapter 6, 5 x 3 + 1 + 2 in chapter 5, 3 + 2 + 2 in chapter 7.
-RUN_RULES = ("write_evaluation_config", "extract_features", "score", "metrics")
+RUN_RULES = ("evaluate",)
 DATA_RULES = {"fetch_dataset": 16, "pack_dataset": 43, "fetch_weights": 2, "convert_weights": 2,
               "write_split": 27}  # fmt: skip
 
@@ -82,7 +82,7 @@ def test_one_target_alone_plans_its_own_runs(snakemake, planned, tmp_path, targe
     assert said.returncode == 0, said.stdout
     jobs = planned(said.stdout)
     assert jobs[target] == 1
-    assert jobs.get("train", 0) == jobs.get("extract_features", 0) == trainings
+    assert jobs.get("train", 0) == jobs.get("evaluate", 0) == trainings
 
 
 @pytest.mark.parametrize("target", ["figure_label_efficiency", "table_label_efficiency"])
@@ -91,7 +91,7 @@ def test_a_target_plans_the_runs_that_its_runs_start_from(snakemake, planned, tm
     assert said.returncode == 0, said.stdout
     jobs = planned(said.stdout)
     assert jobs["train"] == 24 + 2
-    assert jobs["extract_features"] == jobs["score"] == 24  # the pre-trained are not scored
+    assert jobs["evaluate"] == 24  # the pre-trained are not scored
     assert jobs["convert_weights"] == 2
 
 
@@ -125,7 +125,7 @@ def test_planning_imports_nothing_heavy():
         "declare_everything()\n"
         "config = yaml.safe_load(Path('config.yaml').read_text())\n"
         "assert len(read_study(config).runs) == 97\n"
-        "heavy = {'torch', 'torchvision', 'timm', 'numpy', 'pandas', 'matplotlib', 'sklearn'}\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'scipy', 'pandas', 'matplotlib', 'sklearn'}\n"
         "print(*sorted(heavy & set(sys.modules)))\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}

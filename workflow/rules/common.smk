@@ -8,7 +8,8 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-PACKAGE = str(Path(workflow.basedir) / "workflow")
+# The folder of this clone's package, whoever includes this file and from wherever.
+PACKAGE = str(Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent)
 sys.path.insert(0, PACKAGE)
 # Jobs run this package with the Python that runs Snakemake, also where its environment is not
 # activated. A conda environment or container that a job activates comes before it.
@@ -25,17 +26,17 @@ from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.declarations import declare_everything
 from ssl_ood.study.layers import read_layers
-from ssl_ood.study.read import read_study
+from ssl_ood.study.read import plugins_of, read_study
 
 
 def read_experiments():
     """The runs and targets of the config; a mistake in it ends here, with one sentence."""
     try:
-        declare_everything()
+        declare_everything(plugins_of(config))
         # What Snakemake has merged says no more of a key that was there twice, or of a null.
         laid_over = len(workflow.overwrite_configfiles)
         read_layers([*workflow.configfiles[laid_over:], *workflow.configfiles[:laid_over]])
-        return read_study(config, Path(workflow.basedir))
+        return read_study(config)
     except UserError as error:
         raise WorkflowError(str(error))
 
@@ -49,8 +50,8 @@ DATA = f"{R}/data"
 # How and where jobs run reaches them through the environment: it is no parameter of theirs, so an
 # edit of it computes nothing again.
 os.environ.update(
-    SSL_OOD_CATALOGUE=str(Path(workflow.basedir) / CONFIG["catalogue"]),
-    SSL_OOD_PLUGINS=",".join(CONFIG.get("plugins", [])),
+    SSL_OOD_CATALOGUE=str(Path(CONFIG["catalogue"]).absolute()),
+    SSL_OOD_PLUGINS=os.pathsep.join(CONFIG.get("plugins", [])),
     SSL_OOD_ARCHIVE_DIRS=os.pathsep.join(CONFIG["archive_dirs"]),
     SSL_OOD_CHECKPOINT_MINUTES=str(EXECUTION["checkpoint_minutes"]),
     SSL_OOD_MICRO_BATCH=str(EXECUTION["micro_batch"]),

@@ -1,4 +1,7 @@
-"""`ssl_ood STAGE`: one subcommand a stage; a rule's command is a command that a person can type."""
+"""`ssl_ood STAGE`: one subcommand for each stage; a rule's command is one that a person can type.
+
+Fills the registry, collects the commands of the rooms, and turns a mistake into one sentence.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,19 @@ import sys
 from pathlib import Path
 
 from ssl_ood import __version__
-from ssl_ood.common.errors import UserError
+from ssl_ood.common import registry
+from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.datasets import commands as dataset_commands
-from ssl_ood.declarations import declare_everything
+from ssl_ood.declarations import PLUGINS, declare_everything
 from ssl_ood.evaluation import commands as evaluation_commands
-from ssl_ood.study import commands as plan_commands
+from ssl_ood.study import commands as study_commands
 from ssl_ood.study import watch
+from ssl_ood.study.layers import merge, read_layers
+from ssl_ood.study.read import plugins_of
 from ssl_ood.training import commands as training_commands
+
+ROOMS = (dataset_commands, training_commands, evaluation_commands, study_commands, watch)
+CONFIG = "config.yaml"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,20 +31,53 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="ssl_ood", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
-    training_commands.add_parsers(stages)
+    for room in ROOMS:
+        room.add_parsers(stages)
     _add_pictures(stages)
     _add_show(stages)
-    dataset_commands.add_parsers(stages)
-    evaluation_commands.add_parsers(stages)
-    plan_commands.add_parsers(stages)
-    watch.add_parser(stages)
+    _add_list(stages)
     options = parser.parse_args(arguments)
     try:
-        declare_everything(list(filter(None, os.environ.get("SSL_OOD_PLUGINS", "").split(","))))
+        declare_everything(_plugins(options))
         return options.run(options) or 0
     except UserError as error:
         print(f"ssl_ood {options.stage}: {error}", file=sys.stderr)
         return 2
+
+
+def _plugins(options: argparse.Namespace) -> list[str]:
+    """The plugins that the workflow names, or the config that the stage reads."""
+    if PLUGINS in os.environ:
+        return list(filter(None, os.environ[PLUGINS].split(os.pathsep)))
+    files = getattr(options, "configfile", [])
+    return plugins_of(merge(*read_layers(files))) if files and files != ["-"] else []
+
+
+def _add_list(stages) -> None:
+    parser = stages.add_parser("list", help="print what there is to choose from")
+    parser.add_argument(
+        "kind", nargs="?", metavar="KIND", help=f"one of {', '.join(registry.KINDS)}; default: all"
+    )
+    parser.add_argument(
+        "--configfile",
+        nargs="+",
+        default=[CONFIG] if Path(CONFIG).is_file() else [],
+        metavar="FILE",
+        help="config whose plugins are listed, too, and what is laid over it",
+    )
+    parser.set_defaults(run=_list)
+
+
+def _list(options: argparse.Namespace) -> None:
+    if options.kind is not None and options.kind not in registry.KINDS:
+        raise unknown(options.kind, registry.KINDS, "kind")
+    for kind in registry.KINDS if options.kind is None else [options.kind]:
+        if options.kind is None:
+            print(f"{kind}:")
+        entries = registry.entries(kind)
+        width = max((len(entry.name) for entry in entries), default=0)
+        for entry in entries:
+            print(f"  {entry.name:{width}}  {entry.title}: {entry.notes}")
 
 
 def _add_pictures(stages) -> None:

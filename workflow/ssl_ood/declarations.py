@@ -31,7 +31,7 @@ DECLARING = (
     "ssl_ood.evaluation.scores.logit",
     "ssl_ood.evaluation.scores.mahalanobis",
 )
-PLUGINS = "SSL_OOD_PLUGINS"  # how the workflow tells its jobs, separated as in PATH
+PLUGINS = "SSL_OOD_PLUGINS"  # the variable that tells jobs, separated as PATH is
 
 
 def declare_everything(plugins: Iterable[str] = ()) -> None:

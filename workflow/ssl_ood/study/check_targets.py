@@ -19,12 +19,9 @@ from ssl_ood.study.settings import Config, Target
 SHOW_RUNS = {"measurements", "scores"}  # what a form needs that shows what models do
 
 
-def check_targets(config: Config, root: Path) -> None:
-    """Raises UserError for the first table or figure that could not be made.
-
-    root: the folder that the config's reported_dir is below.
-    """
-    folder = root / config.reported_dir
+def check_targets(config: Config) -> None:
+    """Raises UserError for the first table or figure that could not be made."""
+    folder = Path(config.reported_dir)
     if not folder.is_dir():
         raise UserError(
             f"config: reported_dir {config.reported_dir} is no folder: name the one of the "

@@ -342,7 +342,7 @@ def watch(results: Path, once: bool, out: TextIO) -> int:
     return 0
 
 
-def add_parser(stages: Any) -> None:
+def add_parsers(stages: Any) -> None:
     """Adds the subcommand `watch`."""
     parser = stages.add_parser("watch", help="run a command and show how far the study is")
     parser.add_argument("--results", type=Path, required=True, help="folder of the results")
