@@ -21,7 +21,7 @@ def test_a_plugin_that_cannot_be_imported_is_one_sentence(tmp_path):
         (str(broken), "ZeroDivisionError: division by zero"),
         (str(tmp_path / "nowhere.py"), "there is no file"),
     ):
-        with pytest.raises(UserError, match="config: plugins: .* cannot be imported") as caught:
+        with pytest.raises(UserError, match=r"config: plugins: .* cannot be imported") as caught:
             declare_everything([name])
         assert reason in str(caught.value)
 
@@ -34,7 +34,7 @@ def test_a_plugin_may_not_take_the_name_of_another_thing(tmp_path):
         "def mine(test, train): ...\n"
     )
     with pytest.raises(
-        UserError, match="'mahalanobis' is declared in ssl_ood.* and again in rival"
+        UserError, match=r"'mahalanobis' is declared in ssl_ood.* and again in rival"
     ):
         declare_everything([str(plugin)])
     assert registry.lookup("score", "mahalanobis").module == "ssl_ood.evaluation.scores.mahalanobis"

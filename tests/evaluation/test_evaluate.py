@@ -14,7 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from ssl_ood.common.settings import read_settings
 from ssl_ood.evaluation.measure import OODSet, measure
 from ssl_ood.evaluation.measurements import as_frame, read_measurements, write_measurements
-from ssl_ood.evaluation.score_table import read_scores, score_sets, write_scores
+from ssl_ood.evaluation.score_files import read_scores, write_scores
+from ssl_ood.evaluation.score_table import score_sets
 from ssl_ood.evaluation.sets import EvaluatedSet
 from ssl_ood.study.settings import Evaluation
 

@@ -7,16 +7,16 @@ import csv
 import pytest
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.report.claims.table import CHECKS, FAILS, HOLDS, UNKNOWN, check_claims, reported_claims
-from ssl_ood.report.results import load_results
+from ssl_ood.report.claims.table import CHECKS, FAILS, HOLDS, UNKNOWN, check_claims
+from ssl_ood.report.results import load_results, reported_claims
 
 ROLES = {"claims": "section 6", "near": "cifar100", "far": "texture"}
 
 
 def verdicts(study, reported, *, show_reported=True, photographs=(), folder=None):
     spec = study.spec("table_claims", show_reported=show_reported, photographs=photographs, **ROLES)
-    results = load_results(spec, study.write(), reported)
-    return {r["id"]: r for r in check_claims(results, folder or reported)}
+    results = load_results(spec, study.write(), folder or reported)
+    return {r["id"]: r for r in check_claims(results)}
 
 
 def change(study, metric, strategy, value, **only):
@@ -63,17 +63,17 @@ def test_claims_hold_on_measurements_made_like_the_thesis(study, reported, name)
     assert found["verdict"] == HOLDS, found
 
 
-def test_a_gain_is_told_with_its_interval_over_seeds(study, reported):
+def test_a_gain_is_told_with_its_over_seeds(study, reported):
     study.thesis()
     found = verdicts(study, reported)["gain_rot_imgn_over_none"]
-    assert found["reported"] == "4.82" and found["n_seeds"] == 3
-    assert found["ci_low"] < found["value"] < found["ci_high"]
+    assert found["reported"] == "4.82" and found["n"] == 3
+    assert found["low"] < found["value"] < found["high"]
     assert "over 3 seeds" in found["measured"] and "3 of 3 seeds" in found["reason"]
 
 
 def test_a_gain_of_the_other_sign_does_not_hold(study, reported):
     study.thesis()
-    change(study, "auroc", "rot_imgn", 0.7, ood="average")
+    change(study, "auroc", "rot_imgn", 0.7, dataset="average")
     found = verdicts(study, reported)
     for name in ("gain_rot_imgn_over_none", "gain_rot_imgn_over_imgn", "rotation_ahead"):
         assert found[name]["verdict"] == FAILS
@@ -82,7 +82,7 @@ def test_a_gain_of_the_other_sign_does_not_hold(study, reported):
 
 def test_a_gain_far_from_the_number_holds_only_where_the_number_is_not_claimed(study, reported):
     study.thesis()
-    change(study, "auroc", "rot_imgn", 0.92, ood="average")
+    change(study, "auroc", "rot_imgn", 0.92, dataset="average")
     name = "gain_rot_imgn_over_none"
     assert verdicts(study, reported)[name]["verdict"] == FAILS
     assert verdicts(study, reported, show_reported=False)[name]["verdict"] == HOLDS
@@ -101,7 +101,7 @@ def test_an_interval_that_includes_zero_is_said(study, reported):
         if run["strategy"] == "rot_imgn" and run["variant"] == "base":
             shift = next(noise) if run["in_distribution"] == "cifar10" else 0
             for row in study.rows[run["run"]]:
-                if row["ood"] == "average":
+                if row["dataset"] == "average":
                     row["value"] = repr(0.9 + shift)
     found = verdicts(study, reported, show_reported=False)["gain_rot_imgn_over_none"]
     assert "includes 0" in found["reason"]
@@ -137,7 +137,7 @@ def test_hyperparameters_both_ways(study, reported):
         for row in study.rows[run["run"]]:
             if row["metric"] == "sensitivity" and run["variant"] == "lambda_2":
                 row["value"] = "0.9"
-            if row["metric"] == "sensitivity" and row["tau"] == 0.02:
+            if row["metric"] == "sensitivity" and row["temperature"] == 0.02:
                 row["value"] = "0.95"
     found = verdicts(study, reported)
     assert (
@@ -164,7 +164,7 @@ def test_best_of_eight_counts_the_sets_and_says_what_the_thesis_prints(study, re
     for strategy in ("rot_imgn", "combined"):
         for row_set in ("cifar100", "svhn", "imagenet30", "tinyimagenet", "lsun", "stl10",
                         "places365", "texture"):  # fmt: skip
-            change(study, "auroc", strategy, 0.9999, ood=row_set)
+            change(study, "auroc", strategy, 0.9999, dataset=row_set)
     found = verdicts(study, reported)["best_of_8_first"]
     assert found["verdict"] == HOLDS and found["measured"] == "8 of 8 sets"
 
@@ -181,7 +181,7 @@ def test_missing_runs_make_a_claim_unmeasurable_and_are_named(study, reported):
 
 def test_claims_on_the_average_leave_photographs_out(study, reported):
     study.thesis(photographs=["texture"])
-    change(study, "auroc", "rot_imgn", 0.5, ood="average")
+    change(study, "auroc", "rot_imgn", 0.5, dataset="average")
     found = verdicts(study, reported, show_reported=False, photographs=["texture"])
     assert found["gain_rot_imgn_over_none"]["verdict"] == HOLDS
     assert "photographs left out" in found["gain_rot_imgn_over_none"]["claim"]
@@ -198,18 +198,18 @@ def test_a_claim_without_a_check_is_an_error(study, reported, tmp_path):
 def test_a_chapter_without_claims_is_an_error(study, reported):
     spec = study.thesis(seeds=[0]).spec("table_claims", claims="section 3")
     with pytest.raises(UserError, match="no claim of section 3: correct the option claims"):
-        check_claims(load_results(spec, study.write(), reported), reported)
+        check_claims(load_results(spec, study.write(), reported))
 
 
 def test_a_margin_of_one_seed_has_its_interval_in_points(study, reported):
     study.thesis(seeds=[0])
     found = verdicts(study, reported)["combined_margin_self_supervised"]
-    assert found["ci_low"] == pytest.approx(found["value"] - 1)  # 0.01 of an AUROC
-    assert found["ci_high"] == pytest.approx(found["value"] + 1)
+    assert found["low"] == pytest.approx(found["value"] - 1)  # 0.01 of an AUROC
+    assert found["high"] == pytest.approx(found["value"] + 1)
 
 
 def test_a_gain_larger_than_the_number_holds_and_says_so(study, reported):
     study.thesis()
-    change(study, "auroc", "rot_imgn", 0.99, ood="average")
+    change(study, "auroc", "rot_imgn", 0.99, dataset="average")
     found = verdicts(study, reported)["gain_rot_imgn_over_none"]
     assert found["verdict"] == HOLDS and "(larger)" in found["reason"]

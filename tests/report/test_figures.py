@@ -11,15 +11,15 @@ from scipy.stats import spearmanr
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.report.figures.images import color_distribution, plot_image_grid
-from ssl_ood.report.figures.natural import Files, make_figure
 from ssl_ood.report.figures.style import strategy_styles
+from ssl_ood.report.make import Files, make_figure
 
 ROLES = {"near": "cifar100", "far": "texture", "in_distribution": ["cifar10"]}
 
 
 def drawn(study, tmp_path, name, **options):
     prefix = tmp_path / "out" / name
-    make_figure(study.spec(name, **(ROLES | options)), study.write(), Files(), prefix)
+    make_figure(study.spec(name, **(ROLES | options)), Files(study.write()), prefix)
     assert prefix.with_name(f"{name}.pdf").read_bytes()[:5] == b"%PDF-"
     assert prefix.with_name(f"{name}.png").read_bytes()[1:4] == b"PNG"
     return pd.read_csv(prefix.with_name(f"{name}.csv"))
@@ -54,13 +54,14 @@ def test_occupied_soft_classes_figure(study, tmp_path):
 
 def test_a_figure_with_nothing_measured_says_so(study, tmp_path):
     study.run("cifar10", "none")
+    study.runs[-1]["status"] = "no_data"
     with pytest.raises(UserError, match="knn_accuracy"):
         drawn(study, tmp_path, "figure_sensitivity")
 
 
 def test_an_unknown_figure_is_named(study, tmp_path):
-    with pytest.raises(UserError, match="figure_nothing"):
-        make_figure(study.spec("figure_nothing"), [], Files(), tmp_path / "f")
+    with pytest.raises(UserError, match="unknown form of a figure 'nothing'"):
+        make_figure(study.spec("figure_nothing"), Files(), tmp_path / "f")
 
 
 def test_the_same_metrics_give_the_same_figure_files(study, tmp_path):
@@ -83,7 +84,7 @@ def test_color_histograms_are_the_shares_of_pixels(study, tmp_path):
         (folder / "meta.json").write_text(json.dumps({"dataset": name}))
         folders.append(folder)
     spec = study.spec("figure_color_histograms")
-    make_figure(spec, [], Files(folders), tmp_path / "f")
+    make_figure(spec, Files(images=folders), tmp_path / "f")
     data = pd.read_csv(tmp_path / "f.csv")
     assert len(data) == 2 * 3 * 256
     green = data[(data.dataset == "CIFAR-100") & (data.channel == "green")].share
@@ -97,7 +98,7 @@ def test_grey_sets_have_one_histogram(study, tmp_path):
     folder.mkdir()
     np.save(folder / "images.npy", images)
     (folder / "meta.json").write_text(json.dumps({"dataset": "cifar10"}))
-    make_figure(study.spec("figure_color_histograms"), [], Files([folder]), tmp_path / "f")
+    make_figure(study.spec("figure_color_histograms"), Files(images=[folder]), tmp_path / "f")
     assert set(pd.read_csv(tmp_path / "f.csv").channel) == {"grey"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,16 +12,17 @@ import pytest
 from scipy.stats import gaussian_kde
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.evaluation import commands as evaluation_commands
-from ssl_ood.report.figures.natural import Files, make_figure
+from ssl_ood.report import commands as report_commands
 from ssl_ood.report.figures.scores import density
+from ssl_ood.report.make import Files, make_figure
 
 NOTHING = Files()
 
 
 def drawn(medical, tmp_path, name, files=NOTHING, folder=None, **options):
     prefix = tmp_path / "out" / name
-    make_figure(medical.spec(name, **options), medical.write(), files, prefix, folder)
+    files = replace(files, measurements=medical.write(), reported=folder)
+    make_figure(medical.spec(name, **options), files, prefix)
     assert prefix.with_name(f"{name}.pdf").read_bytes()[:5] == b"%PDF-"
     assert prefix.with_name(f"{name}.png").read_bytes()[1:4] == b"PNG"
     return pd.read_csv(prefix.with_name(f"{name}.csv"))
@@ -44,11 +46,12 @@ def test_label_efficiency_has_every_point_and_the_reported_ones(medical, reporte
     assert told.to_dict() == {("imagenet_con", "100"): 82.97, ("imagenet_con", "all"): 94.4}
     assert len(found) == 6
     assert found.loc[("imagenet_con", "1000")].measured == pytest.approx(89)
-    assert found.loc[("random", "all")].ci_low == pytest.approx(79)
+    assert found.loc[("random", "all")].low == pytest.approx(79)
 
 
 def test_a_figure_of_nothing_measured_says_so(medical, tmp_path):
     medical.run("rsna_labelled", "none", variant="random+labels_100", ood=["x"], study="l")
+    medical.runs[-1]["status"] = "no_data"
     with pytest.raises(UserError, match="figure_label_efficiency"):
         drawn(medical, tmp_path, "figure_label_efficiency", scores=["logit"])
     with pytest.raises(UserError, match="negatives"):
@@ -74,7 +77,7 @@ def test_negative_sources_go_to_the_panels_that_compare_them(medical, tmp_path):
     assert set(right.in_distribution) == {"rsna"}
     both = left[(left.source == "both") & (left.in_distribution == "rsna")].iloc[0]
     assert both.measured == pytest.approx(0.921) and both.unit == "fraction"
-    assert both.ci_high == pytest.approx(0.921 + 4.302653 * 0.001 / 3**0.5, abs=1e-6)
+    assert both.high == pytest.approx(0.921 + 4.302653 * 0.001 / 3**0.5, abs=1e-6)
 
 
 def test_one_dataset_without_other_domains_has_one_panel(medical, tmp_path):
@@ -100,7 +103,9 @@ def scored(medical, seeds=(0,)):
                           "mahalanobis": 100 * rng.lognormal(shift, 0.3, n)})
             for role, dataset, n, shift in parts
         )  # fmt: skip
-        paths.append(medical.folder / f"{name}.parquet")
+        folder = medical.folder.with_name("scores")
+        folder.mkdir(exist_ok=True)
+        paths.append(folder / f"{name}.parquet")
         table.to_parquet(paths[-1])
     return paths
 
@@ -151,9 +156,9 @@ def test_the_command_line_draws_from_scores(medical, tmp_path):
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps(medical.spec("figure_score_distributions")))
     parser = argparse.ArgumentParser()
-    evaluation_commands.add_parsers(parser.add_subparsers())
+    report_commands.add_parsers(parser.add_subparsers())
     options = parser.parse_args(
-        ["figure", "figure_score_distributions", "--spec", str(spec), "--metrics",
+        ["figure", "--spec", str(spec), "--measurements",
          *map(str, medical.write()), "--scores", *map(str, files), "--output", str(tmp_path / "f")]
     )  # fmt: skip
     options.run(options)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.report.tables.natural import make_table
+from ssl_ood.report.make import Files, make_table
 from ssl_ood.report.writers import Cell, Table, embolden, latex, to_latex, to_markdown
 
 SAMPLING = ["none", "rot_imgn"]
@@ -36,47 +36,49 @@ def test_means_spreads_and_differences_of_the_negative_sampling_table(
     table, markdown, _ = made(study, reported, tmp_path, "table_negative_sampling",
                               in_distribution=["cifar10"], strategies=SAMPLING,
                               reported="table_6_2")  # fmt: skip
-    cell = table.set_index(["ood", "method"]).loc[("cifar100", "none")]
+    cell = table.set_index(["dataset", "strategy"]).loc[("cifar100", "none")]
     assert cell.measured == pytest.approx(91.0) and cell.spread == pytest.approx(1.0)
-    assert cell.n_seeds == 3 and cell.interval_over == "seeds"
-    assert cell.ci_low == pytest.approx(91 - 4.302653 / 3**0.5, abs=1e-4)  # t of 2 degrees
+    assert cell.n == 3 and cell.over == "seeds"
+    assert cell.low == pytest.approx(91 - 4.302653 / 3**0.5, abs=1e-4)  # t of 2 degrees
     assert cell.reported == 90.29 and cell.difference == pytest.approx(0.71)
     assert cell.runs.split(";") == [f"natural-cifar10-none-base-seed{i}" for i in range(3)]
-    average = table.set_index(["ood", "method"]).loc[("average", "rot_imgn")]
+    average = table.set_index(["dataset", "strategy"]).loc[("average", "rot_imgn")]
     assert average.measured == pytest.approx(95.5) and average.reported == 94.29
     assert row_of(markdown, "CIFAR-100") == ["CIFAR-100", "91.00 ± 1.00", "**95.00** ± 0.00"]
     assert row_of(markdown, "SVHN") == ["SVHN", "**99.00** ± 0.00", "96.00 ± 1.00"]
     assert "90.29 (+0.71)" in markdown and "99.38 (−0.38)" in markdown
 
 
-def test_one_seed_has_no_spread_and_the_interval_over_images(made, study, reported, tmp_path):
+def test_one_seed_has_no_spread_and_the_over_images(made, study, reported, tmp_path):
     two_strategies(study, seeds=[0])
     table, markdown, _ = made(study, reported, tmp_path, "table_negative_sampling",
                               in_distribution=["cifar10"])  # fmt: skip
-    cell = table.set_index(["ood", "method"]).loc[("cifar100", "none")]
-    assert pd.isna(cell.spread) and cell.interval_over == "images" and cell.n_seeds == 1
-    assert cell.ci_low == pytest.approx(89.0) and cell.ci_high == pytest.approx(91.0)
+    cell = table.set_index(["dataset", "strategy"]).loc[("cifar100", "none")]
+    assert pd.isna(cell.spread) and cell.over == "images" and cell.n == 1
+    assert cell.low == pytest.approx(89.0) and cell.high == pytest.approx(91.0)
     assert row_of(markdown, "CIFAR-100")[1] == "90.00"
     assert "One seed" in markdown
 
 
-def test_a_run_without_metrics_is_a_missing_cell(made, study, reported, tmp_path):
+def test_a_run_without_measurements_is_an_error_not_a_cell(made, study, reported, tmp_path):
     two_strategies(study)
     study.run("cifar10", "imgn", ood=["cifar100", "svhn"])
+    with pytest.raises(UserError, match="there are no measurements of natural-cifar10-imgn-base"):
+        made(study, reported, tmp_path, "table_negative_sampling", in_distribution=["cifar10"])
+    study.runs[-1]["status"] = "no_data"
     table, markdown, tex = made(study, reported, tmp_path, "table_negative_sampling",
                                 in_distribution=["cifar10"])  # fmt: skip
-    assert row_of(markdown, "CIFAR-100")[3] == "—"
-    assert "---" in tex
-    missing = table[table.method == "imgn"]
-    assert missing.measured.isna().all() and (missing.n_seeds == 0).all()
+    assert row_of(markdown, "CIFAR-100")[3] == "no data" and "no data" in tex
+    missing = table[table.strategy == "imgn"]
+    assert missing.measured.isna().all() and (missing.n == 0).all()
 
 
 def test_metrics_of_runs_outside_the_target_are_ignored(study, reported, tmp_path):
     two_strategies(study)
     spec = study.spec("table_negative_sampling", in_distribution=["cifar10"])
     spec["runs"] = [r for r in study.runs if r["seed"] == 0]
-    make_table(spec, study.write(), reported, tmp_path / "t")
-    assert (pd.read_csv(tmp_path / "t.csv").n_seeds == 1).all()
+    make_table(spec, Files(study.write(), reported=reported), tmp_path / "t")
+    assert (pd.read_csv(tmp_path / "t.csv").n == 1).all()
 
 
 def test_photographs_have_an_average_without_them_and_a_note(made, study, reported, tmp_path):
@@ -84,7 +86,7 @@ def test_photographs_have_an_average_without_them_and_a_note(made, study, report
     table, markdown, _ = made(study, reported, tmp_path, "table_negative_sampling",
                               photographs=["svhn"], show_reported=False,
                               in_distribution=["cifar10"])  # fmt: skip
-    honest = table[table.ood == "average_without_photographs"].set_index("method").measured
+    honest = table[table.dataset == "average_without_photographs"].set_index("strategy").measured
     assert honest["none"] == pytest.approx(91.0) and honest["rot_imgn"] == pytest.approx(95.0)
     assert "leaves out SVHN" in markdown
 
@@ -110,7 +112,7 @@ def test_the_auroc_table_shows_other_methods_with_footnotes(made, study, reporte
     row = row_of(markdown, "CIFAR-10 ")
     assert row[1:6] == ["CIFAR-100", "91.91", "90.63", "89.20", "93.24"] and row[7] == "92.51"
     assert "9 of the 10 classes of CIFAR-10 also occur in STL10" in markdown
-    others = table[table.method == "Geometric"]
+    others = table[table.system == "Geometric"]
     assert len(others) == 12 and others.measured.isna().all()
     columns = len(header)
     body = tex.split(r"\midrule", 1)[1].split(r"\bottomrule")[0]
@@ -134,7 +136,7 @@ def test_quality_stands_beside_the_untrained_network(made, study, reported, tmp_
                               in_distribution=["cifar10"])  # fmt: skip
     untrained = row_of(markdown, "Untrained network")
     assert untrained[1] == "60.00 ± 0.00" and untrained[2] == "30.00 ± 0.00"
-    rows = table.set_index(["method", "variant", "metric"])
+    rows = table.set_index(["strategy", "variant", "metric"])
     assert rows.loc[("none", "untrained", "occupied_soft_classes")].measured == 400
     assert rows.loc[("none", "base", "mean_entropy")].unit == "nats"
     assert "log K = 6.20" in markdown
@@ -195,16 +197,15 @@ def test_the_same_metrics_give_the_same_bytes(made, study, reported, tmp_path):
 
 
 def test_an_unknown_table_is_named(study, reported, tmp_path):
-    with pytest.raises(UserError, match="table_nothing"):
-        make_table(study.spec("table_nothing"), [], reported, tmp_path / "t")
+    with pytest.raises(UserError, match="unknown form of a table 'nothing'"):
+        make_table(study.spec("table_nothing"), Files(reported=reported), tmp_path / "t")
 
 
 def test_a_missing_metrics_file_is_named(study, reported, tmp_path):
     study.thesis(seeds=[0])
     with pytest.raises(UserError, match="nowhere"):
-        make_table(
-            study.spec("table_quality"), [tmp_path / "nowhere.csv"], reported, tmp_path / "t"
-        )
+        files = Files([tmp_path / "nowhere.parquet"], reported=reported)
+        make_table(study.spec("table_quality"), files, tmp_path / "t")
 
 
 def test_bold_marks_all_that_print_the_same():
@@ -225,15 +226,15 @@ def test_latex_escapes_what_would_break_it():
 def test_the_command_line_makes_a_table(study, reported, tmp_path):
     import argparse
 
-    from ssl_ood.evaluation import commands as evaluation_commands
+    from ssl_ood.report import commands as report_commands
 
     two_strategies(study)
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps(study.spec("table_negative_sampling")))
     parser = argparse.ArgumentParser()
-    evaluation_commands.add_parsers(parser.add_subparsers())
+    report_commands.add_parsers(parser.add_subparsers())
     options = parser.parse_args(
-        ["table", "table_negative_sampling", "--spec", str(spec), "--metrics",
+        ["table", "--spec", str(spec), "--measurements",
          *map(str, study.write()), "--reported", str(reported), "--output", str(tmp_path / "t")]
     )  # fmt: skip
     options.run(options)

@@ -7,8 +7,6 @@ import re
 
 import pytest
 
-from ssl_ood.report.writers import MISSING
-
 BOTH = ["mahalanobis", "cosine_max"]
 SPLITS = "train/test splits"
 
@@ -52,11 +50,11 @@ def test_table_5_2_has_ours_below_the_other_methods(made, medical, reported, tmp
     classifier = row_of(markdown, "Automated Abnormality Classification")
     assert classifier[1:] == ["0.980", "—", "0.949"]  # with labels: best, but not in bold
     assert markdown.index("With labels") < markdown.index("ConVIRT") < markdown.index("UAE")
-    cell = table.set_index(["method", "ood"]).loc[("none", "pooled")]
-    assert (cell.unit, cell.score, cell.interval_over) == ("fraction", "mahalanobis", SPLITS)
+    cell = table.set_index(["strategy", "dataset"]).loc[("none", "pooled")]
+    assert (cell.unit, cell.score, cell.over) == ("fraction", "mahalanobis", SPLITS)
     assert cell.measured == pytest.approx(0.865) and cell.reported == 0.866
     assert cell.difference == pytest.approx(-0.001)
-    assert cell.ci_low == pytest.approx(0.865 - 4.302653 * 0.01 / 3**0.5, abs=1e-6)
+    assert cell.low == pytest.approx(0.865 - 4.302653 * 0.01 / 3**0.5, abs=1e-6)
     assert "over 3 train/test splits" in markdown and "union of the OOD sets" in markdown
     assert tex.count(r"\midrule") == 3  # below the header, without labels, ours
 
@@ -81,7 +79,7 @@ def test_batch_sizes_are_the_ones_of_the_runs(made, medical, reported, tmp_path)
         ["64", "0.900 ± 0.010", "0.916", "−0.016"],
     ]
     assert rows[1][4:] == ["**0.835** ± 0.010", "**0.865** ± 0.010"]  # no column of reported
-    found = table[table.ood == "rsna_opacity"].set_index("variant")
+    found = table[table.dataset == "rsna_opacity"].set_index("variant")
     assert found.loc["batch_64"].reported == 0.916
     assert found.loc["batch_64"].difference == pytest.approx(-0.016)
 
@@ -131,7 +129,7 @@ def test_label_efficiency_counts_labels_down_the_rows(made, medical, reported, t
         "100", "reported (Δ)", "1,000", "all", "reported (Δ)",
     ]  # fmt: skip
     assert row_of(markdown, "100") == ["100", "70.00", "**84.00**"]
-    assert row_of(markdown, "1,000") == ["1,000", "—", "**89.00**"]
+    assert row_of(markdown, "1,000") == ["1,000", "not run", "**89.00**"]
     assert "82.97 (+1.03)" in markdown and "94.40 (−0.40)" in markdown
     cell = table.set_index("variant").loc["imagenet_con+labels_all"]
     assert (cell.initialisation, cell.labels, cell.score) == ("imagenet_con", "all", "logit")
@@ -164,13 +162,13 @@ def test_table_7_3_has_both_scores_in_a_cell(made, medical, reported, tmp_path):
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0][2:] == ["None", "Rot.", "Rot-360", "Perm-4"]  # though the first has no Rot-360
     polyp, below, deltas = cells[2:5]
-    assert polyp == ["Hyper-Kvasir", "Polyp", "0.900 (0.800)", "0.910 (0.810)", "—",
+    assert polyp == ["Hyper-Kvasir", "Polyp", "0.900 (0.800)", "0.910 (0.810)", "not run",
                      "**0.930** (0.830)"]  # fmt: skip
     assert below[1:] == ["reported", "0.974 (0.875)", "0.989 (0.915)", "—", "0.996 (0.994)"]
     assert deltas[2] == "−0.074 (−0.075)" and deltas[4] == "—"
     assert [row[1] for row in cells[5:]] == ["Opacity", "reported", "Δ", "No opacity", "Glaucoma",
                                              "reported", "Δ"]  # fmt: skip
-    found = table.set_index(["in_distribution", "ood", "method", "score"])
+    found = table.set_index(["in_distribution", "dataset", "strategy", "score"])
     cell = found.loc[("lag", "lag_glaucoma", "rot_both", "cosine_max")]
     assert cell.measured == pytest.approx(0.81) and cell.reported == 0.879
     assert cell.difference == pytest.approx(-0.069)
@@ -187,12 +185,14 @@ def test_table_7_3_of_several_seeds_has_spreads(made, medical, reported, tmp_pat
 
 def test_a_shift_that_failed_is_a_missing_cell(made, medical, reported, tmp_path):
     medical_runs(medical, ["lag"])
-    medical.rows["medical-lag-rot_both-base-seed0"].clear()
+    failed = "medical-lag-rot_both-base-seed0"
+    medical.rows[failed].clear()
+    next(run for run in medical.runs if run["run"] == failed)["status"] = "no_weights"
     table, markdown, _ = made(medical, reported, tmp_path, "table_shifts_medical", scores=BOTH,
                               reported="table_7_3")  # fmt: skip
-    assert row_of(markdown, "LAG")[3] == MISSING
+    assert row_of(markdown, "LAG")[3] == "no weights"
     assert "0.849 (0.879)" in markdown  # the thesis's value stays
-    assert table[table.method == "rot_both"].measured.isna().all()
+    assert table[table.strategy == "rot_both"].measured.isna().all()
 
 
 def test_table_7_1_compares_both_scores_with_other_methods(made, medical, reported, tmp_path):
@@ -218,9 +218,9 @@ def test_table_7_2_takes_each_dataset_s_own_strategy(made, medical, reported, tm
     assert row_of(markdown, "Ours, Mahalanobis")[1:] == ["0.930", "**0.910**"]
     assert row_of(markdown, "CCD")[1:] == ["**0.972**", "0.874"]
     assert "Hyper-Kvasir Polyp" in markdown and r"\multicolumn{1}{c}{LAG}" in tex
-    found = table.dropna(subset=["measured"]).set_index(["method", "score"])
-    assert found.loc[("perm4_both", "mahalanobis")].reported == 0.996
-    assert found.loc[("rot_both", "cosine_max")].reported == 0.879
+    found = table.dropna(subset=["measured"]).set_index(["system", "strategy", "score"])
+    assert found.loc[("ours", "perm4_both", "mahalanobis")].reported == 0.996
+    assert found.loc[("ours", "rot_both", "cosine_max")].reported == 0.879
 
 
 TABLES = {

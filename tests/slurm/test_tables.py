@@ -14,8 +14,7 @@ from tiny_run import fill
 
 pytestmark = pytest.mark.slurm
 
-EVALUATION = "extract_features_score"  # both of a run in one job
-ON_GPU = {"train", EVALUATION}
+ON_GPU = {"train", "evaluate"}
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +39,10 @@ def test_every_cell_is_that_of_the_local_run(through_slurm, local, table):
 def test_jobs_have_the_gpus_that_they_asked_for_and_no_others_ran(through_slurm):
     _, jobs = through_slurm
     names = [job.comment.removeprefix("rule_").split("_wildcards_")[0] for job in jobs]
-    names = [EVALUATION if name.endswith(EVALUATION) else name for name in names]
     seen = list(zip(names, (job.gpus for job in jobs), strict=True))
-    assert {*names} == {"pack_dataset", "build_negatives", "train", EVALUATION}
+    assert {*names} == {"pack_dataset", "build_negatives", "train", "evaluate"}
     assert all(gpus == (rule in ON_GPU) for rule, gpus in seen)
-    assert names.count("train") == names.count(EVALUATION) == 5
+    assert names.count("train") == names.count("evaluate") == 5
     assert {job.state for job in jobs} == {"COMPLETED"}
 
 
@@ -90,9 +88,10 @@ def test_a_table_that_finds_the_disk_full_is_whole_or_not_there(local, small_dis
     name = "table_negative_sampling"
     runs = ("natural-fashion_low-none-base-seed0", "natural-fashion_low-rot_imgn-base-seed0")
     command = [
-        sys.executable, "-m", "ssl_ood", "table", name,
+        sys.executable, "-m", "ssl_ood", "table",
         "--spec", str(local.results("specs", f"{name}.json")), "--reported", "resources/reported",
-        "--metrics", *(str(local.results("metrics", f"{run}.csv")) for run in runs),
+        "--measurements",
+        *(str(local.results("measurements", f"{run}.parquet")) for run in runs),
         "--output", str(small_disk / name),
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(local.folder / "workflow")}

@@ -330,8 +330,8 @@ TARGETS = [
     ("figures/figure_sensitvity", {"study": "natural"},
      "config: figures.figure_sensitvity: unknown form of a figure 'sensitvity'; did you mean "
      "'sensitivity'?"),
-    ("tables/table_rsna/form", "rnsa",
-     "config: tables.table_rsna: unknown form of a table 'rnsa'; did you mean 'rsna'?"),
+    ("tables/table_rsna/form", "metods",
+     "config: tables.table_rsna: unknown form of a table 'metods'; did you mean 'methods'?"),
     ("tables/table_rsna/score", "mahalonobis",
      "config: tables.table_rsna.score: unknown score 'mahalonobis'; did you mean 'mahalanobis'?"),
     ("tables/table_rsna/score", "logit",
@@ -344,7 +344,7 @@ TARGETS = [
      "config: tables.table_augmentation.reported: unknown reported artefact 'isbi_table_9'; did "
      "you mean 'isbi_table_4'?"),
     ("tables/table_rsna/strategy", ["none"],
-     "config: tables.table_rsna (form rsna) has an unknown key 'strategy'; did you mean "
+     "config: tables.table_rsna (form methods) has an unknown key 'strategy'; did you mean "
      "'strategies'?"),
     ("tables/table_rsna/strategies", [],
      "config: tables.table_rsna: the list of strategies is empty: name one, or take the dataset or "
@@ -355,7 +355,7 @@ TARGETS = [
     ("tables/table_claims_medical/runs_of", ["table_rsna", "table_quality"],
      "config: tables.table_claims_medical.runs_of names table_quality, which shows the study "
      "natural and not medical: name tables and figures of one study."),
-    ("tables/table_rsna", {"study": "medical"},
+    ("tables/table_rsna", {"study": "medical", "form": "methods"},
      "config: tables.table_rsna names no runs to show: add in_distribution and strategies, or "
      "runs_of."),
     ("reported_dir", "resources/reprted",
@@ -381,6 +381,6 @@ def test_a_table_that_could_not_be_made_is_one_sentence(thesis, load, path, valu
 
 
 def test_a_table_of_any_name_has_the_form_that_it_names(thesis, load):
-    thesis["tables"]["table_mine"] = {**thesis["tables"]["table_rsna"], "form": "medical"}
+    thesis["tables"]["table_mine"] = {**thesis["tables"]["table_rsna"], "form": "shifts_medical"}
     found = load(thesis).targets["table_mine"]
-    assert (found.kind, found.form, len(found.runs)) == ("table", "medical", 1)
+    assert (found.kind, found.form, len(found.runs)) == ("table", "shifts_medical", 1)

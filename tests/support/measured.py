@@ -1,16 +1,15 @@
-"""Synthetic metrics of many runs, with known values."""
+"""Synthetic measurements of many runs, with known values."""
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from ssl_ood.evaluation.evaluate import COLUMNS
-from ssl_ood.report.tables.natural import make_table
+from ssl_ood.evaluation.measurements import as_frame, write_measurements
+from ssl_ood.report.make import Files, make_table
 
 REPORTED = Path(__file__).parents[2] / "resources" / "reported"
 TAUS = [0.02, 0.04, 0.06]
@@ -45,11 +44,19 @@ GOODNESS = {
 }  # fmt: skip
 
 
+CONTRASTIVE = "table_rsna_contrastive"
+# Where the form has another name than the table or figure.
+FORMS = {
+    CONTRASTIVE: "methods", "table_rsna": "methods", "table_medical": "methods",
+    "table_claims_medical": "claims", "figure_views_rsna": "views",
+}  # fmt: skip
+
+
 class Study:
     """Runs with settable values; `write` makes their metrics files."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.runs, self.rows = folder, [], {}
+        self.folder, self.runs, self.rows, self.identities = folder, [], {}, {}
 
     def run(self, home, strategy, seed=0, variant="base", ood=OOD, weight=1.0, study="natural",
             **training):  # fmt: skip
@@ -62,14 +69,14 @@ class Study:
             self.runs.append(
                 identity | {"ood": list(ood), "training": {"lambda": weight} | training}
             )
-            self.rows[name] = []
+            self.rows[name], self.identities[name] = [], identity
         return name
 
     def add(self, name, metric, value, ood="", score="", tau="", half=0.01):
-        identity = next(r for r in self.runs if r["run"] == name)
-        row = dict.fromkeys(COLUMNS, "") | {k: identity[k] for k in COLUMNS[:7]}
-        row |= {"metric": metric, "value": repr(float(value)), "ood": ood, "score": score}
-        row |= {"tau": tau, "ci_low": value - half, "ci_high": value + half}
+        row = {"metric": metric, "value": float(value), "dataset": ood, "score": score}
+        row |= {"low": value - half, "high": value + half, "over": "images"}
+        if tau != "":
+            row["temperature"] = float(tau)
         self.rows[name].append(row)
 
     def fill(self, home="cifar10", strategy="none", seed=0, *, auroc, photographs=(), knn=0.9,
@@ -125,17 +132,18 @@ class Study:
         paths = []
         for name, rows in self.rows.items():
             if rows:
-                path = self.folder / f"{name}.csv"
-                with open(path, "w", newline="") as file:
-                    writer = csv.DictWriter(file, COLUMNS)
-                    writer.writeheader()
-                    writer.writerows(rows)
+                path = self.folder / f"{name}.parquet"
+                write_measurements(as_frame(rows, self.identities[name]), path)
                 paths.append(path)
         return paths
 
     def spec(self, name, *, show_reported=True, photographs=(), **options):
         return {
-            "name": name, "kind": name.split("_")[0], "options": options, "runs": self.runs,
+            "name": name,
+            "kind": name.split("_")[0],
+            "form": FORMS.get(name, name.split("_", 1)[1]),
+            "options": {"pooled": True} | options if name == CONTRASTIVE else options,
+            "runs": self.runs,
             "titles": {
                 "strategies": TITLES,
                 "datasets": {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "texture": "Texture",
@@ -200,14 +208,14 @@ class Medical(Study):
 
 @pytest.fixture
 def medical(tmp_path):
-    folder = tmp_path / "metrics"
+    folder = tmp_path / "measurements"
     folder.mkdir()
     return Medical(folder)
 
 
 @pytest.fixture
 def study(tmp_path):
-    folder = tmp_path / "metrics"
+    folder = tmp_path / "measurements"
     folder.mkdir()
     return Study(folder)
 
@@ -241,7 +249,8 @@ def made():
 
     def make(study, reported, tmp_path, name, /, **options):
         prefix = tmp_path / "out" / name
-        make_table(study.spec(name, **options), study.write(), reported, prefix)
+        files = Files(study.write(), reported=reported)
+        make_table(study.spec(name, **options), files, prefix)
         texts = {s: prefix.with_name(f"{name}.{s}").read_text() for s in ("csv", "md", "tex")}
         return pd.read_csv(prefix.with_name(f"{name}.csv")), texts["md"], texts["tex"]
 

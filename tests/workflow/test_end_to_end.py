@@ -129,23 +129,24 @@ def test_tables_agree_with_scikit_learn_on_the_scores(study):
     """Each measured AUROC, from the parquet of its run; and the averages from these."""
     checked, found = 0, {}
     for row in read_csv(study.results / "tables" / "table_negative_sampling.csv"):
-        if row["metric"] != "auroc" or row["ood"].startswith("average"):
+        if row["metric"] != "auroc" or row["dataset"].startswith("average"):
             continue
         scores = pd.read_parquet(study.results / "scores" / f"{row['runs']}.parquet")
-        column = f"cosine_tau@{float(row['tau']):.3f}"
+        column = f"cosine_tau@{float(row['temperature']):.3f}"
         inside = scores.loc[scores["role"] == "test", column]
-        outside = scores.loc[(scores["role"] == "ood") & (scores["dataset"] == row["ood"]), column]
+        of_set = (scores["role"] == "ood") & (scores["dataset"] == row["dataset"])
+        outside = scores.loc[of_set, column]
         truth = np.repeat([0, 1], [len(inside), len(outside)])
         expected = roc_auc_score(truth, np.concatenate([inside, outside]))
         assert float(row["measured"]) == pytest.approx(100 * expected, abs=1e-9)
-        found.setdefault(row["method"], []).append(100 * expected)
+        found.setdefault(row["strategy"], []).append(100 * expected)
         checked += 1
     assert checked == len(STRATEGIES) * 3
     averages = [row for row in read_csv(study.results / "tables" / "table_negative_sampling.csv")
-                if row["ood"] == "average"]  # fmt: skip
+                if row["dataset"] == "average"]  # fmt: skip
     assert len(averages) == len(STRATEGIES)
     for row in averages:
-        assert float(row["measured"]) == pytest.approx(np.mean(found[row["method"]]), abs=1e-9)
+        assert float(row["measured"]) == pytest.approx(np.mean(found[row["strategy"]]), abs=1e-9)
 
 
 def test_scores_agree_with_the_features(study):

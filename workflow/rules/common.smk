@@ -205,7 +205,7 @@ def negative_run(wildcards):
     )
 
 
-def metrics_of(target):
+def measurements_of(target):
     """The measurements of every run that a table or figure is made from."""
     return [f"{R}/measurements/{run.id}.parquet" for run in EXPERIMENTS.targets[target].runs]
 
@@ -215,10 +215,24 @@ def scores_of(target):
     return [f"{R}/scores/{run.id}.parquet" for run in EXPERIMENTS.targets[target].runs]
 
 
-def first_seed_runs(wildcards):
-    """One run a (dataset, strategy) of a picture: the seeds have the same negatives."""
-    runs = EXPERIMENTS.targets[wildcards.figure].runs
-    return [run for run in runs if run.seed == runs[0].seed]
+def needs_of(target):
+    """What the form of a table or figure is made from."""
+    return lookup(EXPERIMENTS.targets[target].kind, EXPERIMENTS.targets[target].form).needs
+
+
+def version_of(target):
+    """The versions of the code that makes a table or figure."""
+    chosen = EXPERIMENTS.targets[target]
+    return [VERSIONS[chosen.kind], lookup(chosen.kind, chosen.form).version]
+
+
+def shown_sets(target):
+    """The packed sets whose images a figure shows."""
+    chosen, needs = EXPERIMENTS.targets[target], needs_of(target)
+    sets = list(chosen.in_distribution) if "images" in needs else []
+    if "views" in needs:
+        sets += [s for run in chosen.first_seed for s in (run.train, *run.sources)]
+    return sets
 
 
 STOP_SECONDS = 120  # ahead of its time limit, a training is told to write a checkpoint and leave

@@ -1,10 +1,17 @@
-# Figures: pdf and png, with their data as csv.
+# Figures: pdf and png, with their data as csv. What a figure is made from follows from its form.
 
 
 rule figure:
     input:
-        spec=f"{R}/specs/{{figure}}.json",
-        metrics=lambda wildcards: metrics_of(wildcards.figure),
+        measurements=lambda wildcards: (
+            measurements_of(wildcards.figure)
+            if "measurements" in needs_of(wildcards.figure)
+            else []
+        ),
+        scores=lambda wildcards: (
+            scores_of(wildcards.figure) if "scores" in needs_of(wildcards.figure) else []
+        ),
+        packed=lambda wildcards: packed_meta(shown_sets(wildcards.figure)),
     output:
         png=report(
             f"{R}/figures/{{figure}}.png",
@@ -14,113 +21,25 @@ rule figure:
         ),
         pdf=f"{R}/figures/{{figure}}.pdf",
         csv=f"{R}/figures/{{figure}}.csv",
+        spec=f"{R}/specs/{{figure}}.json",
     log:
         f"{R}/logs/figure/{{figure}}.log",
     wildcard_constraints:
-        figure="figure_(sensitivity|occupied_soft_classes|label_efficiency|negative_sources)",
+        figure=alternatives(CONFIG["figures"]),
     localrule: True
     conda:
         "../../envs/ssl_ood.yaml"
     params:
-        version=VERSIONS["figure"],
-        prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
-        reported=CONFIG["reported_dir"],
-    shell:
-        "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --metrics {input.metrics}"
-        " --reported {params.reported:q} --output {params.prefix} 2> {log}"
-
-
-# The scores of every image, not their metrics.
-rule score_figure:
-    input:
-        spec=f"{R}/specs/{{figure}}.json",
-        scores=lambda wildcards: scores_of(wildcards.figure),
-        metrics=lambda wildcards: metrics_of(wildcards.figure),
-    output:
-        png=report(
-            f"{R}/figures/{{figure}}.png",
-            category="Figures",
-            labels={"figure": "{figure}"},
-            caption="../report/figure.rst",
-        ),
-        pdf=f"{R}/figures/{{figure}}.pdf",
-        csv=f"{R}/figures/{{figure}}.csv",
-    log:
-        f"{R}/logs/score_figure/{{figure}}.log",
-    wildcard_constraints:
-        figure="figure_score_distributions",
-    localrule: True
-    conda:
-        "../../envs/ssl_ood.yaml"
-    params:
-        version=VERSIONS["figure"],
-        prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
-    shell:
-        "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --scores {input.scores}"
-        " --metrics {input.metrics} --output {params.prefix} 2> {log}"
-
-
-# Pictures show images and train nothing.
-rule picture:
-    input:
-        spec=f"{R}/specs/{{figure}}.json",
-        configs=lambda wildcards: [
-            f"{R}/runs/{run.id}/config.json" for run in first_seed_runs(wildcards)
-        ],
-        packed=lambda wildcards: packed_meta(
-            s for run in first_seed_runs(wildcards) for s in (run.train, *run.sources)
-        ),
-    output:
-        png=report(
-            f"{R}/figures/{{figure}}.png",
-            category="Figures",
-            labels={"figure": "{figure}"},
-            caption="../report/figure.rst",
-        ),
-        pdf=f"{R}/figures/{{figure}}.pdf",
-        csv=f"{R}/figures/{{figure}}.csv",
-    log:
-        f"{R}/logs/picture/{{figure}}.log",
-    wildcard_constraints:
-        figure="figure_(negatives|views|views_rsna)",
-    localrule: True
-    conda:
-        "../../envs/ssl_ood.yaml"
-    params:
-        version=VERSIONS["figure"],
+        version=lambda wildcards: version_of(wildcards.figure),
         data=DATA,
         prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
-    shell:
-        "python -m ssl_ood picture {wildcards.figure} --configs {input.configs}"
-        " --spec {input.spec} --data {params.data:q} --output {params.prefix} 2> {log}"
-
-
-rule color_histograms:
-    input:
-        spec=f"{R}/specs/{{figure}}.json",
-        packed=lambda wildcards: packed_meta(EXPERIMENTS.targets[wildcards.figure].in_distribution),
-    output:
-        png=report(
-            f"{R}/figures/{{figure}}.png",
-            category="Figures",
-            labels={"figure": "{figure}"},
-            caption="../report/figure.rst",
-        ),
-        pdf=f"{R}/figures/{{figure}}.pdf",
-        csv=f"{R}/figures/{{figure}}.csv",
-    log:
-        f"{R}/logs/color_histograms/{{figure}}.log",
-    wildcard_constraints:
-        figure="figure_color_histograms",
-    localrule: True
-    conda:
-        "../../envs/ssl_ood.yaml"
-    params:
-        version=VERSIONS["figure"],
-        prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
-        folders=lambda wildcards: [
+        reported=CONFIG["reported_dir"],
+        spec=lambda wildcards: json.dumps(EXPERIMENTS.spec(wildcards.figure), indent=1),
+        images=lambda wildcards: [
             f"{DATA}/{s.path}" for s in EXPERIMENTS.targets[wildcards.figure].in_distribution
         ],
     shell:
-        "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --images {params.folders}"
-        " --output {params.prefix} 2> {log}"
+        "printf '%s\\n' {params.spec:q} > {output.spec:q} &&"
+        " python -m ssl_ood figure --spec {output.spec:q} --measurements {input.measurements:q}"
+        " --scores {input.scores:q} --images {params.images:q} --data {params.data:q}"
+        " --reported {params.reported:q} --output {params.prefix:q} 2> {log:q}"

@@ -3,9 +3,9 @@
 
 rule build_negatives:
     input:
-        config=lambda wildcards: f"{R}/runs/{negative_run(wildcards).id}/config.json",
-        packed=lambda wildcards: packed_meta(experiments.needed_sets(negative_run(wildcards))),
+        lambda wildcards: packed_meta(experiments.needed_sets(negative_run(wildcards))),
     output:
+        config=f"{R}/negatives/{{study}}-{{in_distribution}}-{{strategy}}/config.json",
         manifest=f"{R}/negatives/{{study}}-{{in_distribution}}-{{strategy}}/manifest.json",
         sheet=report(
             f"{R}/negatives/{{study}}-{{in_distribution}}-{{strategy}}/contact_sheet.png",
@@ -22,11 +22,16 @@ rule build_negatives:
         runtime=lambda wildcards, attempt: time_limit(120 * attempt),
     params:
         version=VERSIONS["negatives"],
+        config=lambda wildcards: json.dumps(
+            negative_run(wildcards).training_config, indent=1, sort_keys=True
+        ),
+        folder=lambda wildcards, output: Path(output.manifest).parent,
         data=DATA,
         against=lambda wildcards: [
             f"{s.dataset}/{s.split}"
             for s in (negative_run(wildcards).test, *negative_run(wildcards).ood)
         ],
     shell:
-        "python -m ssl_ood negatives --config {input.config} --data {params.data:q}"
-        " --against {params.against} --output $(dirname {output.manifest}) 2> {log}"
+        "printf '%s\n' {params.config:q} > {output.config:q} &&"
+        " python -m ssl_ood negatives --config {output.config:q} --data {params.data:q}"
+        " --against {params.against:q} --output {params.folder:q} 2> {log:q}"

@@ -1,24 +1,9 @@
-# Tables: measured beside reported, as csv, markdown and LaTeX.
-
-
-rule write_spec:
-    output:
-        f"{R}/specs/{{target}}.json",
-    log:
-        f"{R}/logs/write_spec/{{target}}.log",
-    localrule: True
-    conda:
-        "../../envs/ssl_ood.yaml"
-    params:
-        spec=lambda wildcards: json.dumps(EXPERIMENTS.spec(wildcards.target), indent=1),
-    shell:
-        "printf '%s\n' {params.spec:q} > {output} 2> {log}"
+# Tables: measured beside reported, as csv, markdown, LaTeX and HTML.
 
 
 rule table:
     input:
-        spec=f"{R}/specs/{{table}}.json",
-        metrics=lambda wildcards: metrics_of(wildcards.table),
+        lambda wildcards: measurements_of(wildcards.table),
     output:
         csv=f"{R}/tables/{{table}}.csv",
         page=report(
@@ -29,18 +14,23 @@ rule table:
         ),
         markdown=f"{R}/tables/{{table}}.md",
         latex=f"{R}/tables/{{table}}.tex",
+        spec=f"{R}/specs/{{table}}.json",
     log:
         f"{R}/logs/table/{{table}}.log",
+    wildcard_constraints:
+        table=alternatives(CONFIG["tables"]),
     localrule: True
     conda:
         "../../envs/ssl_ood.yaml"
     params:
-        version=VERSIONS["table"],
+        version=lambda wildcards: version_of(wildcards.table),
         prefix=lambda wildcards, output: Path(output.csv).with_suffix(""),
         reported=CONFIG["reported_dir"],
+        spec=lambda wildcards: json.dumps(EXPERIMENTS.spec(wildcards.table), indent=1),
     shell:
-        "python -m ssl_ood table {wildcards.table} --spec {input.spec} --metrics {input.metrics}"
-        " --reported {params.reported:q} --output {params.prefix} 2> {log}"
+        "printf '%s\\n' {params.spec:q} > {output.spec:q} &&"
+        " python -m ssl_ood table --spec {output.spec:q} --measurements {input:q}"
+        " --reported {params.reported:q} --output {params.prefix:q} 2> {log:q}"
 
 
 for target in EXPERIMENTS.targets.values():

@@ -1,26 +1,8 @@
 # One training a run, whatever tables share it.
 
 
-rule write_run_config:
-    output:
-        f"{R}/runs/{{run}}/config.json",
-    log:
-        f"{R}/logs/write_run_config/{{run}}.log",
-    localrule: True
-    conda:
-        "../../envs/ssl_ood.yaml"
-    params:
-        # In one order, whatever file of the config a setting comes from: else it counts as changed.
-        config=lambda wildcards: json.dumps(
-            run_of(wildcards).training_config, indent=1, sort_keys=True
-        ),
-    shell:
-        "printf '%s\n' {params.config:q} > {output} 2> {log}"
-
-
 rule train:
     input:
-        config=f"{R}/runs/{{run}}/config.json",
         packed=lambda wildcards: packed_meta((run_of(wildcards).train, *run_of(wildcards).sources)),
         initial=initial_of,
         # A split that is not one ends here; another test set trains nothing again. (Where packed
@@ -28,6 +10,7 @@ rule train:
         # run that a training is older than they are.)
         splits=lambda wildcards: ancient(split_lists(wildcards)),
     output:
+        config=f"{R}/runs/{{run}}/config.json",
         weights=f"{R}/runs/{{run}}/model.safetensors",
         history=f"{R}/runs/{{run}}/log.jsonl",
         summary=f"{R}/runs/{{run}}/train.json",
@@ -52,9 +35,15 @@ rule train:
         data=DATA,
         checkpoints=f"{R}/checkpoints/{{run}}",
         progress=f"{R}/progress/{{run}}.json",
-        initial=lambda wildcards, input: f"--initial {input.initial}" if input.initial else "",
+        initial=lambda wildcards, input: ["--initial", input.initial] if input.initial else [],
+        folder=lambda wildcards, output: Path(output.weights).parent,
+        # In one order, whatever file of the config a setting comes from: else it counts as changed.
+        config=lambda wildcards: json.dumps(
+            run_of(wildcards).training_config, indent=1, sort_keys=True
+        ),
     # The trap keeps the shell alive while a training that was told to stop writes its checkpoint.
     shell:
-        "trap : TERM; python -m ssl_ood train --config {input.config} --data {params.data:q}"
-        " --output $(dirname {output.weights}) --checkpoints {params.checkpoints}"
-        " {params.initial} --progress {params.progress} --devices {resources.gpu} --threads {threads} 2> {log}"
+        "printf '%s\n' {params.config:q} > {output.config:q}; trap : TERM;"
+        " python -m ssl_ood train --config {output.config:q} --data {params.data:q}"
+        " --output {params.folder:q} --checkpoints {params.checkpoints:q} {params.initial:q}"
+        " --progress {params.progress:q} --devices {resources.gpu} --threads {threads} 2> {log:q}"

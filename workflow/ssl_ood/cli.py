@@ -16,13 +16,21 @@ from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.datasets import commands as dataset_commands
 from ssl_ood.declarations import PLUGINS, declare_everything
 from ssl_ood.evaluation import commands as evaluation_commands
+from ssl_ood.report import commands as report_commands
 from ssl_ood.study import commands as study_commands
 from ssl_ood.study import watch
 from ssl_ood.study.layers import merge, read_layers
 from ssl_ood.study.read import plugins_of
 from ssl_ood.training import commands as training_commands
 
-ROOMS = (dataset_commands, training_commands, evaluation_commands, study_commands, watch)
+ROOMS = (
+    dataset_commands,
+    training_commands,
+    evaluation_commands,
+    study_commands,
+    report_commands,
+    watch,
+)
 CONFIG = "config.yaml"
 
 
@@ -33,8 +41,6 @@ def main(arguments: list[str] | None = None) -> int:
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     for room in ROOMS:
         room.add_parsers(stages)
-    _add_pictures(stages)
-    _add_show(stages)
     _add_list(stages)
     options = parser.parse_args(arguments)
     try:
@@ -78,53 +84,6 @@ def _list(options: argparse.Namespace) -> None:
         width = max((len(entry.name) for entry in entries), default=0)
         for entry in entries:
             print(f"  {entry.name:{width}}  {entry.title}: {entry.notes}")
-
-
-def _add_pictures(stages) -> None:
-    parser = stages.add_parser("negatives", help="manifest and contact sheet of a negative set")
-    parser.add_argument("--config", type=Path, required=True, help="run config (json)")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
-    parser.add_argument("--against", nargs="*", default=[], metavar="DATASET/SPLIT",
-                        help="sets that no negative may be taken from")  # fmt: skip
-    parser.add_argument("--output", type=Path, required=True, help="folder")
-    parser.set_defaults(run=_negatives)
-    parser = stages.add_parser("picture", help="contact sheet of negatives or of views")
-    parser.add_argument("kind")
-    parser.add_argument("--configs", type=Path, nargs="+", required=True, help="run configs (json)")
-    parser.add_argument("--spec", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
-    parser.add_argument("--output", type=Path, required=True, help="path without suffix")
-    parser.set_defaults(run=_picture)
-
-
-def _negatives(options: argparse.Namespace) -> None:
-    from ssl_ood.common.files import read_json
-    from ssl_ood.report.figures.pictures import write_negative_set
-
-    write_negative_set(read_json(options.config), options.data, options.against, options.output)
-
-
-def _picture(options: argparse.Namespace) -> None:
-    from ssl_ood.common.files import read_json
-    from ssl_ood.report.figures import pictures
-
-    negatives = options.kind == "figure_negatives"
-    draw = pictures.negatives_figure if negatives else pictures.views_figure
-    configs = [read_json(path) for path in options.configs]
-    draw(configs, read_json(options.spec), options.data, options.output)
-
-
-def _add_show(stages) -> None:
-    parser = stages.add_parser("show", help="print a table of the results in the terminal")
-    parser.add_argument("table", type=Path, help="the .md or .csv file of a table")
-    parser.set_defaults(run=_show)
-
-
-def _show(options: argparse.Namespace) -> None:
-    path = options.table.with_suffix(".md")
-    if not path.exists():
-        raise UserError(f"There is no table {path}: make it with `snakemake {path.stem}`.")
-    print(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

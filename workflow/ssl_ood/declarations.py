@@ -10,13 +10,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.registry import declare
-from ssl_ood.common.settings import Many, Settings
 
 DECLARING = (
     "ssl_ood.views.shifts",
@@ -30,6 +25,17 @@ DECLARING = (
     "ssl_ood.evaluation.scores.cosine",
     "ssl_ood.evaluation.scores.logit",
     "ssl_ood.evaluation.scores.mahalanobis",
+    "ssl_ood.report.claims.table",
+    "ssl_ood.report.figures.images",
+    "ssl_ood.report.figures.medical",
+    "ssl_ood.report.figures.natural",
+    "ssl_ood.report.figures.scores",
+    "ssl_ood.report.figures.views",
+    "ssl_ood.report.tables.contrastive",
+    "ssl_ood.report.tables.medical",
+    "ssl_ood.report.tables.methods",
+    "ssl_ood.report.tables.natural",
+    "ssl_ood.report.tables.quality",
 )
 PLUGINS = "SSL_OOD_PLUGINS"  # the variable that tells jobs, separated as PATH is
 
@@ -42,7 +48,6 @@ def declare_everything(plugins: Iterable[str] = ()) -> None:
     """
     for name in DECLARING:
         import_module(name)
-    _declare_forms()
     for name in plugins:
         _import_plugin(name)
 
@@ -81,55 +86,3 @@ def _import_file(path: Path) -> None:
     except BaseException:
         del sys.modules[module_name]
         raise
-
-
-class Measured(Settings):
-    """Options of the forms."""
-
-    reported: str | Many[str] | None = Field(
-        None, description="the tables and figures of the reported values that stand beside"
-    )
-    score: str | None = Field(None, description="without it the first of the study")
-    titles: dict[str, str] = Field({}, description="of its variants")
-    near: str | None = Field(None, description="an OOD set that is like the in-distribution set")
-    far: str | None = Field(None, description="an OOD set that is not")
-
-
-class Roles(Settings):
-    """In-distribution datasets of the study that stand for those of chapter 7."""
-
-    rsna: str | None = Field(None, description="for RSNA")
-    hyper_kvasir: str | None = Field(None, description="for Hyper-Kvasir")
-    lag: str | None = Field(None, description="for LAG")
-
-
-class Claims(Measured):
-    """Options of the tables of claims."""
-
-    claims: Annotated[str, Field(pattern="^section [1-9]$")] = Field(
-        description="where the thesis makes them"
-    )
-    roles: Roles = Field(Roles(), description="who stands for a set of chapter 7")
-
-
-TABLES = (
-    "ood_auroc", "negative_sampling", "quality", "hyperparameters", "rsna_contrastive",
-    "batch_size", "augmentation", "pretraining", "label_efficiency", "rsna", "medical",
-    "shifts_medical", "claims", "claims_medical",
-)  # fmt: skip
-FIGURES = {
-    "sensitivity": {"measurements"}, "occupied_soft_classes": {"measurements"},
-    "label_efficiency": {"measurements"}, "negative_sources": {"measurements"},
-    "score_distributions": {"measurements", "scores"}, "color_histograms": {"images"},
-    "negatives": {"views"}, "views": {"views"}, "views_rsna": {"views"},
-}  # fmt: skip
-
-
-def _declare_forms() -> None:
-    for name in TABLES:
-        settings = Claims if name.startswith("claims") else Measured
-        target = f"ssl_ood.report.tables.natural:{name}"
-        declare("table", name, target, title=name, needs={"measurements"}, settings=settings)
-    for name, needs in FIGURES.items():
-        target = f"ssl_ood.report.figures.natural:{name}"
-        declare("figure", name, target, title=name, needs=needs, settings=Measured)

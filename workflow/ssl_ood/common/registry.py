@@ -16,7 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
+from types import FunctionType
 from typing import Any, TypeVar
 
 from ssl_ood.common.errors import UserError, unknown
@@ -59,11 +61,22 @@ class Entry:
     module: str = ""
 
     def load(self) -> Any:
-        """The function or class itself; imports its module where only the place is declared."""
+        """The function or class itself; imports its module where only the place is declared.
+
+        A method may be declared as a function that makes its class: then one file holds it whole,
+        and stays light until the method is used.
+        """
+        if self.kind == "method" and isinstance(self.target, FunctionType):
+            return _made(self.target)
         if not isinstance(self.target, str):
             return self.target
         module, _, name = self.target.partition(":")
         return getattr(import_module(module), name)
+
+
+@cache
+def _made(factory: FunctionType) -> type:
+    return factory()
 
 
 _ENTRIES: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}

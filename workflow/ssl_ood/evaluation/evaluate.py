@@ -26,7 +26,8 @@ from ssl_ood.common.settings import read_settings
 from ssl_ood.evaluation.features import probabilities_of, soft_classes
 from ssl_ood.evaluation.measure import OODSet, measure
 from ssl_ood.evaluation.measurements import as_frame, write_measurements
-from ssl_ood.evaluation.score_table import score_sets, write_scores
+from ssl_ood.evaluation.score_files import write_scores
+from ssl_ood.evaluation.score_table import score_sets
 from ssl_ood.evaluation.scoring import settings_of
 from ssl_ood.evaluation.sets import EvaluatedSet, Extractor
 from ssl_ood.methods.base import Model, load_model, read_run

@@ -11,7 +11,7 @@ import numpy as np
 from ssl_ood.common.vocabulary import AVERAGE, AVERAGE_HONEST, POOLED
 from ssl_ood.evaluation.measurements import NO_DATA
 from ssl_ood.evaluation.score_columns import split_column
-from ssl_ood.evaluation.score_table import NOT_SCORES
+from ssl_ood.evaluation.score_files import NOT_SCORES
 from ssl_ood.measures import metrics
 
 TPR = 0.95  # of the metric fpr95

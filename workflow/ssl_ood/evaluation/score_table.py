@@ -9,14 +9,12 @@ knn_label and knn_weighted_label (of test rows), and one column for each score a
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_ood.common.files import atomic_path
 from ssl_ood.common.registry import lookup
 from ssl_ood.evaluation.scoring import Evidence, as_columns, compute_scores
 from ssl_ood.evaluation.sets import EvaluatedSet
@@ -25,7 +23,6 @@ from ssl_ood.measures.sensitivity import sensitivity_split
 from ssl_ood.methods.base import Model
 from ssl_ood.study.settings import Evaluation
 
-NOT_SCORES = ("set", "dataset", "role", "index", "label", "knn_label", "knn_weighted_label")
 VOTES = ("knn_label", "knn_weighted_label")
 
 
@@ -115,31 +112,4 @@ def _votes(
     for name, temperature in zip(VOTES, (None, evaluation.knn_temperature), strict=True):
         voted = knn_votes(similarities, labels, classes, temperature)
         columns[name][: len(test.labels)] = voted.cpu().numpy()
-    return columns
-
-
-def write_scores(table: dict[str, np.ndarray], path: Path) -> None:
-    """Writes the columns to a parquet file; a missing label is null in it."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    names = [*NOT_SCORES, *(name for name in table if name not in NOT_SCORES)]
-    columns = {
-        name: pa.array(table[name], mask=table[name] < 0 if "label" in name else None)
-        for name in names
-    }
-    with atomic_path(path) as partial:
-        pq.write_table(pa.table(columns), partial, compression="zstd")
-
-
-def read_scores(path: Path) -> dict[str, np.ndarray]:
-    """The columns of a scores file; labels that are missing are -1."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    columns = {}
-    for name in table.column_names:
-        column = table[name]
-        columns[name] = (pc.fill_null(column, -1) if "label" in name else column).to_numpy()
     return columns

@@ -9,16 +9,22 @@ import csv
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import AVERAGE, AVERAGE_HONEST, BASE, POOLED, SEEDS
+from ssl_ood.evaluation.measurements import MEASURED, NOT_APPLICABLE, read_measurements
 from ssl_ood.measures.metrics import t_interval
 
 NAMES = {AVERAGE: "Average", AVERAGE_HONEST: "Average without photographs", POOLED: "All"}
+if TYPE_CHECKING:
+    import pandas as pd
+
 SCALES = {"fraction": 1.0, "percent": 100.0}  # of a share; metrics files hold fractions
+NOT_RUN = "not_run"  # the status of what no run of the target is for
 SCORED = ("auroc", "fpr95", "aupr", "sensitivity")  # metrics of a score, the others are of a run
 
 
@@ -119,6 +125,9 @@ class Results:
     spec: dict[str, Any]
     values: dict[Key, list[Measurement]]
     reported: dict[ReportedKey, Reported]
+    statuses: dict[Key, str] = field(default_factory=dict)  # of what has no value
+    reported_dir: Path = Path()
+    frame: pd.DataFrame | None = None  # all of it, tidy: `ssl_ood.evaluation.measurements`
 
     @property
     def options(self) -> dict[str, Any]:
@@ -141,7 +150,8 @@ class Results:
 
     def tau_of(self, score: str) -> float | None:
         """The temperature that is shown of a score; None where it has none."""
-        return self.spec["evaluation"]["tau"] if score == "cosine_tau" else None
+        has_one = score and lookup("score", score).more.get("temperature")
+        return self.spec["evaluation"]["tau"] if has_one else None
 
     @property
     def repeats(self) -> str:
@@ -160,6 +170,33 @@ class Results:
             what.setdefault("tau", self.tau_of(what["score"]))
         key = Key(in_distribution, strategy, **what)
         return {m.seed: m for m in sorted(self.values.get(key, []), key=lambda m: m.seed)}
+
+    def status(self, in_distribution: str, strategy: str, **what: Any) -> str:
+        """Why there is a number or none: measured, no_data, not_applicable, not_run, ..."""
+        if self.by_seed(in_distribution, strategy, **what):
+            return MEASURED
+        metric = what.get("metric", "auroc")
+        if metric in SCORED:
+            what.setdefault("score", self.score)
+            what.setdefault("tau", self.tau_of(what["score"]))
+        if (key := Key(in_distribution, strategy, **what)) in self.statuses:
+            return self.statuses[key]
+        variant = what.get("variant", BASE)
+        for run in self.spec["runs"]:
+            if (run["in_distribution"], run["strategy"], run["variant"]) == (
+                in_distribution,
+                strategy,
+                variant,
+            ):
+                return run.get("status", NOT_APPLICABLE)
+        return NOT_RUN
+
+    def training_method(self, in_distribution: str, strategy: str) -> str:
+        """How the runs of a strategy were trained; empty where there are none."""
+        for run in self.spec["runs"]:
+            if run["in_distribution"] == in_distribution and strategy in (run["strategy"], "all"):
+                return run["method"]
+        return ""
 
     def summary(self, in_distribution: str, strategy: str, **what: Any) -> Summary | None:
         """Mean over seeds of what `by_seed` gives; None where nothing was measured."""
@@ -211,22 +248,41 @@ class Results:
 
 
 def load_results(
-    spec: dict[str, Any], metrics: Sequence[Path], reported_dir: Path | None = None
+    spec: dict[str, Any], measurements: Sequence[Path], reported_dir: Path | None = None
 ) -> Results:
-    """Reads the metrics of the target's runs and, where they are shown, the reported values.
+    """Reads the measurements of the target's runs and, where they are shown, the reported values.
 
-    A metrics file of another run is ignored; a run without a file has missing cells.
+    Raises UserError for a file that is missing, and where a run of the target has none.
     """
-    wanted = {run["run"] for run in spec["runs"]}
     values: dict[Key, list[Measurement]] = defaultdict(list)
-    for path in metrics:
-        for row in read_rows(path):
-            if row["run"] in wanted:
-                key = Key(*(row[name] for name in Key._fields[:-1]), _number(row["tau"]))
-                numbers = (float(row[name] or "nan") for name in ("value", "ci_low", "ci_high"))
-                values[key].append(Measurement(row["run"], int(row["seed"]), *numbers))
+    statuses: dict[Key, str] = {}
+    wanted = {run["run"] for run in spec["runs"]}
+    frame = read_measurements(measurements)
+    frame = frame[frame["run"].isin(wanted)]
+    _refuse_missing(spec, set(frame["run"]))
+    for row in frame.itertuples(index=False):
+        tau = None if math.isnan(row.temperature) else row.temperature
+        key = Key(
+            row.in_distribution, row.strategy, row.variant, row.metric, row.dataset, row.score, tau
+        )
+        if row.status == MEASURED:
+            values[key].append(Measurement(row.run, row.seed, row.value, row.low, row.high))
+        else:
+            statuses[key] = row.status
     shows = spec["show_reported"] and reported_dir is not None
-    return Results(spec, dict(values), read_reported(Path(reported_dir)) if shows else {})
+    reported = read_reported(Path(reported_dir)) if shows else {}
+    folder = Path(reported_dir or "")
+    return Results(spec, dict(values), reported, statuses, folder, frame)
+
+
+def _refuse_missing(spec: dict[str, Any], measured: set[str]) -> None:
+    """A run that should be there and is not is an error, not an empty cell."""
+    for run in spec["runs"]:
+        if "status" not in run and run["run"] not in measured:
+            raise UserError(
+                f"{spec['name']}: there are no measurements of {run['run']}: make them with "
+                f"`snakemake {spec['name']}`, which evaluates the run."
+            )
 
 
 def read_reported(folder: Path) -> dict[ReportedKey, Reported]:
@@ -249,5 +305,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         raise UserError(f"There is no file {path}: make it first, or correct its path.") from None
 
 
-def _number(text: str) -> float | None:
-    return float(text) if text else None
+def reported_claims(reported_dir: Path) -> list[dict[str, str]]:
+    """Rows (id, where, claim, value, unit) of all claims; UserError where there are none."""
+    rows = [row for path in sorted(reported_dir.glob("claims_*.csv")) for row in read_rows(path)]
+    if not rows:
+        raise UserError(f"{reported_dir} has no claims_*.csv: correct reported_dir in the config.")
+    return rows

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import BASE, IN_DISTRIBUTION, NO_NEGATIVES, SEEDS, UNTRAINED
+from ssl_ood.evaluation.measurements import MEASURED
 from ssl_ood.report.results import SCALES, SCORED, ReportedKey, Results, Summary
 from ssl_ood.report.writers import MISSING, Cell, embolden, number, signed
 
 DIGITS = {"fraction": 3, "percent": 2, "nats": 2, "count": 0}  # printed; csv files have all
-SCORE_TITLES = {
-    "mahalanobis": "Mahalanobis", "cosine_max": "cosine", "cosine_tau": "equation 6.1",
-    "logit": "classifier",
-}  # fmt: skip
-SCORE_NOTES = {
-    "mahalanobis": "squared distance to the training features (equations 5.2 and 7.1)",
-    "cosine_max": "minus the largest cosine similarity to a training feature (equation 7.2)",
-    "cosine_tau": "mean similarity to the training features (equation 6.1)",
-    "logit": "output of the fine-tuned network, larger for abnormal images",
-}
+PHOTOGRAPHS = (
+    "The average without photographs leaves out {names}: cut from photographs, as the auxiliary "
+    "negatives are, so that telling photographs from {in_distribution} is enough to flag them."
+)
+
+
+OURS = "ours"  # the system of measured rows; quoted rows name another
+QUOTED = "quoted"
 
 
 class Column(NamedTuple):
@@ -43,6 +43,7 @@ class Entry(NamedTuple):
     summary: Summary | None
     reported: float | None
     record: dict[str, Any]
+    status: str  # of `ssl_ood.evaluation.measurements.STATUSES`, or not_run
 
 
 def measure(
@@ -55,11 +56,13 @@ def measure(
         what["score"] = score
     summary = in_unit(results.summary(home, strategy, **what), column.unit)
     reported = reported_value(results, home, strategy, column, variant)
+    status = results.status(home, strategy, **what)
     row = record(
         results, home, column.ood, strategy, summary, reported, variant=variant,
         metric=column.metric, unit=column.unit, score=score, tau=results.tau_of(score),
+        status=status,
     )  # fmt: skip
-    return Entry(summary, reported, row)
+    return Entry(summary, reported, row, status)
 
 
 def in_unit(summary: Summary | None, unit: str) -> Summary | None:
@@ -114,25 +117,30 @@ def record(
     unit: str = "percent",
     score: str | None = None,
     tau: float | None = None,
+    status: str = MEASURED,
 ) -> dict[str, Any]:
-    """A row of a table's csv file. method: a strategy of ours, or another method's name."""
+    """A row of a table's csv file. method: a strategy of ours, or another system's name, which has
+    no variant."""
     both = summary is not None and reported is not None
     over = summary and (results.repeats if summary.over == SEEDS else summary.over)
     return {
         "in_distribution": in_distribution,
-        "ood": ood,
-        "method": method,
+        "dataset": ood,
+        "system": OURS if variant else method,
+        "method": results.training_method(in_distribution, method) if variant else "",
+        "strategy": method if variant else "",
         "variant": variant,
         "score": results.score if score is None else score,
-        "tau": results.tau if score is None else tau,
+        "temperature": results.tau if score is None else tau,
         "metric": metric,
         "unit": unit,
         "measured": summary and summary.mean,
         "spread": summary and summary.spread,
-        "n_seeds": summary.n if summary else 0,
-        "ci_low": summary and summary.low,
-        "ci_high": summary and summary.high,
-        "interval_over": over,
+        "low": summary and summary.low,
+        "high": summary and summary.high,
+        "over": over,
+        "n": summary.n if summary else 0,
+        "status": status if variant else QUOTED,
         "reported": reported,
         "difference": summary.mean - reported if both else None,
         "runs": ";".join(summary.runs) if summary else "",
@@ -196,12 +204,12 @@ def score_words(results: Results) -> str:
 
 def score_title(score: str) -> str:
     """A score in a word or two, for a cell."""
-    return SCORE_TITLES.get(score, score)
+    return lookup("score", score).title
 
 
 def score_notes(scores: Iterable[str]) -> list[str]:
     """What the words for the scores mean."""
-    told = {score_title(score): SCORE_NOTES[score] for score in scores if score in SCORE_NOTES}
+    told = {e.title: e.notes for e in (lookup("score", score) for score in scores) if e.notes}
     texts = [f"{title}: {words}" for title, words in told.items()]
     return [f"Scores of the AUROC: {'; '.join(texts)}."] if texts else []
 
@@ -252,3 +260,13 @@ def grouped_by_source(
     ordered = sorted(strategies, key=lambda s: names.index(group(s)))
     counts = [(name, sum(group(s) == name for s in strategies)) for name in names]
     return ordered, [(name, n) for name, n in counts if n]
+
+
+def photographs_note(results: Results, in_distribution: str) -> list[str]:
+    """The note under a table that shows the average without photographs."""
+    if len(results.averages(in_distribution)) < 2:
+        return []
+    sets = [s for s in results.ood_sets(in_distribution) if s in results.spec["photographs"]]
+    names = ", ".join(results.title("datasets", s) for s in sets)
+    home = results.title("datasets", in_distribution)
+    return [PHOTOGRAPHS.format(names=names, in_distribution=home)]

@@ -202,21 +202,28 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{value:+.{digits}f}".replace("-", MINUS)
 
 
-def measured_cell(summary: Summary | None, digits: int = 2) -> Cell:
-    """Mean ± spread over seeds; the mean alone for one seed."""
+def measured_cell(summary: Summary | None, digits: int = 2, status: str = "not_run") -> Cell:
+    """Mean ± spread over seeds; the mean alone for one seed; the status where there is neither."""
     if summary is None:
-        return Cell(MISSING)
+        return Cell(status.replace("_", " "))
     spread = "" if math.isnan(summary.spread) else f" ± {number(summary.spread, digits)}"
     return Cell(number(summary.mean, digits), spread)
 
 
 def embolden(cells: list[Cell], candidates: Sequence[int], *, smallest: bool = False) -> list[Cell]:
     """`cells` with the best among the candidates in bold, all of them where they print the same."""
-    shown = {i: float(cells[i].value.replace(MINUS, "-")) for i in candidates
-             if cells[i].value not in ("", MISSING)}  # fmt: skip
+    shown = {i: value for i in candidates if (value := _printed(cells[i])) is not None}
     if not shown:
         return cells
     best = min(shown.values()) if smallest else max(shown.values())
     return [
         cell._replace(bold=True) if shown.get(i) == best else cell for i, cell in enumerate(cells)
     ]
+
+
+def _printed(cell: Cell) -> float | None:
+    """The number that a cell shows, None where it shows none."""
+    try:
+        return float(cell.value.replace(MINUS, "-"))
+    except ValueError:
+        return None

@@ -115,6 +115,16 @@ class Target:
         """Whether it shows what models do, not only what they are shown."""
         return bool(lookup(self.kind, self.form).needs & {"measurements", "scores"})
 
+    @property
+    def views(self) -> bool:
+        """Whether it shows what networks are shown."""
+        return "views" in lookup(self.kind, self.form).needs
+
+    @property
+    def first_seed(self) -> list[Run]:
+        """One run for each (dataset, strategy, variant): the seeds have the same negatives."""
+        return [run for run in self.runs if run.seed == self.runs[0].seed]
+
 
 @dataclass(frozen=True)
 class Experiments:
@@ -134,7 +144,9 @@ class Experiments:
         used = {s.dataset for run in target.runs for s in needed_sets(run)}
         used |= {s.dataset for s in target.in_distribution}
         titles["datasets"] = {n: self.datasets[n].title for n in sorted(used)}
+        configs = [run.training_config for run in target.first_seed] if target.views else []
         return {
+            "configs": configs,
             "name": name,
             "kind": target.kind,
             "form": target.form,

@@ -17,7 +17,7 @@ from ssl_ood.common.vocabulary import BASE, JOIN
 Seed = Annotated[int, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1)]
 Split = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\{seed\})?$")]
-TargetName = Annotated[str, Field(pattern=r"^(table|figure)_[a-z0-9_]+$")]
+TargetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Sections = dict[str, dict[str, Any]]  # of a method: training, views, backbone, head
 

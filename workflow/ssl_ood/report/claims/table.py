@@ -9,30 +9,26 @@ roles, and one that rests on a number cannot be measured.
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import register
+from ssl_ood.common.settings import Settings
 from ssl_ood.report.claims import chapter_6, chapter_7  # noqa: F401, they fill CHECKS
 from ssl_ood.report.claims.case import CHECKS, Case, Finding, NotMeasurable
-from ssl_ood.report.results import Results, read_rows
+from ssl_ood.report.options import Scored
+from ssl_ood.report.results import Results, reported_claims
 from ssl_ood.report.table_parts import score_words
-from ssl_ood.report.writers import MISSING, Cell, Table, number, signed
+from ssl_ood.report.writers import Cell, Table, number, signed
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "not measurable with these data"
 
 
-def reported_claims(reported_dir: Path) -> list[dict[str, str]]:
-    """Rows (id, where, claim, value, unit) of all claims; UserError where there are none."""
-    rows = [row for path in sorted(reported_dir.glob("claims_*.csv")) for row in read_rows(path)]
-    if not rows:
-        raise UserError(f"{reported_dir} has no claims_*.csv: correct reported_dir in the config.")
-    return rows
-
-
-def check_claims(results: Results, reported_dir: Path) -> list[dict[str, Any]]:
+def check_claims(results: Results) -> list[dict[str, Any]]:
     """A record for every claim of the chapter: id, where, claim, measurement, verdict, reason."""
-    chapter = results.options["claims"]
+    chapter, reported_dir = results.options["claims"], results.reported_dir
     rows = [row for row in reported_claims(reported_dir) if chapter in row["where"]]
     if not rows:
         raise UserError(
@@ -64,9 +60,9 @@ def check_claims(results: Results, reported_dir: Path) -> list[dict[str, Any]]:
             "measured": finding.text or (describe(summary, row["unit"]) if summary else ""),
             "reason": finding.reason,
             "value": summary and summary.mean,
-            "ci_low": summary and summary.low,
-            "ci_high": summary and summary.high,
-            "n_seeds": summary.n if summary else None,
+            "low": summary and summary.low,
+            "high": summary and summary.high,
+            "n": summary.n if summary else None,
             "unit": row["unit"],
             "reported": row["value"] if shows else "",
             "runs": ";".join(summary.runs) if summary else "",
@@ -85,9 +81,36 @@ def describe(summary, unit: str) -> str:
     return f"{text} (1 seed)"
 
 
-def claims_table(results: Results, reported_dir: Path) -> Table:
+class Roles(Settings):
+    """In-distribution datasets of the study that stand for those of chapter 7."""
+
+    rsna: str | None = Field(None, description="for RSNA")
+    hyper_kvasir: str | None = Field(None, description="for Hyper-Kvasir")
+    lag: str | None = Field(None, description="for LAG")
+
+
+class ClaimsOptions(Scored):
+    """Options of the table of claims."""
+
+    claims: Annotated[str, Field(pattern="^section [1-9]$")] = Field(
+        description="where the thesis makes them"
+    )
+    near: str | None = Field(None, description="an OOD set that is like the in-distribution set")
+    far: str | None = Field(None, description="an OOD set that is not")
+    roles: Roles = Field(Roles(), description="datasets that stand for those of chapter 7")
+
+
+@register(
+    "table",
+    "claims",
+    title="Claims",
+    notes="What a chapter of the thesis says in words, what was measured, and a verdict.",
+    needs={"measurements"},
+    settings=ClaimsOptions,
+)
+def claims_table(results: Results) -> Table:
     """Every claim of the chapter, its measurement and a verdict."""
-    records = check_claims(results, reported_dir)
+    records = check_claims(results)
     chapter = results.options["claims"].replace("section", "chapter")
     shows = results.spec["show_reported"]
     header = ["Claim", "Where"] + ["Thesis"] * shows + ["Measured", "Verdict", "Why"]
@@ -99,7 +122,7 @@ def claims_table(results: Results, reported_dir: Path) -> Table:
             Cell(record["claim"]),
             Cell(record["where"]),
             *[Cell(thesis + unit)] * shows,
-            Cell(record["measured"] or MISSING),
+            Cell(record["measured"] or "not measured"),
             Cell(record["verdict"], bold=record["verdict"] != UNKNOWN),
             Cell(record["reason"]),
         ])  # fmt: skip

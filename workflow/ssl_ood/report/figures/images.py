@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import read_json
+from ssl_ood.common.registry import register
+from ssl_ood.common.settings import Settings
 from ssl_ood.report.figures.style import PAGE, new_figure, save_figure
 from ssl_ood.report.results import Results
 from ssl_ood.report.writers import number
+
+if TYPE_CHECKING:
+    from ssl_ood.report.make import Files
 
 CHANNELS = (("red", "#CC3311"), ("green", "#009E73"), ("blue", "#0072B2"))
 CHUNK = 4096  # images counted at a time
@@ -85,14 +90,23 @@ def overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(np.minimum(one, other).sum())
 
 
-def color_histograms_figure(results: Results, folders: Sequence[Path], prefix: Path) -> None:
+@register(
+    "figure",
+    "color_histograms",
+    title="Colour distributions",
+    notes="Pixel values of the in-distribution sets, one panel per channel (figure 2.11).",
+    needs={"images"},
+    settings=Settings,
+)
+def color_histograms_figure(results: Results, files: Files, prefix: Path) -> None:
     """Figure 2.11: colour distributions of in-distribution sets, a panel a channel.
 
     Sets lie over each other rather than beside each other, since what is claimed is that they are
     alike. Sets that are all grey have one panel.
     """
+    folders = files.images
     if not folders:
-        raise UserError("figure_color_histograms needs --images with folders of packed sets.")
+        raise UserError(f"{results.spec['name']} needs --images with folders of packed sets.")
     distributions = {}
     for folder in folders:
         name = read_json(folder / "meta.json")["dataset"]

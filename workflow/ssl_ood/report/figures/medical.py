@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, NullLocator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import register
 from ssl_ood.common.vocabulary import NO_NEGATIVES, SEEDS
 from ssl_ood.report.figures.style import (
     BOTH,
@@ -24,6 +22,7 @@ from ssl_ood.report.figures.style import (
     new_figure,
     save_figure,
 )
+from ssl_ood.report.options import Scored, Titled
 from ssl_ood.report.results import Results, Summary
 from ssl_ood.report.table_parts import Column, Entry, measure, score_title
 from ssl_ood.report.tables.contrastive import (
@@ -35,6 +34,9 @@ from ssl_ood.report.tables.contrastive import (
     variant_title,
 )
 from ssl_ood.report.writers import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 AUXILIARY, OUT_DOMAIN = "auxiliary", "out_domain"  # sources that a study names for each dataset
 OWN, TOGETHER = "in_distribution", "both"
@@ -76,6 +78,14 @@ def truncated_label(axes: Axes, what: str, digits: int, one: float) -> None:
     axes.set_ylabel(f"{what}\n(axis starts at {number(low, digits)})")
 
 
+@register(
+    "figure",
+    "label_efficiency",
+    title="Label efficiency",
+    notes="AUROC against the number of labels, one line per initialisation (figure 5.3).",
+    needs={"measurements"},
+    settings=Titled,
+)
 def label_efficiency_figure(results: Results, _: Any, prefix: Path) -> None:
     """Figure 5.3: AUROC against the number of labels, a line an initialisation."""
     homes = results.in_distributions()
@@ -96,6 +106,8 @@ def label_efficiency_figure(results: Results, _: Any, prefix: Path) -> None:
 
 
 def _draw_label_efficiency(axes: Axes, results: Results, home: str) -> list[dict[str, Any]]:
+    from matplotlib.ticker import FixedLocator, NullLocator
+
     column, points = abnormal_column(results, home), fine_tuned(results, home)
     counts = [int(p.labels) for p in points if p.labels != ALL]
     everything = training_images(results, home) or 2 * max(counts, default=1)
@@ -164,6 +176,14 @@ class Place(NamedTuple):
     entries: dict[str, Entry]
 
 
+@register(
+    "figure",
+    "negative_sources",
+    title="Sources of negatives",
+    notes="AUROC by where the negatives come from (figure 7.2).",
+    needs={"measurements"},
+    settings=Scored,
+)
 def negative_sources_figure(results: Results, _: Any, prefix: Path) -> None:
     """Figure 7.2: negatives from in-distribution, auxiliary images or both; in-domain or not.
 
@@ -238,7 +258,7 @@ def _draw_entry(axes: Axes, results: Results, x: float, role: str, entry: Entry)
     axes.errorbar([x], [summary.mean], bars([summary]), zorder=3, **style.point())
     if summary.n > 1:
         row = entry.record
-        found = results.by_seed(row["in_distribution"], row["method"], ood=row["ood"])
+        found = results.by_seed(row["in_distribution"], row["strategy"], ood=row["dataset"])
         values = [m.value for m in found.values()]
         axes.plot([x + 0.1] * len(values), values, ".", color=style.colour, markersize=3,
                   alpha=0.7, zorder=2)  # fmt: skip

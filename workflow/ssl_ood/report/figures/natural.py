@@ -1,55 +1,26 @@
-"""Every figure by name, as pdf, png and csv of its data; here are those of chapter 6.
-
-    ssl_ood figure figure_sensitivity --spec SPEC.json --metrics results/metrics/*.csv \\
-        --output results/figures/figure_sensitivity
-
-A figure is a function in `FIGURES`. Pictures of images are in `figures_images`, the figures of
-chapters 5 and 7 in `figures_medical` and `figures_scores`.
-"""
+"""Figures of chapter 6: the strategies as points."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from matplotlib.axes import Axes
+from pydantic import Field
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import register
 from ssl_ood.common.vocabulary import NO_NEGATIVES, UNTRAINED
 from ssl_ood.measures.metrics import spearman
-from ssl_ood.report.figures.images import color_histograms_figure
-from ssl_ood.report.figures.medical import label_efficiency_figure, negative_sources_figure
-from ssl_ood.report.figures.scores import score_distributions_figure
 from ssl_ood.report.figures.style import GREY, PAGE, Style, new_figure, save_figure, strategy_styles
-from ssl_ood.report.results import Results, Summary, load_results
+from ssl_ood.report.options import NearAndFar, Scored
+from ssl_ood.report.results import Results, Summary
 from ssl_ood.report.writers import number
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-class Files(NamedTuple):
-    """What a figure may read besides metrics: folders of packed sets, scores of the runs."""
-
-    images: Sequence[Path] = ()
-    scores: Sequence[Path] = ()
-
-
-def make_figure(
-    spec: dict[str, Any],
-    metrics: Sequence[Path],
-    files: Files,
-    prefix: Path,
-    reported_dir: Path | None = None,
-) -> None:
-    """Draws the figure `spec["name"]` to prefix.pdf, .png and .csv.
-
-    metrics: csv files of the runs. reported_dir: for figures that show values of the thesis.
-    Raises UserError for a name that is no figure or where there is nothing to draw.
-    """
-    name = spec["name"]
-    if name not in FIGURES:
-        raise UserError(f"There is no figure {name!r}: the figures are {', '.join(FIGURES)}.")
-    FIGURES[name](load_results(spec, metrics, reported_dir), files, prefix)
+    from ssl_ood.report.make import Files
 
 
 class Point(NamedTuple):
@@ -119,6 +90,14 @@ def seeds_words(found: list[Point]) -> str:
     return f"mean ± SD over {seeds} seeds" if seeds > 1 else "one seed"
 
 
+@register(
+    "figure",
+    "sensitivity",
+    title="AUROC against quality",
+    notes="AUROC near and far, one point per strategy (figure 6.3).",
+    needs={"measurements"},
+    settings=NearAndFar,
+)
 def sensitivity_figure(results: Results, _: Files, prefix: Path) -> None:
     """Figure 6.3: AUROC near and far against 10-NN accuracy (top) and sensitivity (bottom)."""
     home = results.in_distributions()[0]
@@ -153,6 +132,20 @@ def _legend_below(figure, axes: Axes, results: Results, styles: dict[str, Style]
     )  # fmt: skip
 
 
+class NearOptions(Scored):
+    """Options of the figure of soft-classes."""
+
+    near: str = Field(description="an OOD set that is like the in-distribution set")
+
+
+@register(
+    "figure",
+    "occupied_soft_classes",
+    title="Occupied soft-classes",
+    notes="Occupied soft-classes by strategy, and against AUROC (paper of 6.2, figure 2).",
+    needs={"measurements"},
+    settings=NearOptions,
+)
 def occupied_soft_classes_figure(results: Results, _: Files, prefix: Path) -> None:
     """Figure 2 of the paper: occupied soft-classes by strategy, and against AUROC on the near set.
 
@@ -193,21 +186,3 @@ def occupied_soft_classes_figure(results: Results, _: Files, prefix: Path) -> No
     right.set_ylabel("AUROC (%)")
     right.set_title(f"near OOD: {title}\n{correlation_words(found)}", loc="left")
     save_figure(figure, prefix, point_records(found, panel=f"occupied, {near}", ood=near))
-
-
-def _color_histograms(results: Results, files: Files, prefix: Path) -> None:
-    color_histograms_figure(results, files.images, prefix)
-
-
-def _score_distributions(results: Results, files: Files, prefix: Path) -> None:
-    score_distributions_figure(results, files.scores, prefix)
-
-
-FIGURES: dict[str, Callable[[Results, Files, Path], None]] = {
-    "figure_sensitivity": sensitivity_figure,
-    "figure_occupied_soft_classes": occupied_soft_classes_figure,
-    "figure_color_histograms": _color_histograms,
-    "figure_score_distributions": _score_distributions,
-    "figure_label_efficiency": label_efficiency_figure,
-    "figure_negative_sources": negative_sources_figure,
-}

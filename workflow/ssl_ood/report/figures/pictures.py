@@ -102,10 +102,11 @@ def negatives_of(config: dict, data: Path, count: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def negatives_figure(configs: list[dict], spec: dict, data: Path, output: Path) -> None:
+def draw_negatives(spec: dict, data: Path, output: Path) -> None:
     """figure_negatives (thesis figure 6.2): a row a strategy, the same source images throughout."""
     from ssl_ood.report.figures.images import plot_image_grid
 
+    configs = spec["configs"]
     own = configs[0] | {"negatives": []}
     rows = [("In-distribution", negatives_of(own, data, COLUMNS))]
     titles = spec["titles"].get("strategies", {})
@@ -116,12 +117,13 @@ def negatives_figure(configs: list[dict], spec: dict, data: Path, output: Path) 
     plot_image_grid(rows, output)
 
 
-def views_figure(configs: list[dict], spec: dict, data: Path, output: Path) -> None:
+def draw_views(spec: dict, data: Path, output: Path) -> None:
     """figure_views: images, their positive views, negatives and theirs. figure_views_rsna (thesis
     figure 5.1): images and views of the one kind that contrastive learning has."""
     from ssl_ood.report.figures.images import plot_image_grid
 
-    config, settings = configs[0], read_run(configs[0])
+    config = spec["configs"][0]
+    settings = read_run(config)
     shown = {"images": negatives_of(config | {"negatives": []}, data, COLUMNS)}
     rows = [("Image", shown["images"])]
     for label, spec_of_view, name, source in method_of(settings).example_views(settings):

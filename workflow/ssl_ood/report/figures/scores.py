@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.registry import lookup, register
 from ssl_ood.common.vocabulary import BASE
-from ssl_ood.evaluation.evaluate import read_scores
 from ssl_ood.evaluation.score_columns import column_name
 from ssl_ood.report.figures.style import BOTH, PAGE, SOURCES, new_figure, save_figure
+from ssl_ood.report.options import Scored
 from ssl_ood.report.results import Results
 from ssl_ood.report.table_parts import score_title
 from ssl_ood.report.writers import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ssl_ood.report.make import Files
 
 TAIL = 0.001  # share of a set's images on either side that may lie beyond the axis
 GRID = 400  # points of a curve
@@ -27,14 +31,22 @@ LINES = ("-", "--", "-.", ":")
 TEST = ""  # the in-distribution test images, among the names of OOD sets
 
 
-def score_distributions_figure(results: Results, files: Sequence[Path], prefix: Path) -> None:
+@register(
+    "figure",
+    "score_distributions",
+    title="Distributions of a score",
+    notes="Densities of a score, one panel per model (paper of 5.2, figure 2).",
+    needs={"measurements", "scores"},
+    settings=Scored,
+)
+def score_distributions_figure(results: Results, files: Files, prefix: Path) -> None:
     """Figure 2 of the paper of section 5.2: densities of the score, a panel a model.
 
     files: scores (parquet) of the runs, named after them. Distances have a logarithmic axis and
     their density is per decade. Of several seeds or splits the mean density is drawn, and each
     thin. Raises UserError where no run has scores.
     """
-    panels = _panels(results, {path.stem: path for path in files})
+    panels = _panels(results, {path.stem: path for path in files.scores})
     if not panels:
         raise UserError(
             f"{results.spec['name']}: --scores has no file of its runs; score the runs first."
@@ -64,6 +76,8 @@ def _panels(
 
 
 def _scores(results: Results, path: Path, ood: Sequence[str]) -> dict[str, NDArray]:
+    from ssl_ood.evaluation.score_files import read_scores
+
     table = read_scores(path)
     name = column_name(results.score, results.tau)
     if name not in table:
@@ -79,7 +93,8 @@ def _draw(
     axes: Axes, results: Results, home: str, strategy: str, runs: dict[str, dict[str, NDArray]]
 ) -> list[dict[str, Any]]:
     everything = [values for scores in runs.values() for values in scores.values()]
-    logarithmic = results.score == "mahalanobis" and min(v.min() for v in everything) > 0
+    distance = lookup("score", results.score).more.get("distance", False)
+    logarithmic = distance and min(v.min() for v in everything) > 0
     scale = np.log10 if logarithmic else np.asarray
     low = min(np.quantile(scale(v), TAIL) for v in everything)
     high = max(np.quantile(scale(v), 1 - TAIL) for v in everything)
@@ -124,6 +139,8 @@ def _draw(
 
 def _log_axis(axes: Axes, x: NDArray) -> None:
     """Ticks at 1, 2 and 5 times a power of ten; only at powers where there are many decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axes.set_xscale("log")
     few = x[-1] / x[0] < 300
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))

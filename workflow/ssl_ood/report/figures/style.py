@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ssl_ood.common.files import atomic_path, write_text
 from ssl_ood.report.writers import to_csv
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart with every common colour vision; yellow left out on white.
 BLACK, GREY = "#000000", "#8c8c8c"
@@ -95,7 +92,16 @@ def strategy_styles(
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any):
-    """(figure, array of axes (rows, columns)), in inches, with our parameters set."""
+    """(figure, array of axes (rows, columns)), in inches, with our parameters set.
+
+    The person's matplotlibrc, backend and LaTeX settings change nothing.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg", force=True)
+    import matplotlib.pyplot as plt
+
+    matplotlib.rcdefaults()
     plt.rcParams.update(PARAMETERS)
     return plt.subplots(
         rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options
@@ -104,6 +110,8 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
 
 def save_figure(figure: Figure, prefix: Path, records: list[dict[str, Any]]) -> None:
     """Writes prefix.pdf, prefix.png (200 dpi) and prefix.csv; the same data give the same bytes."""
+    import matplotlib.pyplot as plt
+
     for suffix, metadata in (
         ("pdf", {"CreationDate": None, "Creator": "ssl_ood", "Producer": None}),
         ("png", {"Software": None}),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
+from ssl_ood.common.registry import register
 from ssl_ood.common.vocabulary import BASE, NO_NEGATIVES, POOLED
+from ssl_ood.report.options import Titled
 from ssl_ood.report.results import Results
 from ssl_ood.report.table_parts import (
     REPORTED_ROW,
@@ -27,7 +28,15 @@ LABELS = "labels_"  # the part of a variant that tells the number of labels: lab
 ALL = "all"
 
 
-def batch_size_table(results: Results, _: Path) -> Table:
+@register(
+    "table",
+    "batch_size",
+    title="Batch sizes",
+    notes="AUROC by the batch size of the variants (paper of 5.2, table 3).",
+    needs={"measurements"},
+    settings=Titled,
+)
+def batch_size_table(results: Results) -> Table:
     """Table 3 of the paper of section 5.2: the variants by their batch size, the largest first."""
     sizes = {r["variant"]: r["training"]["batch_size"] for r in results.spec["runs"]}
     variants = sorted(sizes, key=lambda v: -sizes[v])
@@ -36,7 +45,15 @@ def batch_size_table(results: Results, _: Path) -> Table:
     return _variants_table(results, "Batch size", lead, _ood_columns(results), caption)
 
 
-def augmentation_table(results: Results, _: Path) -> Table:
+@register(
+    "table",
+    "augmentation",
+    title="Augmentations",
+    notes="AUROC with one augmentation weakened at a time (paper of 5.2, table 4).",
+    needs={"measurements"},
+    settings=Titled,
+)
+def augmentation_table(results: Results) -> Table:
     """Table 4 of the paper of section 5.2: one augmentation weakened at a time, and none."""
     caption = (
         "Effect of the augmentations, each weakened alone: AUROC with {homes} as in-distribution."
@@ -46,7 +63,15 @@ def augmentation_table(results: Results, _: Path) -> Table:
     )
 
 
-def pretraining_table(results: Results, _: Path) -> Table:
+@register(
+    "table",
+    "pretraining",
+    title="Pretraining",
+    notes="k-NN accuracy by the initialisation of the network (paper of 5.2).",
+    needs={"measurements"},
+    settings=Titled,
+)
+def pretraining_table(results: Results) -> Table:
     """Section 4.2 of the paper of 5.2: nearest-neighbour accuracy of models trained unlabelled."""
     title = f"{results.spec['evaluation']['knn']}-NN accuracy"
     columns = [Column(title, "knn_accuracy", unit="percent")]
@@ -104,7 +129,7 @@ def _variants_table(
     for first, entries in zip(leads, table, strict=True):
         cells = list(first)
         for column, entry, shows in zip(columns, entries, compared, strict=True):
-            cells.append(measured_cell(entry.summary, column.digits))
+            cells.append(measured_cell(entry.summary, column.digits, entry.status))
             if shows:
                 cells += [Cell(number(entry.reported, column.digits)),
                           Cell(difference(entry, column.digits))]  # fmt: skip
@@ -173,7 +198,15 @@ def training_images(results: Results, home: str) -> int | None:
     return results.spec.get("train_counts", {}).get(home)
 
 
-def label_efficiency_table(results: Results, _: Path) -> Table:
+@register(
+    "table",
+    "label_efficiency",
+    title="Label efficiency",
+    notes="AUROC after fine-tuning, one row per number of labels (figure 5.3).",
+    needs={"measurements"},
+    settings=Titled,
+)
+def label_efficiency_table(results: Results) -> Table:
     """Figure 5.3 as a table: a row a number of labels, a column an initialisation."""
     homes = results.in_distributions()
     several = len(homes) > 1
@@ -195,7 +228,7 @@ def label_efficiency_table(results: Results, _: Path) -> Table:
                     below.append(Cell(""))
                     continue
                 found = measure(results, home, NO_NEGATIVES, column, here[name])
-                cells.append(measured_cell(found.summary, column.digits))
+                cells.append(measured_cell(found.summary, column.digits, found.status))
                 below.append(reported_cell(found, column.digits))
                 records.append(found.record | {"initialisation": name, "labels": labels})
                 summaries.append(found.summary)
@@ -212,7 +245,7 @@ def label_efficiency_table(results: Results, _: Path) -> Table:
     )
     notes = [seeds_note(summaries, results), "Bold: best of the row."]
     notes += score_notes([results.score])
-    return Table("table_label_efficiency", caption, header, rows, records, groups, False,
+    return Table(results.spec["name"], caption, header, rows, records, groups, False,
                  frozenset(rules), notes, text_columns=first)  # fmt: skip
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from ssl_ood.report.results import Results
+from pydantic import Field
+
+from ssl_ood.common.registry import register
+from ssl_ood.common.settings import Many
+from ssl_ood.report.options import Beside
+from ssl_ood.report.results import NOT_RUN, Results
 from ssl_ood.report.table_parts import (
     Column,
     Entry,
@@ -23,7 +27,21 @@ DIGITS = 3
 REPORTED, DIFFERENCE = Cell("  reported", aside=True), Cell("  Δ", aside=True)
 
 
-def shifts_medical_table(results: Results, _: Path) -> Table:
+class ShiftsOptions(Beside):
+    """Options of the table of shifts."""
+
+    scores: Many[str] | None = Field(None, description="its scores; without it all of the study")
+
+
+@register(
+    "table",
+    "shifts_medical",
+    title="Shifts on medical images",
+    notes="Several scores in one cell, one column per shift of the negatives (table 7.3).",
+    needs={"measurements"},
+    settings=ShiftsOptions,
+)
+def shifts_medical_table(results: Results) -> Table:
     """A row an OOD set, a column a strategy; a cell is `S_md (S_cs)`, bold by the first of them."""
     homes, scores = results.in_distributions(), results.scores
     strategies = _in_order({home: results.strategies(home) for home in homes})
@@ -59,7 +77,7 @@ def shifts_medical_table(results: Results, _: Path) -> Table:
     by = f" by the first score, {score_title(scores[0])}" if len(scores) > 1 else ""
     notes = [seeds_note(summaries, results), f"Bold: best of the row{by}.", *score_notes(scores)]
     header = ["In-distribution", "OOD set", *(results.title("strategies", s) for s in strategies)]
-    return Table("table_shifts_medical", caption, header, rows, records, [], False,
+    return Table(results.spec["name"], caption, header, rows, records, [], False,
                  frozenset(rules), notes, text_columns=2)  # fmt: skip
 
 
@@ -72,8 +90,8 @@ def _in_order(named: dict[str, list[str]]) -> list[str]:
 def _measured(entries: Sequence[Entry]) -> Cell:
     """`0.941 ± 0.002 (0.764 ± 0.010)`: the first score, the others in brackets."""
     if all(entry.summary is None for entry in entries):
-        return Cell(MISSING)
-    first, *others = (measured_cell(entry.summary, DIGITS) for entry in entries)
+        return measured_cell(None, status=entries[0].status if entries else NOT_RUN)
+    first, *others = (measured_cell(entry.summary, DIGITS, entry.status) for entry in entries)
     inside = ", ".join(cell.value + cell.rest for cell in others)
     return first._replace(rest=first.rest + (f" ({inside})" if others else ""))
 

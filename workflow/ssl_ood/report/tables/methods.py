@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import Field
+
+from ssl_ood.common.registry import register
+from ssl_ood.common.settings import Many
 from ssl_ood.common.vocabulary import NO_NEGATIVES, POOLED
-from ssl_ood.report.results import Results
+from ssl_ood.report.options import Beside
+from ssl_ood.report.results import NOT_RUN, Results
 from ssl_ood.report.table_parts import (
     REPORTED_ROW,
     Column,
@@ -44,23 +48,30 @@ class Ours(NamedTuple):
     strategies: dict[str, str]
 
 
-def rsna_contrastive_table(results: Results, _: Path) -> Table:
-    """Table 5.2: the contrastive method on chest X-rays, also against all abnormal images."""
-    caption = "AUROC of detecting abnormal images; in-distribution: normal images of {homes}."
-    return _methods_table(results, caption, pooled=True)
-
-
-def rsna_table(results: Results, _: Path) -> Table:
-    """Table 7.1: negative samples on chest X-rays, both scores."""
-    return _methods_table(results, MEDICAL_CAPTION)
-
-
-def medical_table(results: Results, _: Path) -> Table:
-    """Table 7.2: negative samples on colonoscopies and fundus images, both scores."""
-    return _methods_table(results, MEDICAL_CAPTION)
-
-
 MEDICAL_CAPTION = "AUROC of OOD detection with negative samples; in-distribution: {homes}."
+
+
+class MethodsOptions(Beside):
+    """Options of the table of methods."""
+
+    scores: Many[str] | None = Field(None, description="its scores; without it all of the study")
+    pooled: bool = Field(False, description="whether all OOD images at once are a column, too")
+
+
+@register(
+    "table",
+    "methods",
+    title="Methods",
+    notes="Other methods as they were reported, then ours with each score, one column per OOD set "
+    "(tables 5.2, 7.1 and 7.2).",
+    needs={"measurements"},
+    settings=MethodsOptions,
+)
+def methods_table(results: Results) -> Table:
+    """Tables 5.2, 7.1 and 7.2: other methods with and without labels, then ours."""
+    pooled = results.options.get("pooled", False)
+    caption = "AUROC of detecting abnormal images; in-distribution: normal images of {homes}."
+    return _methods_table(results, caption if pooled else MEDICAL_CAPTION, pooled=pooled)
 
 
 def _methods_table(results: Results, caption: str, *, pooled: bool = False) -> Table:
@@ -93,7 +104,12 @@ def _methods_table(results: Results, caption: str, *, pooled: bool = False) -> T
         ]
         candidates.append(len(lines))
         below[len(lines)] = [reported_cell(e, 3) if e else Cell("") for e in found]
-        lines.append([Cell(ours.title), *(measured_cell(e and e.summary, 3) for e in found)])
+        lines.append(
+            [
+                Cell(ours.title),
+                *(measured_cell(e and e.summary, 3, e.status if e else NOT_RUN) for e in found),
+            ]
+        )
         records += [e.record for e in found if e]
         summaries += [e.summary for e in found if e]
     best_in_columns(lines, range(1, 1 + len(places)), candidates)

@@ -1,20 +1,16 @@
-"""Every table by name: measured values beside the thesis's reported ones; here those of chapter 6.
+"""Tables of chapter 6: AUROC of ours beside the reported values.
 
-    ssl_ood table table_negative_sampling --spec SPEC.json --metrics results/metrics/*.csv \\
-        --reported resources/reported --output results/tables/table_negative_sampling
-
-A table is a function of `Results`. Shares are printed as the thesis prints them: in percent in
-chapter 6 and for accuracies and label efficiency, as fractions elsewhere in chapters 5 and 7.
+Shares are printed as the thesis prints them: in percent in chapter 6 and for accuracies and label
+efficiency, as fractions elsewhere in chapters 5 and 7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from ssl_ood.common.errors import UserError
-from ssl_ood.report.results import Results, load_results
+from ssl_ood.common.registry import register
+from ssl_ood.report.options import Beside
+from ssl_ood.report.results import Results
 from ssl_ood.report.table_parts import (
     REPORTED_ROW,
     Column,
@@ -23,6 +19,7 @@ from ssl_ood.report.table_parts import (
     is_empty,
     measure,
     other_methods,
+    photographs_note,
     reported_cell,
     reported_record,
     reported_value,
@@ -30,7 +27,7 @@ from ssl_ood.report.table_parts import (
     seeds_note,
     titles_of,
 )
-from ssl_ood.report.writers import Cell, Table, embolden, measured_cell, number, write_table
+from ssl_ood.report.writers import Cell, Table, embolden, measured_cell, number
 
 # OOD sets that share classes with an in-distribution set: its AUROC cannot reach 1.
 OVERLAPS = {
@@ -38,46 +35,6 @@ OVERLAPS = {
     "cifar100": ("classes of {} also occur in {}", ("imagenet30", "tinyimagenet", "places365")),
 }
 MARKS = ("*", "†", "‡", "§")
-PHOTOGRAPHS = (
-    "The average without photographs leaves out {names}: cut from photographs, as the auxiliary "
-    "negatives are, so that telling photographs from {in_distribution} is enough to flag them."
-)
-
-
-def make_table(
-    spec: dict[str, Any], metrics: Sequence[Path], reported_dir: Path, prefix: Path
-) -> None:
-    """Writes the table `spec["name"]` to prefix.csv, .md and .tex.
-
-    metrics: csv files of the runs. Raises UserError for a name that is no table.
-    """
-    from ssl_ood.report.claims.table import claims_table
-    from ssl_ood.report.tables import contrastive as tables_contrastive
-    from ssl_ood.report.tables import methods as tables_methods
-    from ssl_ood.report.tables.medical import shifts_medical_table
-    from ssl_ood.report.tables.quality import hyperparameters_table, quality_table
-
-    tables: dict[str, Callable[[Results, Path], Table]] = {
-        "table_ood_auroc": ood_auroc_table,
-        "table_negative_sampling": negative_sampling_table,
-        "table_quality": quality_table,
-        "table_hyperparameters": hyperparameters_table,
-        "table_claims": claims_table,
-        "table_claims_medical": claims_table,
-        "table_rsna_contrastive": tables_methods.rsna_contrastive_table,
-        "table_batch_size": tables_contrastive.batch_size_table,
-        "table_augmentation": tables_contrastive.augmentation_table,
-        "table_pretraining": tables_contrastive.pretraining_table,
-        "table_label_efficiency": tables_contrastive.label_efficiency_table,
-        "table_rsna": tables_methods.rsna_table,
-        "table_medical": tables_methods.medical_table,
-        "table_shifts_medical": shifts_medical_table,
-    }
-    name = spec["name"]
-    if name not in tables:
-        raise UserError(f"There is no table {name!r}: the tables are {', '.join(tables)}.")
-    results = load_results(spec, metrics, reported_dir)
-    write_table(tables[name](results, reported_dir), prefix)
 
 
 def overlap_notes(results: Results, homes: Sequence[str]) -> list[str]:
@@ -91,17 +48,15 @@ def overlap_notes(results: Results, homes: Sequence[str]) -> list[str]:
     return [f"Class overlap: {'; '.join(notes)}. Evaluated all the same."] if notes else []
 
 
-def photographs_note(results: Results, in_distribution: str) -> list[str]:
-    """The note under a table that shows the average without photographs."""
-    if len(results.averages(in_distribution)) < 2:
-        return []
-    sets = [s for s in results.ood_sets(in_distribution) if s in results.spec["photographs"]]
-    names = ", ".join(results.title("datasets", s) for s in sets)
-    home = results.title("datasets", in_distribution)
-    return [PHOTOGRAPHS.format(names=names, in_distribution=home)]
-
-
-def ood_auroc_table(results: Results, _: Path) -> Table:
+@register(
+    "table",
+    "ood_auroc",
+    title="AUROC against OOD sets",
+    notes="Ours beside the reported values of other methods, one row per OOD set (table 6.1).",
+    needs={"measurements"},
+    settings=Beside,
+)
+def ood_auroc_table(results: Results) -> Table:
     """Table 6.1: AUROC of ours beside the reported values of other methods."""
     homes = results.in_distributions()
     ours = list(dict.fromkeys(s for home in homes for s in results.strategies(home)))
@@ -128,7 +83,7 @@ def ood_auroc_table(results: Results, _: Path) -> Table:
                     records.append(reported_record(results, home, column, method, value))
             for strategy in ours:
                 found = measure(results, home, strategy, column)
-                cells.append(measured_cell(found.summary))
+                cells.append(measured_cell(found.summary, status=found.status))
                 if shows_reported:
                     cells += [Cell(number(found.reported)), Cell(difference(found, 2))]
                 records.append(found.record)
@@ -138,7 +93,7 @@ def ood_auroc_table(results: Results, _: Path) -> Table:
     best += ", the reported values of our own strategies aside." if shows_reported else "."
     notes = [seeds_note(summaries, results), best, *notes, *overlap_notes(results, homes)]
     caption = f"AUROC (%) of OOD detection without labels; {score_words(results)}."
-    return Table("table_ood_auroc", caption, header, rows, records, groups, True,
+    return Table(results.spec["name"], caption, header, rows, records, groups, True,
                  frozenset(rules), notes, text_columns=2)  # fmt: skip
 
 
@@ -149,7 +104,15 @@ def _with_marks(methods: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     return titles, [f"{mark} {note[0].upper()}{note[1:]}." for note, mark in marks.items()]
 
 
-def negative_sampling_table(results: Results, _: Path) -> Table:
+@register(
+    "table",
+    "negative_sampling",
+    title="AUROC by negatives",
+    notes="One column per negative strategy, one row per OOD set and their average (table 6.2).",
+    needs={"measurements"},
+    settings=Beside,
+)
+def negative_sampling_table(results: Results) -> Table:
     """Table 6.2: AUROC by negative strategy, a row an OOD set and their average."""
     homes = results.in_distributions()
     several = len(homes) > 1
@@ -169,7 +132,7 @@ def negative_sampling_table(results: Results, _: Path) -> Table:
             below = [Cell("")] * several + [REPORTED_ROW]
             for strategy in strategies:
                 found = measure(results, home, strategy, Column("", ood=ood))
-                cells.append(measured_cell(found.summary))
+                cells.append(measured_cell(found.summary, status=found.status))
                 below.append(reported_cell(found, 2))
                 records.append(found.record)
                 summaries.append(found.summary)
@@ -184,5 +147,5 @@ def negative_sampling_table(results: Results, _: Path) -> Table:
         f"AUROC (%) of OOD detection with {titles} as in-distribution and different negative "
         f"samples; {score_words(results)}."
     )
-    return Table("table_negative_sampling", caption, header, rows, records, groups, False,
+    return Table(results.spec["name"], caption, header, rows, records, groups, False,
                  frozenset(rules), notes, text_columns=1 + several)  # fmt: skip

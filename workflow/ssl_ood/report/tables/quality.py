@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ssl_ood.common.registry import register
 from ssl_ood.common.vocabulary import AVERAGE, BASE, NO_NEGATIVES, UNTRAINED
-from ssl_ood.report.results import Measurement, Results, Summary, summarise
+from ssl_ood.report.options import Scored
+from ssl_ood.report.results import Measurement, Results, Summary, reported_claims, summarise
 from ssl_ood.report.table_parts import (
     Column,
     best_in_columns,
     in_unit,
     measure,
     model_title,
+    photographs_note,
     record,
     score_words,
     seeds_note,
     titles_of,
 )
-from ssl_ood.report.tables.natural import photographs_note
 from ssl_ood.report.writers import Cell, Table, measured_cell, number
 
 
-def quality_table(results: Results, _: Path) -> Table:
+@register(
+    "table",
+    "quality",
+    title="Quality of the representation",
+    notes="Every strategy beside the untrained network: AUROC, k-NN accuracy, sensitivity.",
+    needs={"measurements"},
+    settings=Scored,
+)
+def quality_table(results: Results) -> Table:
     """Every strategy beside the untrained network: AUROC, 10-NN accuracy, sensitivity, teacher."""
     homes = results.in_distributions()
     several = len(homes) > 1
@@ -48,7 +57,7 @@ def quality_table(results: Results, _: Path) -> Table:
             cells = [*lead, Cell(model_title(results, strategy, variant))]
             for column in columns:
                 found = measure(results, home, strategy, column, variant)
-                cells.append(measured_cell(found.summary, column.digits))
+                cells.append(measured_cell(found.summary, column.digits, found.status))
                 records.append(found.record)
                 summaries.append(found.summary)
             found = results.summary(home, strategy, variant=variant, metric="log_k")
@@ -77,7 +86,7 @@ def quality_table(results: Results, _: Path) -> Table:
         f"What each kind of negatives does to the representation of {titles}: AUROC over the OOD "
         f"sets, and measures of the in-distribution test images alone; {score_words(results)}."
     )
-    return Table("table_quality", caption, header, rows, records, groups, False,
+    return Table(results.spec["name"], caption, header, rows, records, groups, False,
                  frozenset(rules), notes,
                  text_columns=1 + several)  # fmt: skip
 
@@ -157,11 +166,17 @@ def chosen(choices: list[Choice]) -> Choice | None:
     return max(measured, key=lambda c: c.sensitivity.mean) if measured else None
 
 
-def hyperparameters_table(results: Results, reported_dir: Path) -> Table:
+@register(
+    "table",
+    "hyperparameters",
+    title="Hyperparameters",
+    notes="λ and τ chosen by the sensitivity score, without OOD data (section 3.4).",
+    needs={"measurements"},
+    settings=Scored,
+)
+def hyperparameters_table(results: Results) -> Table:
     """λ and τ chosen by the sensitivity score, without OOD data (section 3.4)."""
-    from ssl_ood.report.claims.table import reported_claims
-
-    said = {row["id"]: row["value"] for row in reported_claims(reported_dir)}
+    said = {row["id"]: row["value"] for row in reported_claims(results.reported_dir)}
     shows = results.spec["show_reported"]
     homes = results.in_distributions()
     rows, records, rules, summaries = [], [], [], []
@@ -215,7 +230,7 @@ def hyperparameters_table(results: Results, reported_dir: Path) -> Table:
         "λ: the weight of the loss on negatives, 0 being no negatives. τ: the temperature of "
         "equation 6.1; its values are means over the strategies.",
     ]
-    return Table("table_hyperparameters",
+    return Table(results.spec["name"],
                  "Hyperparameters chosen by the sensitivity score, without OOD data.",
                  header, rows, records, [], False, frozenset(rules), notes,
                  text_columns=3)  # fmt: skip

@@ -1,0 +1,30 @@
+"""A form of a table: the measured AUROCs of all scores, as they are."""
+
+from __future__ import annotations
+
+from ssl_ood.common.registry import register
+from ssl_ood.common.settings import Settings
+from ssl_ood.report.writers import Cell, Table, number
+
+
+class Options(Settings):
+    """Options of the table."""
+
+    digits: int = 2
+
+
+@register(
+    "table", "every_score", title="Scores", notes="", needs={"measurements"}, settings=Options
+)
+def every_score(results):
+    """One row per score and OOD set."""
+    frame = results.frame
+    frame = frame[(frame["metric"] == "auroc") & (frame["dataset"] != "average")]
+    digits = results.options.get("digits", 2)
+    rows = [
+        [Cell(row.score), Cell(row.dataset), Cell(number(100 * row.value, digits))]
+        for row in frame.itertuples()
+    ]
+    records = frame[["run", "score", "dataset", "value"]].to_dict("records")
+    header = ["Score", "OOD set", "AUROC (%)"]
+    return Table(results.spec["name"], "Every score.", header, rows, records, text_columns=2)
