@@ -26,8 +26,8 @@ rule figure:
         prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
         reported=CONFIG["reported_dir"],
     shell:
-        "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --metrics {input.metrics}"
-        " --reported {params.reported:q} --output {params.prefix} 2> {log}"
+        "python -m ssl_ood figure {wildcards.figure:q} --spec {input.spec:q}"
+        " --metrics {input.metrics:q} --reported {params.reported:q} --output {params.prefix:q} 2> {log:q}"
 
 
 # The scores of every image, not their metrics.
@@ -56,8 +56,8 @@ rule score_figure:
         version=VERSIONS["figure"],
         prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
     shell:
-        "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --scores {input.scores}"
-        " --metrics {input.metrics} --output {params.prefix} 2> {log}"
+        "python -m ssl_ood figure {wildcards.figure:q} --spec {input.spec:q}"
+        " --scores {input.scores:q} --metrics {input.metrics:q} --output {params.prefix:q} 2> {log:q}"
 
 
 # Pictures show images and train nothing.
@@ -91,8 +91,8 @@ rule picture:
         data=DATA,
         prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
     shell:
-        "python -m ssl_ood picture {wildcards.figure} --configs {input.configs}"
-        " --spec {input.spec} --data {params.data:q} --output {params.prefix} 2> {log}"
+        "python -m ssl_ood picture {wildcards.figure:q} --configs {input.configs:q}"
+        " --spec {input.spec:q} --data {params.data:q} --output {params.prefix:q} 2> {log:q}"
 
 
 rule color_histograms:
@@ -122,5 +122,5 @@ rule color_histograms:
             f"{DATA}/{s.path}" for s in EXPERIMENTS.targets[wildcards.figure].in_distribution
         ],
     shell:
-        "python -m ssl_ood figure {wildcards.figure} --spec {input.spec} --images {params.folders}"
-        " --output {params.prefix} 2> {log}"
+        "python -m ssl_ood figure {wildcards.figure:q} --spec {input.spec:q}"
+        " --images {params.folders:q} --output {params.prefix:q} 2> {log:q}"
