@@ -12,7 +12,7 @@ rule write_spec:
     params:
         spec=lambda wildcards: json.dumps(EXPERIMENTS.spec(wildcards.target), indent=1),
     shell:
-        "printf '%s\n' {params.spec:q} > {output} 2> {log}"
+        "printf '%s\n' {params.spec:q} > {output:q} 2> {log:q}"
 
 
 rule table:
@@ -39,8 +39,8 @@ rule table:
         prefix=lambda wildcards, output: Path(output.csv).with_suffix(""),
         reported=CONFIG["reported_dir"],
     shell:
-        "python -m ssl_ood table {wildcards.table} --spec {input.spec} --metrics {input.metrics}"
-        " --reported {params.reported:q} --output {params.prefix} 2> {log}"
+        "python -m ssl_ood table {wildcards.table:q} --spec {input.spec:q}"
+        " --metrics {input.metrics:q} --reported {params.reported:q} --output {params.prefix:q} 2> {log:q}"
 
 
 for target in EXPERIMENTS.targets.values():
