@@ -15,7 +15,7 @@ rule write_evaluation_config:
             EXPERIMENTS.evaluation_config(run_of(wildcards)), indent=1, sort_keys=True
         ),
     shell:
-        "printf '%s\n' {params.config:q} > {output} 2> {log}"
+        "printf '%s\n' {params.config:q} > {output:q} 2> {log:q}"
 
 
 rule score:
@@ -41,8 +41,8 @@ rule score:
     params:
         version=VERSIONS["score"],
     shell:
-        "python -m ssl_ood score --config {input.config} --features {input.features}"
-        " --output {output} --threads {threads} 2> {log}"
+        "python -m ssl_ood score --config {input.config:q} --features {input.features:q}"
+        " --output {output:q} --threads {threads} 2> {log:q}"
 
 
 rule metrics:
@@ -60,5 +60,5 @@ rule metrics:
     params:
         version=VERSIONS["metrics"],
     shell:
-        "python -m ssl_ood metrics --config {input.config} --scores {input.scores}"
-        " --soft-classes {input.soft_classes} --output {output} 2> {log}"
+        "python -m ssl_ood metrics --config {input.config:q} --scores {input.scores:q}"
+        " --soft-classes {input.soft_classes:q} --output {output:q} 2> {log:q}"
