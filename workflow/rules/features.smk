@@ -32,6 +32,6 @@ rule extract_features:
         ood=lambda wildcards: [f"{s.dataset}/{s.split}" for s in run_of(wildcards).ood],
         precision=lambda wildcards: run_of(wildcards).evaluation["precision"],
     shell:
-        "python -m ssl_ood features --config {input.config} --weights {input.weights}"
-        " --data {params.data:q} --ood {params.ood} --output {output.index}"
-        " --precision {params.precision} --threads {threads} 2> {log}"
+        "python -m ssl_ood features --config {input.config:q} --weights {input.weights:q}"
+        " --data {params.data:q} --ood {params.ood:q} --output {output.index:q}"
+        " --precision {params.precision:q} --threads {threads} 2> {log:q}"
