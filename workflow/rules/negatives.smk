@@ -23,10 +23,11 @@ rule build_negatives:
     params:
         version=VERSIONS["negatives"],
         data=DATA,
+        folder=lambda wildcards, output: Path(output.manifest).parent,
         against=lambda wildcards: [
             f"{s.dataset}/{s.split}"
             for s in (negative_run(wildcards).test, *negative_run(wildcards).ood)
         ],
     shell:
-        "python -m ssl_ood negatives --config {input.config} --data {params.data:q}"
-        " --against {params.against} --output $(dirname {output.manifest}) 2> {log}"
+        "python -m ssl_ood negatives --config {input.config:q} --data {params.data:q}"
+        " --against {params.against:q} --output {params.folder:q} 2> {log:q}"

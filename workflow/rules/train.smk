@@ -15,7 +15,7 @@ rule write_run_config:
             run_of(wildcards).training_config, indent=1, sort_keys=True
         ),
     shell:
-        "printf '%s\n' {params.config:q} > {output} 2> {log}"
+        "printf '%s\n' {params.config:q} > {output:q} 2> {log:q}"
 
 
 rule train:
@@ -50,11 +50,12 @@ rule train:
     params:
         version=VERSIONS["train"],
         data=DATA,
+        folder=lambda wildcards, output: Path(output.weights).parent,
         checkpoints=f"{R}/checkpoints/{{run}}",
         progress=f"{R}/progress/{{run}}.json",
-        initial=lambda wildcards, input: f"--initial {input.initial}" if input.initial else "",
+        initial=lambda wildcards, input: ["--initial", input.initial] if input.initial else [],
     # The trap keeps the shell alive while a training that was told to stop writes its checkpoint.
     shell:
-        "trap : TERM; python -m ssl_ood train --config {input.config} --data {params.data:q}"
-        " --output $(dirname {output.weights}) --checkpoints {params.checkpoints}"
-        " {params.initial} --progress {params.progress} --devices {resources.gpu} --threads {threads} 2> {log}"
+        "trap : TERM; python -m ssl_ood train --config {input.config:q} --data {params.data:q}"
+        " --output {params.folder:q} --checkpoints {params.checkpoints:q} {params.initial:q}"
+        " --progress {params.progress:q} --devices {resources.gpu} --threads {threads} 2> {log:q}"
