@@ -11,12 +11,15 @@ REPORT := $(DEMO)/report.html
 REPORT_FROM := Snakefile workflow/report profiles/demo $(DEMO)/tables $(DEMO)/figures
 LOCK := envs/requirements.txt
 
-# What a person may set: make demo SEEDS=3, make test TESTS=tests/study/test_watch.py, make env PYTHON=...
+# What a person may set: make demo SEEDS=3, make test TESTS=tests/study/test_watch.py, make env PYTHON=...,
+# make env CUDA=12
 SEEDS ?=
 TESTS ?=
 TEST_JOBS ?= 2
 UPGRADE ?=
 PYTHON ?=
+# Not from the environment, where a cluster's modules may name a folder by it.
+CUDA :=
 SNAKEMAKE_ARGS ?=
 
 CODE := Snakefile $(wildcard workflow/Snakefile workflow/rules/*.smk)
@@ -31,14 +34,14 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-env: $(STAMP) ## build the environment .venv (PYTHON=... chooses the interpreter)
+env: $(STAMP) ## build the environment .venv (PYTHON=... the interpreter, CUDA=12, 13 or cpu the torch)
 
 # In spite of its stamp, an environment whose interpreter is gone is built anew, and one for which
-# another interpreter is asked is looked at.
-ifneq ($(PYTHON)$(if $(shell $(BIN)/python -c 'print(1)' 2>/dev/null),,gone),)
+# another interpreter or another build of torch is asked is looked at.
+ifneq ($(PYTHON)$(CUDA)$(if $(shell $(BIN)/python -c 'print(1)' 2>/dev/null),,gone),)
 .PHONY: $(STAMP)
 endif
-$(STAMP): $(LOCK) pyproject.toml envs/build.sh
+$(STAMP): $(LOCK) pyproject.toml envs/torch-cuda12.txt envs/parts.sh envs/build.sh
 	@envs/build.sh
 
 demo: $(STAMP) ## the study, small: tables, figures, HTML report (SEEDS=3 for three seeds)
@@ -74,10 +77,8 @@ format: $(STAMP) ## put the code into its canonical form
 dry-run: $(STAMP) ## count the jobs of the thesis-scale study without running one
 	$(BIN)/snakemake all -n --quiet rules $(SNAKEMAKE_ARGS)
 
-lock: $(STAMP) ## write envs/requirements.txt from requirements.in (UPGRADE=--upgrade: newest)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE) \
-	    envs/requirements.in --output-file $(LOCK)
+lock: $(STAMP) ## write the locks in envs/ from their .in files (UPGRADE=--upgrade: newest)
+	@envs/lock.sh $(UPGRADE)
 
 clean: ## remove the environment and the caches; keeps results/
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis workflow/*.egg-info

@@ -1,8 +1,15 @@
 #!/usr/bin/env bash
 # Builds the environment `.venv` from envs/requirements.txt: pinned, every file checked against its hash.
-# `make env` runs it when the requirements changed; PYTHON=/path/to/python3.12 chooses the interpreter.
+# `make env` runs it when the requirements changed; PYTHON=/path/to/python3.12 chooses the interpreter,
+# CUDA=12, 13 or cpu the build of torch. An environment keeps the build that it has until it is asked
+# for another one.
+#   13    the lock as it is (the default)
+#   12    for older drivers: torch and its libraries from envs/torch-cuda12.txt, all else from the lock
+#   cpu   no CUDA libraries, 5 GB less. The default index has no such build for Linux: TORCH_INDEX names
+#         the index, or the folder of wheels, that has it. Its hashes are those which that index gives.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. envs/parts.sh
 venv=.venv
 lock=envs/requirements.txt
 
@@ -59,11 +66,53 @@ install_uv() {
     fi
 }
 
+# The version of a package in the lock.
+pin() {
+    locked "$1" | sed -n "s/^$1==\([^ ]*\).*/\1/p"
+}
+
+choose_cuda() {
+    local chosen=${CUDA:-}
+    if [ -z "$chosen" ] && [ -e "$venv/cuda.txt" ]; then read -r chosen <"$venv/cuda.txt"; fi
+    chosen=${chosen:-13}
+    case $chosen in
+        13) ;;
+        12)
+            [[ $OSTYPE == linux* && $HOSTTYPE == x86_64 ]] ||
+                fail 'CUDA=12 is for Linux on x86_64; other machines take CUDA=13'
+            ;;
+        cpu)
+            [[ $OSTYPE != linux* || -n ${TORCH_INDEX:-} ]] ||
+                fail "CUDA=cpu needs TORCH_INDEX=..., the address of an index or a folder of wheels with" \
+                    "torch $(pin torch)+cpu and torchvision $(pin torchvision)+cpu: the default index has" \
+                    "none for Linux; without it, CUDA=13 runs on a processor too and takes 5 GB more"
+            ;;
+        *) fail "CUDA=$chosen is not known; it can be 12, 13 or cpu" ;;
+    esac
+    echo "$chosen"
+}
+
+# What is to be installed, all of it with hashes.
+requirements() {
+    if [ "$cuda" = 12 ]; then
+        other_part "$lock"
+        torch_part envs/torch-cuda12.txt
+    elif [ "$cuda" = cpu ] && [[ $OSTYPE == linux* ]]; then
+        other_part "$lock"
+        printf '%s\n' "torch==$(pin torch)+cpu" "torchvision==$(pin torchvision)+cpu" |
+            "$uv" pip compile --quiet --python "$venv/bin/python" --no-deps --generate-hashes \
+                --no-header --no-annotate --no-emit-index-url --no-emit-find-links ${index[@]+"${index[@]}"} -
+    else
+        cat "$lock"
+    fi
+}
+
 say() { printf '%-52s' "$1"; }
 now() { date +%s; }
 done_since() { printf '%4d s\n' $(($(now) - $1)); }
 
 python=$(find_python)
+cuda=$(choose_cuda)
 begin=$(now)
 wanted=${PYTHON:+$(version "$python")}
 there=$(version "$venv/bin/python")
@@ -81,7 +130,7 @@ if ! recent "$venv/bin/python" || [ "$there" != "${wanted:-$there}" ]; then
 fi
 
 uv=$venv/bin/uv
-pinned=$(locked uv | sed -n 's/^uv==\([^ ]*\).*/\1/p')
+pinned=$(pin uv)
 if [ "$("$uv" --version 2>/dev/null | cut -d ' ' -f 2)" != "$pinned" ]; then
     begin=$(now)
     say "environment: installer (uv $pinned)"
@@ -92,13 +141,26 @@ fi
 # Compiled here and now: torch takes three times as long to import from source, and every job imports
 # it again. What comes as source is built with pinned, hashed tools too: that is the build constraint.
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300}
+index=()
+if [ "$cuda" = cpu ] && [ -d "${TORCH_INDEX:-}" ]; then
+    index=(--find-links "$TORCH_INDEX")
+elif [ "$cuda" = cpu ] && [ -n "${TORCH_INDEX:-}" ]; then
+    # From the best of both indexes: every version is pinned, and every file has a hash.
+    index=(--index "$TORCH_INDEX" --index-strategy unsafe-best-match)
+fi
 begin=$(now)
-say "environment: up to $(grep -c '==' "$lock") pinned packages"
-"$uv" pip sync --quiet --python "$venv/bin/python" --require-hashes --build-constraints "$lock" \
-    --compile-bytecode "$lock" ||
+all=$venv/requirements.txt
+requirements >"$all" ||
+    fail "TORCH_INDEX has no torch $(pin torch)+cpu and torchvision $(pin torchvision)+cpu for this" \
+        "Python; the message stands above"
+case $cuda in cpu) build='for the processor' ;; *) build="for CUDA $cuda" ;; esac
+say "environment: up to $(grep -c '==' "$all") packages, $build"
+"$uv" pip sync --quiet --python "$venv/bin/python" --require-hashes --build-constraints "$all" \
+    ${index[@]+"${index[@]}"} --compile-bytecode "$all" ||
     fail 'the packages could not be installed; the message stands above.' \
         'After a lost connection run it again, it goes on where it was.' \
         'Behind a mirror set UV_DEFAULT_INDEX: uv does not read the configuration of pip'
 "$uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable .
 done_since "$begin"
+echo "$cuda" >"$venv/cuda.txt"
 touch "$venv/.built"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import ssl_ood
 
 ROOT = Path(__file__).parents[1]
 LOCK = (ROOT / "envs/requirements.txt").read_text()
+CUDA12 = (ROOT / "envs/torch-cuda12.txt").read_text()
 CONDA_NAMES = {"pytorch": "torch", "python-lmdb": "lmdb", "matplotlib-base": "matplotlib"}
 
 
@@ -30,26 +32,36 @@ def required(*, runtime_only: bool = False) -> dict[str, str]:
     return {pair[1]: pair[2] for pair in pairs if pair}
 
 
-def pinned() -> dict[str, str]:
-    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", LOCK, re.MULTILINE))
+def pinned(lock: str = LOCK) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock, re.MULTILINE))
 
 
 # ---- requirements
 
 
-def test_every_pinned_package_is_hashed():
-    entries = re.split(r"\n(?=[a-z])", LOCK.split("\n", 2)[2])
-    assert len(entries) == len(pinned()) > 50
+@pytest.mark.parametrize(("lock", "least"), [(LOCK, 50), (CUDA12, 10)])
+def test_every_pinned_package_is_hashed(lock, least):
+    entries = re.split(r"\n(?=[a-z])", lock.split("\n", 2)[2])
+    assert len(entries) == len(pinned(lock)) > least
     assert all("--hash=sha256:" in entry for entry in entries)
 
 
 def test_requirements_hold_no_download_address():
     for path in (ROOT / "envs").iterdir():
-        assert not re.search(r"://|index-url|find-links|\.whl", path.read_text()), path
+        words = "://" if path.suffix == ".sh" else r"://|index-url|find-links|\.whl"
+        assert not re.search(words, path.read_text()), path
 
 
 def test_every_requirement_is_pinned():
     assert set(required()) <= set(pinned())
+
+
+def test_what_differs_for_cuda_12_is_torch_and_its_libraries_alone():
+    names = pinned(CUDA12).keys()
+    assert {"torch", "torchvision"} <= names
+    assert all(re.match(r"torch|triton|cuda-|nvidia-", name) for name in names)
+    assert sum(name.endswith("-cu12") for name in names) > 10
+    assert not any(name.endswith("-cu13") for name in names)
 
 
 def test_conda_environment_asks_for_what_the_stages_require():
@@ -80,7 +92,7 @@ def clone(tmp_path: Path) -> Path:
     """A folder with what the script reads, and an empty `bin` for programs."""
     (tmp_path / "envs").mkdir()
     (tmp_path / "bin").mkdir()
-    for name in ("build.sh", "requirements.txt"):
+    for name in ("build.sh", "parts.sh", "requirements.txt", "torch-cuda12.txt"):
         target = tmp_path / "envs" / name
         target.write_text((ROOT / "envs" / name).read_text())
         target.chmod(0o755)
@@ -96,7 +108,19 @@ def fake_python(clone: Path, answers: str, name: str = "python3") -> None:
 
 def build(clone: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     # Real tools but no real Python: each is linked into the one folder of the PATH.
-    for tool in ("bash", "env", "dirname", "date", "awk", "sed", "cut", "grep", "rm", "touch"):
+    for tool in (
+        "bash",
+        "env",
+        "dirname",
+        "date",
+        "awk",
+        "sed",
+        "cut",
+        "grep",
+        "rm",
+        "touch",
+        "cat",
+    ):
         link = clone / "bin" / tool
         if not link.exists():
             found = subprocess.check_output(["bash", "-c", f"type -P {tool}"], text=True).strip()
@@ -168,7 +192,7 @@ def test_python_without_venv_and_pip_is_told_which_package_to_install(clone):
 def test_installer_is_the_pinned_one_with_its_hashes(clone):
     makes = "*'venv .venv'*) mkdir -p .venv/bin; ln -s ../../bin/python3 .venv/bin/python; exit 0;;"
     fake_python(clone, f"{makes}\n*'pip install'*) cat .venv/uv.txt >&2; exit 1;;")
-    for tool in ("mkdir", "ln", "cat"):
+    for tool in ("mkdir", "ln"):
         (clone / "bin" / tool).symlink_to(f"/bin/{tool}")
     result = build(clone)
     assert result.returncode == 2
@@ -176,6 +200,72 @@ def test_installer_is_the_pinned_one_with_its_hashes(clone):
     assert lines[0].startswith(f"uv=={pinned()['uv']} ")
     assert all(line.strip().startswith("--hash=sha256:") for line in lines[1:-1])
     assert lines[-1] == "make env: pip could not install uv; its message stands above"
+
+
+# ---- envs/build.sh: which build of torch
+
+
+@pytest.fixture
+def made(clone) -> Path:
+    """A clone with an environment whose `uv` only notes its calls and gives two made-up hashes."""
+    (clone / ".venv/bin").mkdir(parents=True)
+    fake_python(clone, "*python_version*) echo 3.12.1;;")
+    (clone / ".venv/bin/python").symlink_to(clone / "bin/python3")
+    (clone / ".venv/bin/uv").write_text(
+        f'#!/bin/bash\ncase "$*" in --version) echo uv {pinned()["uv"]};;\n'
+        '*compile*) while read -r pin; do echo "$pin --hash=sha256:0"; done;;& '
+        '*) echo "$*" >>calls;; esac\n'
+    )
+    (clone / ".venv/bin/uv").chmod(0o755)
+    return clone
+
+
+def installed(clone: Path, **variables: str) -> dict[str, str]:
+    """What the script hands to uv, by package."""
+    result = build(clone, **variables)
+    assert result.returncode == 0, result.stderr
+    return pinned((clone / ".venv/requirements.txt").read_text())
+
+
+def test_the_lock_is_installed_as_it_is(made):
+    assert installed(made) == pinned()
+    assert (made / ".venv/requirements.txt").read_text() == LOCK
+
+
+def test_cuda_12_changes_nothing_but_torch_and_is_remembered(made):
+    others = {k: v for k, v in pinned().items() if not re.match(r"torch|triton|cuda-|nvidia-", k)}
+    assert len(others) > 100
+    for variables in ({"CUDA": "12"}, {}):  # the second time nobody asks for it
+        assert installed(made, **variables) == others | pinned(CUDA12)
+    assert installed(made, CUDA="13") == pinned()
+    assert installed(made) == pinned()
+
+
+def test_a_build_for_the_processor_comes_from_the_index_that_is_named(made):
+    pins = installed(made, CUDA="cpu", TORCH_INDEX="/some/index")
+    assert pins["torch"] == f"{pinned()['torch']}+cpu"
+    assert pins["torchvision"] == f"{pinned()['torchvision']}+cpu"
+    assert not any(re.match(r"triton|cuda-|nvidia-", name) for name in pins)
+    assert pins["numpy"] == pinned()["numpy"]
+    calls = (made / "calls").read_text().splitlines()
+    assert ["--index /some/index" in call for call in calls] == [True, True, False]
+    assert all("--require-hashes" in call for call in calls if "sync" in call)
+    # A folder of wheels is no index.
+    (made / "wheels").mkdir()
+    installed(made, TORCH_INDEX=str(made / "wheels"))
+    assert f"--find-links {made}/wheels" in (made / "calls").read_text()
+
+
+def test_a_build_of_torch_that_cannot_be_had_is_one_sentence(made):
+    for variables, words in (
+        ({"CUDA": "11"}, "CUDA=11 is not known; it can be 12, 13 or cpu"),
+        ({"CUDA": "cpu"}, "CUDA=cpu needs TORCH_INDEX="),
+        ({"CUDA": "12", "HOSTTYPE": "aarch64"}, "CUDA=12 is for Linux on x86_64"),
+    ):
+        result = build(made, **variables)
+        assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+        assert result.stderr.startswith(f"make env: {words}")
+    assert not (made / "calls").exists()
 
 
 # ---- Makefile
@@ -207,6 +297,16 @@ def test_demo_gives_no_seeds_of_its_own():
     assert "--config" not in make("-n", "demo")
 
 
+def test_a_build_of_torch_is_asked_for_by_the_command_alone():
+    """Not by a variable of the environment: clusters' modules set one of that name."""
+    (rule,) = [line for line in make("-n", "env", "CUDA=12").splitlines() if "build.sh" in line]
+    assert rule == "envs/build.sh"
+    environment = os.environ | {"CUDA": "/opt/cuda"}
+    command = ["make", "-pn", "help"]
+    said = subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
+    assert "\nCUDA := \n" in said
+
+
 def test_ci_checks_everything():
     text = (ROOT / ".ci/run").read_text()
     assert os.access(ROOT / ".ci/run", os.X_OK)
@@ -216,8 +316,8 @@ def test_ci_checks_everything():
 @pytest.fixture
 def demo(tmp_path: Path) -> Path:
     """A clone whose environment is there and whose Snakemake and stages only note their calls."""
-    for name in ("Makefile", "pyproject.toml", "envs/requirements.txt", "envs/build.sh"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    shutil.copytree(ROOT / "envs", tmp_path / "envs")
+    for name in ("Makefile", "pyproject.toml"):
         (tmp_path / name).write_text((ROOT / name).read_text())
     for name in (".venv/bin", "results/demo/tables", "results/demo/figures"):
         (tmp_path / name).mkdir(parents=True)

@@ -95,7 +95,7 @@ def test_table_6_1_has_every_cell(finished):
         assert float(row["reported"]) == thesis[key]
         if key[2] in OURS:
             measured = float(row["measured"])
-            assert 0 <= measured <= 100 and row["n_seeds"] == "1"
+            assert 0 <= measured <= 100 and row["n"] == "1"
             assert float(row["difference"]) == pytest.approx(measured - thesis[key])
     printed = markdown_rows(table.with_suffix(".md"))
     assert len(printed) == 16 and {len(row) for row in printed} == {2 + len(OTHERS) + 3 * len(OURS)}

@@ -49,7 +49,9 @@ class Study:
     """A finished run of the workflow in a folder of its own, and further runs over it."""
 
     def __init__(self, folder: Path, snakemake, planned):
-        self.results, self.edits = folder / "results", folder / "edit.yaml"
+        # A name that is a command to a shell that sees it unquoted.
+        self.results = folder / 'it\'s "the" results & more; (a) $(touch seen)'
+        self.edits = folder / "edit.yaml"
         self._snakemake, self._planned = snakemake, planned
 
     def run(self, *arguments, edit=None):

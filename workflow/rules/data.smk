@@ -15,10 +15,10 @@ rule fetch_dataset:
             EXPERIMENTS.datasets[wildcards.dataset].to_dict()["archives"], sort_keys=True
         ),
         downloads=CONFIG["downloads_dir"],
-        optional=lambda wildcards: "--optional" if needs_optional(wildcards.dataset) else "",
+        optional=lambda wildcards: ["--optional"] if needs_optional(wildcards.dataset) else [],
     shell:
-        "python -m ssl_ood fetch {wildcards.dataset} --downloads {params.downloads:q}"
-        " --manifest {output} {params.optional} 2> {log}"
+        "python -m ssl_ood fetch {wildcards.dataset:q} --downloads {params.downloads:q}"
+        " --manifest {output:q} {params.optional:q} 2> {log:q}"
 
 
 rule pack_dataset:
@@ -47,11 +47,12 @@ rule pack_dataset:
             EXPERIMENTS.datasets[wildcards.dataset].to_dict(), sort_keys=True
         ),
         corrupt=CONFIG["max_corrupt_share"],
+        folder=lambda wildcards, output: Path(output.meta).parent,
     shell:
-        "python -m ssl_ood pack {wildcards.dataset}"
-        " --split {wildcards.split} --size {wildcards.size} --manifest {input.manifest}"
-        " --output $(dirname {output.meta}) --workers {threads}"
-        " --max-corrupt-share {params.corrupt} 2> {log}"
+        "python -m ssl_ood pack {wildcards.dataset:q}"
+        " --split {wildcards.split:q} --size {wildcards.size:q} --manifest {input.manifest:q}"
+        " --output {params.folder:q} --workers {threads}"
+        " --max-corrupt-share {params.corrupt:q} 2> {log:q}"
 
 
 # Fails, before a training that needs it, where an image or a patient is on both sides. Both sets
@@ -76,9 +77,9 @@ rule write_split:
         # How a name tells the patient.
         group=lambda wildcards: EXPERIMENTS.datasets[wildcards.dataset].group,
     shell:
-        "python -m ssl_ood splits --data {params.data:q} --size {wildcards.size}"
-        " --train {wildcards.dataset}/{wildcards.split}"
-        " --test {wildcards.test_dataset}/{wildcards.test_split} --output {output} 2> {log}"
+        "python -m ssl_ood splits --data {params.data:q} --size {wildcards.size:q}"
+        " --train {wildcards.dataset:q}/{wildcards.split:q}"
+        " --test {wildcards.test_dataset:q}/{wildcards.test_split:q} --output {output:q} 2> {log:q}"
 
 
 rule datasets:

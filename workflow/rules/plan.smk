@@ -8,7 +8,7 @@ rule plan:
     conda:
         "../../envs/ssl_ood.yaml"
     shell:
-        "printf '%s' \"$SSL_OOD_CONFIG\" | python -m ssl_ood plan --configfile - | tee {log}"
+        "printf '%s' \"$SSL_OOD_CONFIG\" | python -m ssl_ood plan --configfile - | tee {log:q}"
 
 
 # Of what has been made so far: asks for nothing to be made.
@@ -22,7 +22,7 @@ rule costs:
         prefix=f"{R}/costs_so_far",
     shell:
         "printf '%s' \"$SSL_OOD_CONFIG\" | python -m ssl_ood costs --configfile -"
-        " --output {params.prefix} 2> {log} && cat {params.prefix}.md"
+        " --output {params.prefix:q} 2> {log:q} && cat {params.prefix:q}.md"
 
 
 # Of the whole study, for its report.
@@ -46,4 +46,4 @@ rule write_costs:
         prefix=lambda wildcards, output: Path(output.csv).with_suffix(""),
     shell:
         "printf '%s' \"$SSL_OOD_CONFIG\" | python -m ssl_ood costs --configfile -"
-        " --output {params.prefix} 2> {log}"
+        " --output {params.prefix:q} 2> {log:q}"

@@ -17,8 +17,8 @@ rule fetch_weights:
         ),
         downloads=CONFIG["downloads_dir"],
     shell:
-        "python -m ssl_ood fetch {wildcards.weights} --downloads {params.downloads:q}"
-        " --manifest {output} 2> {log}"
+        "python -m ssl_ood fetch {wildcards.weights:q} --downloads {params.downloads:q}"
+        " --manifest {output:q} 2> {log:q}"
 
 
 rule convert_weights:
@@ -37,5 +37,5 @@ rule convert_weights:
         version=VERSIONS["weights"],
         entry=lambda wildcards: json.dumps(WEIGHTS[wildcards.weights].to_dict(), sort_keys=True),
     shell:
-        "python -m ssl_ood weights {wildcards.weights} --manifest {input.manifest}"
-        " --output {output} 2> {log}"
+        "python -m ssl_ood weights {wildcards.weights:q} --manifest {input.manifest:q}"
+        " --output {output:q} 2> {log:q}"

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# `make lock`: writes envs/requirements.txt from requirements.in, then envs/torch-cuda12.txt, which has
+# only what differs for CUDA 12. Options are handed to uv: --upgrade takes the newest of everything.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. envs/parts.sh
+lock=envs/requirements.txt
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+compile() {
+    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+        --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' "$@"
+}
+
+compile "$@" envs/requirements.in --output-file "$lock"
+# Everything but torch stays at the version of the lock, or this ends with an error.
+other_part "$lock" | sed -n 's/ *\\$//; /^[a-z]/p' >"$work/others.txt"
+compile --constraints "$work/others.txt" envs/requirements.in envs/torch-cuda12.in \
+    --output-file "$work/cuda12.txt"
+{
+    sed -n '/^#/p' "$lock"
+    torch_part "$work/cuda12.txt"
+} >"$work/torch-cuda12.txt"
+mv "$work/torch-cuda12.txt" envs/torch-cuda12.txt
