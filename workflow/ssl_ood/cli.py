@@ -12,6 +12,7 @@ from ssl_ood.common import devices
 from ssl_ood.common.errors import UserError
 from ssl_ood.datasets import commands as dataset_commands
 from ssl_ood.evaluation import commands as evaluation_commands
+from ssl_ood.report import compare
 from ssl_ood.study import commands as plan_commands
 from ssl_ood.study import watch
 from ssl_ood.study.runs import PICTURES
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     dataset_commands.add_parsers(stages)
     evaluation_commands.add_parsers(stages)
     plan_commands.add_parsers(stages)
+    compare.add_parser(stages)
     watch.add_parser(stages)
     options = parser.parse_args(arguments)
     try:

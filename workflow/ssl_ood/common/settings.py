@@ -11,12 +11,18 @@ sentence. The schema and the reference of the config are made from these classes
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ssl_ood.common.errors import UserError, nearest
+from ssl_ood.common.files import read_json
+
+SCHEMA = 2  # version of what runs/RUN/config.json holds
+FIRST_SCHEMA = 1  # of runs that name none
 
 
 class Settings(BaseModel):
@@ -62,3 +68,17 @@ def _fields_at(cls: type[Settings], path: list[str]) -> list[str]:
             return []
         cls = inner
     return [f.alias or name for name, f in cls.model_fields.items()]
+
+
+def schema_of(results: Path) -> int | None:
+    """The oldest version of the schema that a results folder has runs of; None without any.
+
+    It stands in each runs/RUN/config.json, or for all of them in schema.json.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return int(read_json(results / "schema.json")["schema"])
+    versions = []
+    for path in results.glob("runs/*/config.json"):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # half a file is no run
+            versions.append(int(read_json(path).get("schema", FIRST_SCHEMA)))
+    return min(versions, default=None)

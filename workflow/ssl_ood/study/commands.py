@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import parse_yaml
+from ssl_ood.study import clean, migrate
 from ssl_ood.study.runs import Experiments, merge
 
 DIGITS = 4
@@ -33,6 +34,8 @@ def add_parsers(stages) -> None:
             parser.add_argument("targets", nargs="*", metavar="TARGET", help="default: all")
         else:
             parser.add_argument("--output", type=Path, required=True, help="path without suffix")
+    clean.add_parser(stages)
+    migrate.add_parser(stages)
 
 
 def _plan(options: argparse.Namespace) -> None:
