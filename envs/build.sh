@@ -115,7 +115,9 @@ if [ -e "$venv/cuda.txt" ]; then read -r built <"$venv/cuda.txt"; fi
 cuda=$(choose_cuda)
 # To uv, torch 2.0+cpu is as good as the 2.0 that it is asked for.
 again=()
-if [ "${built:-$cuda}" != "$cuda" ]; then again=(--reinstall-package torch --reinstall-package torchvision); fi
+if [ "${built:-$cuda}" != "$cuda" ]; then
+    again=(--reinstall-package torch --reinstall-package torchvision)
+fi
 begin=$(now)
 wanted=${PYTHON:+$(version "$python")}
 used=$(version "$venv/bin/python")
