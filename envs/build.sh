@@ -6,7 +6,7 @@
 #   13    the lock as it is (the default)
 #   12    for older drivers: torch and its libraries from envs/torch-cuda12.txt, all else from the lock
 #   cpu   no CUDA libraries, 5 GB less. The default index has no such build for Linux: TORCH_INDEX names
-#         the index, or the folder of wheels, that has it. Its hashes are those which that index gives.
+#         the index that has it. The hashes of these two packages are those which that index gives.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . envs/parts.sh
@@ -72,9 +72,7 @@ pin() {
 }
 
 choose_cuda() {
-    local chosen=${CUDA:-}
-    if [ -z "$chosen" ] && [ -e "$venv/cuda.txt" ]; then read -r chosen <"$venv/cuda.txt"; fi
-    chosen=${chosen:-13}
+    local chosen=${CUDA:-${built:-13}}
     case $chosen in
         13) ;;
         12)
@@ -83,7 +81,7 @@ choose_cuda() {
             ;;
         cpu)
             [[ $OSTYPE != linux* || -n ${TORCH_INDEX:-} ]] ||
-                fail "CUDA=cpu needs TORCH_INDEX=..., the address of an index or a folder of wheels with" \
+                fail "CUDA=cpu needs TORCH_INDEX=..., the address of a package index that has" \
                     "torch $(pin torch)+cpu and torchvision $(pin torchvision)+cpu: the default index has" \
                     "none for Linux; without it, CUDA=13 runs on a processor too and takes 5 GB more"
             ;;
@@ -112,11 +110,18 @@ now() { date +%s; }
 done_since() { printf '%4d s\n' $(($(now) - $1)); }
 
 python=$(find_python)
+built=
+if [ -e "$venv/cuda.txt" ]; then read -r built <"$venv/cuda.txt"; fi
 cuda=$(choose_cuda)
+# To uv, torch 2.0+cpu is as good as the 2.0 that it is asked for.
+again=()
+if [ "${built:-$cuda}" != "$cuda" ]; then
+    again=(--reinstall-package torch --reinstall-package torchvision)
+fi
 begin=$(now)
 wanted=${PYTHON:+$(version "$python")}
-there=$(version "$venv/bin/python")
-if ! recent "$venv/bin/python" || [ "$there" != "${wanted:-$there}" ]; then
+used=$(version "$venv/bin/python")
+if ! recent "$venv/bin/python" || [ "$used" != "${wanted:-$used}" ]; then
     echo 'environment: made once, in minutes at most; takes 7 GB of disk'
     say "environment: $venv with Python $(version "$python")"
     rm -rf "$venv"
@@ -142,9 +147,7 @@ fi
 # it again. What comes as source is built with pinned, hashed tools too: that is the build constraint.
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300}
 index=()
-if [ "$cuda" = cpu ] && [ -d "${TORCH_INDEX:-}" ]; then
-    index=(--find-links "$TORCH_INDEX")
-elif [ "$cuda" = cpu ] && [ -n "${TORCH_INDEX:-}" ]; then
+if [ "$cuda" = cpu ] && [ -n "${TORCH_INDEX:-}" ]; then
     # From the best of both indexes: every version is pinned, and every file has a hash.
     index=(--index "$TORCH_INDEX" --index-strategy unsafe-best-match)
 fi
@@ -156,7 +159,7 @@ requirements >"$all" ||
 case $cuda in cpu) build='for the processor' ;; *) build="for CUDA $cuda" ;; esac
 say "environment: up to $(grep -c '==' "$all") packages, $build"
 "$uv" pip sync --quiet --python "$venv/bin/python" --require-hashes --build-constraints "$all" \
-    ${index[@]+"${index[@]}"} --compile-bytecode "$all" ||
+    ${index[@]+"${index[@]}"} ${again[@]+"${again[@]}"} --compile-bytecode "$all" ||
     fail 'the packages could not be installed; the message stands above.' \
         'After a lost connection run it again, it goes on where it was.' \
         'Behind a mirror set UV_DEFAULT_INDEX: uv does not read the configuration of pip'

@@ -250,10 +250,10 @@ def test_a_build_for_the_processor_comes_from_the_index_that_is_named(made):
     calls = (made / "calls").read_text().splitlines()
     assert ["--index /some/index" in call for call in calls] == [True, True, False]
     assert all("--require-hashes" in call for call in calls if "sync" in call)
-    # A folder of wheels is no index.
-    (made / "wheels").mkdir()
-    installed(made, TORCH_INDEX=str(made / "wheels"))
-    assert f"--find-links {made}/wheels" in (made / "calls").read_text()
+    # The torch that is there would do for the version that is asked for next.
+    assert installed(made, CUDA="13") == pinned()
+    again = (made / "calls").read_text().splitlines()[len(calls) :]
+    assert "--reinstall-package torch --reinstall-package torchvision" in again[0]
 
 
 def test_a_build_of_torch_that_cannot_be_had_is_one_sentence(made):

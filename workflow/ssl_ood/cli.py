@@ -17,6 +17,7 @@ from ssl_ood.datasets import commands as dataset_commands
 from ssl_ood.declarations import PLUGINS, declare_everything
 from ssl_ood.evaluation import commands as evaluation_commands
 from ssl_ood.report import commands as report_commands
+from ssl_ood.report import compare
 from ssl_ood.study import commands as study_commands
 from ssl_ood.study import watch
 from ssl_ood.study.layers import merge, read_layers
@@ -29,6 +30,7 @@ ROOMS = (
     evaluation_commands,
     study_commands,
     report_commands,
+    compare,
     watch,
 )
 CONFIG = "config.yaml"

@@ -11,12 +11,17 @@ sentence. The schema and the reference of the config are made from these classes
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ssl_ood.common.errors import UserError, nearest
+from ssl_ood.common.files import read_json
+
+FIRST_SCHEMA = 1  # of runs that name none
 
 SCHEMA = 2  # version of what runs/RUN/config.json holds
 
@@ -113,3 +118,17 @@ def _fields_below(field: Any, rest: list[str]) -> list[str]:
         if isinstance(inner, type) and issubclass(inner, BaseModel) and rest:
             return _fields_at(inner, rest[1:])
     return []
+
+
+def schema_of(results: Path) -> int | None:
+    """The oldest version of the schema that a results folder has runs of; None without any.
+
+    It stands in each runs/RUN/config.json, or for all of them in schema.json.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return int(read_json(results / "schema.json")["schema"])
+    versions = []
+    for path in results.glob("runs/*/config.json"):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # half a file is no run
+            versions.append(int(read_json(path).get("schema", FIRST_SCHEMA)))
+    return min(versions, default=None)

@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from ssl_ood.study import clean, migrate
 from ssl_ood.study.layers import merge, read_layers
 from ssl_ood.study.runs import Experiments
 
@@ -45,6 +46,8 @@ def add_parsers(stages) -> None:
             )
         else:
             parser.add_argument("--output", type=Path, required=True, help="path without suffix")
+    clean.add_parser(stages)
+    migrate.add_parser(stages)
 
 
 def _reference(options: argparse.Namespace) -> None:
