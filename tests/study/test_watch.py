@@ -233,11 +233,60 @@ def test_signals_that_were_ignored_stay_so(tmp_path):
 
 
 def test_reader_that_goes_ends_the_watch_and_its_command_quietly(tmp_path):
-    # It says it is ready first: what it reports later is what nobody reads.
+    # It says that it is ready first: what it reports later is what nobody reads.
     later = [failed(number, "train") for number in range(1, 40)]
     program = f"print('ready', flush=True)\ntime.sleep(3)\nreport({later!r})\nsignal.pause()"
-    with started_watch(
-        tmp_path, *reports([failed(0, "train")], program), stderr=subprocess.PIPE
+    command = reports([failed(0, "train")], program)
+    with started_watch(tmp_path, *command, stderr=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"failed: rule train\n"
+        child.stdout.close()
+        assert child.wait(30) == 128 + signal.SIGPIPE
+        assert child.stderr.read() == b""
+
+
+# ---- the logger of a Snakemake
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["bin/snakemake", "all"], ["bin/snakemake", LOGGER, "all"]),
+        (
+            ["python3.12", "-m", "snakemake", "all"],
+            ["python3.12", "-m", "snakemake", LOGGER, "all"],
+        ),
+        (["snakemake", "--logger", "a", "b"], ["snakemake", "--logger", "a", "b"]),
+        (["snakemake", "--logger=a"], ["snakemake", "--logger=a"]),
+        (["make", "demo"], ["make", "demo"]),
+        (["python", "-c", "snakemake"], ["python", "-c", "snakemake"]),
+    ],
+)
+def test_a_snakemake_without_a_logger_is_given_ours(command, expected):
+    assert with_logger(command) == expected
+
+
+# ---- without a command
+
+
+def test_watching_ends_when_no_training_is_left(tmp_path):
+    assert run_watch(tmp_path).stdout == f"no training runs in {tmp_path}\n"
+    write_training(tmp_path / "progress", "a", pid=process_that_is_gone())
+    assert run_watch(tmp_path).stdout == f"no training runs in {tmp_path}; stopped: a\n"
+
+
+def test_once_prints_one_line_and_ends(tmp_path, capsys):
+    write_training(tmp_path / "progress", "a")
+    assert follow_trainings(tmp_path, True, sys.stdout) == 0
+    assert capsys.readouterr().out == (
+        "a: epoch 3/20, step 400/1240, loss 5.13, 812 images/s, 1:10 left\n"
+    )
+
+
+def test_ctrl_c_ends_watching(tmp_path):
+    write_training(tmp_path / "progress", "a")
+    with subprocess.Popen(
+        watch_command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=default_signals,
     ) as child:  # fmt: skip
         assert child.stdout and b"epoch 3/20" in child.stdout.readline()
         child.send_signal(signal.SIGINT)

@@ -36,7 +36,8 @@ def test_failure_is_said_at_once_and_reported_once_with_the_end_of_its_log(tmp_p
     jobs, notes = read([*STUDY, failed(6, "train", "a.log"), SUMMARY_ERROR])
     assert notes == ["failed: rule train (a)"]
     assert failure_report(jobs, ["words"], tmp_path, lines=3) == (
-        "rule train (a) failed\n    wildcards: run=a\n    log: a.log\n    python -m ssl_ood train\n\n"
+        "rule train (a) failed\n    wildcards: run=a\n    log: a.log\n"
+        "    python -m ssl_ood train\n\n"
         "The end of a.log:\n    early\n    early\n    ValueError: the reason"
     )
 

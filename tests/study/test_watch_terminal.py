@@ -18,7 +18,6 @@ from support.watch import (
     STUDY,
     default_signals,
     failed,
-    read,
     reports,
     watch_command,
     write_training,
