@@ -167,7 +167,9 @@ def test_a_second_packing_of_the_same_set_is_refused_or_waits(work, tmp_path):
     with pytest.raises(UserError, match=f"Another process is packing {folder} already"):
         pack_again(work, folder)
     waiting = start(work, folder, wait=True, workers=1)
-    assert "waiting for another process" in waiting.stderr.readline()
+    said = waiting.stderr.readline()
+    assert said.startswith(f"waiting for the process {first.pid} on ")
+    assert said.endswith(f", which is packing {folder}\n")
     kill(first)
     assert waiting.wait(timeout=30) == 0
     assert open_packed(folder).meta["images_sha256"] == work[2]["images_sha256"]

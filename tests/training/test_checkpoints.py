@@ -8,6 +8,7 @@ import os
 import pytest
 import torch
 
+from ssl_ood.common import locks
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import atomic_path
 from ssl_ood.training import checkpoints
@@ -123,9 +124,9 @@ def test_a_disk_without_file_locks_is_a_warning(tmp_path, monkeypatch, capsys):
     def flock(*_):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    monkeypatch.setattr(checkpoints.fcntl, "flock", flock)
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
     with checkpoints.exclusive(tmp_path / "run"):
         pass
     said = capsys.readouterr().err
     assert "has no file locks (Function not implemented)" in said
-    assert "no other Snakemake trains the same study" in said
+    assert "no other process is training this run" in said

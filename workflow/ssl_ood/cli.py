@@ -19,9 +19,9 @@ from ssl_ood.evaluation import commands as evaluation_commands
 from ssl_ood.report import commands as report_commands
 from ssl_ood.report import compare
 from ssl_ood.study import commands as study_commands
-from ssl_ood.study import watch
 from ssl_ood.study.layers import merge, read_layers
 from ssl_ood.study.read import plugins_of
+from ssl_ood.study.watch import command as watch
 from ssl_ood.training import commands as training_commands
 
 ROOMS = (

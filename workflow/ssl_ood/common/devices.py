@@ -7,17 +7,20 @@ up its time limit, at every try.
 from __future__ import annotations
 
 import argparse
-import fcntl
+import contextlib
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ssl_ood.common import locks
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.log import say
 
 if TYPE_CHECKING:
     import torch
+
+CLAIMS: list[contextlib.ExitStack] = []  # the locks of this process's GPUs, until it ends
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,24 +49,18 @@ def claim_gpus(wanted: int) -> None:
     there = torch.cuda.device_count()
     if not 0 < wanted < there or "CUDA_VISIBLE_DEVICES" in os.environ or job_id():
         return
-    claimed: dict[int, int] = {}  # file descriptor by GPU
-    for gpu in range(there):
-        lock = os.open(
-            Path(tempfile.gettempdir()) / f"ssl_ood-{os.getuid()}-gpu{gpu}", os.O_RDWR | os.O_CREAT
-        )
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            continue
-        claimed[gpu] = lock
-        if len(claimed) == wanted:
-            for lock in claimed.values():
-                os.set_inheritable(lock, True)  # torchrun goes on holding it
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, claimed))
-            return
-    for lock in claimed.values():
-        os.close(lock)
+    claimed = []
+    with contextlib.ExitStack() as held:
+        for gpu in range(there):
+            path = Path(tempfile.gettempdir()) / f"ssl_ood-{os.getuid()}-gpu{gpu}"
+            with contextlib.suppress(locks.Busy):
+                # Inheritable: torchrun, which this process may become, goes on holding it.
+                held.enter_context(locks.exclusive(path, f"using GPU {gpu}", inheritable=True))
+                claimed.append(gpu)
+            if len(claimed) == wanted:
+                os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, claimed))
+                CLAIMS.append(held.pop_all())
+                return
 
 
 def driver_version() -> tuple[int, int] | None:

@@ -1,46 +1,57 @@
-"""Progress of a long loop: a bar on a terminal, else a line now and then."""
+"""How far something is: a loop shows it on stderr, a training writes it to a file for `watch`.
+
+One vocabulary for both: `done` of a `total` (a training counts steps), so many a second, so much
+time left.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import math
+import os
+import socket
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 EVERY = 15.0  # seconds between two lines where the output is no terminal
+REFRESH = 0.1  # seconds between two pictures on a terminal
 
 
 class Progress:
-    """Counts up to `total` (None: unknown) in `unit` ("B" for bytes), from `initial`."""
+    """Counts up to `total` (None: unknown) in `unit` ("B" for bytes), from `initial`.
+
+    A line on a terminal that is written over, else a line now and then.
+    """
 
     def __init__(self, title: str, total: int | None, unit: str, initial: int = 0) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.done = self.initial = initial
-        self.start = self.said = time.monotonic()
-        self.bar = None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(
-                desc=title, total=total, initial=initial, unit=unit, unit_scale=True, leave=False
-            )
+        self.start = self.shown = time.monotonic()
+        self.terminal = sys.stderr.isatty()
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        if self.terminal:
+            self._rewrite("")
 
     def add(self, amount: int) -> None:
         """Counts `amount` more; shows it if it is time."""
         self.done += amount
-        if self.bar is not None:
-            self.bar.update(amount)
-        elif time.monotonic() - self.said >= EVERY:
-            self.said = time.monotonic()
+        if time.monotonic() - self.shown < (REFRESH if self.terminal else EVERY):
+            return
+        self.shown = time.monotonic()
+        if self.terminal:
+            self._rewrite(self.line())
+        else:
             print(self.line(), file=sys.stderr, flush=True)
 
     def line(self) -> str:
-        """'cifar10: 40.0 of 162.6 MiB, 3.1 MiB/s, 0:00:40 left'."""
+        """'cifar10: 40.0 of 162.6 MiB, 3.1 MiB/s, 0:40 left'."""
         speed = (self.done - self.initial) / max(time.monotonic() - self.start, 1e-9)
         amount = self._number(self.done)
         if self.total:
@@ -48,9 +59,42 @@ class Progress:
         unit = "MiB" if self.unit == "B" else self.unit
         text = f"{self.title}: {amount} {unit}, {self._number(speed)} {unit}/s"
         if self.total and speed > 0:
-            left = max(self.total - self.done, 0) / speed
-            text += f", {int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d} left"
+            text += f", {clock((self.total - self.done) / speed)} left"
         return text
 
     def _number(self, value: float) -> str:
         return f"{value / 2**20:,.1f}" if self.unit == "B" else f"{value:,.0f}"
+
+    def _rewrite(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            width = os.get_terminal_size(sys.stderr.fileno()).columns
+            print(f"\r{text[: width - 1]}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def write_progress(path: Path, **fields: Any) -> None:
+    """Writes how far a training is: `fields`, the time, the process and the host, as JSON.
+
+    A reader never sees half a file; it is not forced to the disk, since it is soon out of date. A
+    full disk costs the display, not the training.
+    """
+    fields = {name: _strict(value) for name, value in fields.items()}
+    fields |= {"updated": time.time(), "pid": os.getpid(), "host": socket.gethostname()}
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(fields, allow_nan=False), encoding="utf-8")
+        os.replace(partial, path)
+
+
+def _strict(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 0:07, 12:34, 1:02:03 or 2 d 03 h."""
+    minutes, second = divmod(round(max(seconds, 0.0)), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24:02} h"
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common import locks
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import write_json
 from ssl_ood.datasets.catalogue import Archive, Dataset
@@ -267,20 +267,14 @@ def _not_that_kind(folder: Path, archive: Archive) -> str | None:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """One process at a time fetches into `folder`; the others wait and then find its files."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise UserError(
-            f"The folder for downloads {folder} cannot be written to ({error.strerror}): "
-            "set downloads_dir to one that can."
-        ) from None
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another process that fetches into {folder}", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            held.enter_context(
+                locks.exclusive(folder / ".lock", f"fetching into {folder}", locks.FOREVER)
+            )
+        except OSError as error:
+            raise UserError(
+                f"The folder for downloads {folder} cannot be written to ({error.strerror}): "
+                "set downloads_dir to one that can."
+            ) from None
         yield
-    finally:
-        os.close(lock)

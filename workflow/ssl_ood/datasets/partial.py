@@ -8,20 +8,19 @@ is on the disk for sure. What lies behind that is cut off when packing is resume
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ssl_ood.common import locks
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import sha256_of, write_json
 from ssl_ood.datasets.readers import Item
@@ -182,27 +181,15 @@ class Partial:
 
 @contextmanager
 def exclusive(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Holds the lock of a packed set; the kernel releases it however the process ends.
+    """Holds the lock of a packed set.
 
     Raises UserError if another process holds it (unless `wait`) or the folder cannot be made.
     """
-    lock_path = folder.with_name(f".{folder.name}.lock")
-    with disk_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise UserError(
-                    f"Another process is packing {folder} already: wait for it or stop it."
-                ) from None
-            print(f"waiting for another process that packs {folder}", file=sys.stderr, flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock, patience = folder.with_name(f".{folder.name}.lock"), locks.FOREVER if wait else 0.0
+    with ExitStack() as held:
+        with disk_errors(folder):
+            held.enter_context(locks.exclusive(lock, f"packing {folder}", patience))
         yield
-    finally:
-        os.close(lock)
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NoReturn
 from ssl_ood.common.distributed import StopVote, all_agree, any_process, world
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.log import say
+from ssl_ood.common.progress import write_progress
 from ssl_ood.common.slurm import job_id, requeue_if_preempted
-from ssl_ood.study.watch import write_progress
 from ssl_ood.training import checkpoints
 from ssl_ood.training.provenance import device_name
 
@@ -189,7 +189,7 @@ class Attempt:
             epochs=self.schedule.epochs,
             loss=self.loss,
             images_per_second=speed_and_left[0],
-            eta_seconds=speed_and_left[1],
+            seconds_left=speed_and_left[1],
             repeated=run.repeated,
             identity=checkpoints.fingerprint(self.identity),
         )

@@ -7,28 +7,20 @@ the run config; the json is written last, so a checkpoint without one is not fin
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import hashlib
 import io
 import json
-import os
-import socket
-import sys
-import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ssl_ood.common.errors import UserError
+from ssl_ood.common import locks
 from ssl_ood.common.files import atomic_path, sha256_of, write_json
-from ssl_ood.common.slurm import job_id
+from ssl_ood.common.log import say
 
 KEEP = 2
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # of flock on some network disks
 
 
 def fingerprint(config: dict) -> str:
@@ -67,7 +59,7 @@ def load(folder: Path, config: dict, device: torch.device) -> dict[str, Any] | N
         problem = _problem(path, config)
         if problem is None:
             return torch.load(path, map_location=device, weights_only=True)
-        _say(f"checkpoint {path.name} is not used: {problem}")
+        say(f"checkpoint {path.name} is not used: {problem}")
     return None
 
 
@@ -106,58 +98,9 @@ def _problem(path: Path, config: dict) -> str | None:
     return None
 
 
-@contextlib.contextmanager
-def exclusive(folder: Path, wait_minutes: float = 0.0) -> Iterator[None]:
+def exclusive(folder: Path, wait_minutes: float = 0.0) -> AbstractContextManager[None]:
     """Holds the run's lock: two jobs never train the same run into the same folder.
 
-    The kernel releases the lock when the process ends, however it ends. Raises UserError where
-    another process holds it for longer than `wait_minutes`.
+    Raises UserError where another process holds it for longer than `wait_minutes`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "lock"
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        _take(lock, path, wait_minutes)
-        with contextlib.suppress(OSError):  # it only serves the message
-            os.ftruncate(lock, 0)
-            os.write(lock, _who().encode())
-        yield
-    finally:
-        os.close(lock)
-
-
-def _take(lock: int, path: Path, wait_minutes: float) -> None:
-    until, told = time.monotonic() + 60 * wait_minutes, False
-    while True:
-        try:
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-            return _say(
-                f"WARNING: the disk of {path} has no file locks ({error.strerror}): make sure "
-                "that no other Snakemake trains the same study"
-            )
-        if time.monotonic() >= until:
-            raise UserError(
-                f"Another process is training this run already (it holds {path}): "
-                "wait for it or stop it."
-            )
-        if not told:
-            holder = path.read_text(encoding="utf-8")
-            _say(f"waiting for the {holder}, which trains this run")
-            told = True
-        time.sleep(1)
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # the log's disk may be full
-        print(text, file=sys.stderr, flush=True)
-
-
-def _who() -> str:
-    job = job_id()
-    here = f"process {os.getpid()} on {socket.gethostname()}"
-    return f"{here}, SLURM job {job}" if job else here
+    return locks.exclusive(folder / "lock", "training this run", 60 * wait_minutes)
