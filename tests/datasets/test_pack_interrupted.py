@@ -26,6 +26,8 @@ import json, sys
 from pathlib import Path
 from ssl_ood.datasets import partial
 from ssl_ood.datasets.catalogue import from_dict
+from ssl_ood.declarations import declare_everything
+declare_everything()
 from ssl_ood.datasets.pack import pack
 from ssl_ood.common.errors import UserError
 entry, manifest, folder, options = (json.loads(a) for a in sys.argv[1:5])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from support.other_methods import FINETUNE, MOCO, config_of
+from support.other_methods import FINETUNE, MOCO, run_of
 
 from ssl_ood.common import distributed
 from ssl_ood.common.distributed import StopVote
@@ -43,7 +43,7 @@ def short_run(config, device=CPU, micro: int | MicroBatches = 8, prepare=lambda 
     smooth images against the noise that it is trained on."""
     run = make_training(config, device)
     prepare(run)
-    schedule = make_schedule(config["training"], 24)
+    schedule = make_schedule(config, 24)
     losses = []
     for step in range(STEPS):
         before = run.sums[0].item()
@@ -53,7 +53,7 @@ def short_run(config, device=CPU, micro: int | MicroBatches = 8, prepare=lambda 
     trained, tested = torch.cat([pixels(step) for step in range(STEPS)]), pixels(300, 100)
     smooth = pixels(400, 100)[:, :12, :12].float().permute(0, 3, 1, 2)
     smooth = F.interpolate(smooth, 16, mode="bilinear").permute(0, 2, 3, 1).to(torch.uint8)
-    model = Model(run.method.teacher.eval(), config, "")
+    model = Model(config, run.method.teacher.eval())
     reference, below, above = (
         torch.from_numpy(extract(model, images.numpy(), device))
         for images in (trained, tested, smooth)
@@ -142,10 +142,10 @@ def test_bfloat16_on_the_device_stays_within_the_noise(tiny):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA to wait for")
 @pytest.mark.parametrize("method", ["dino", "moco", "finetune"])
 def test_a_step_never_waits_for_the_device(tiny, method):
-    config = {"dino": tiny(), "moco": config_of(MOCO), "finetune": config_of(FINETUNE)}[method]
+    config = {"dino": tiny(), "moco": run_of(MOCO), "finetune": run_of(FINETUNE)}[method]
     device = torch.device("cuda")
     run = make_training(config, device)
-    schedule = make_schedule(config["training"], 24)
+    schedule = make_schedule(config, 24)
     source = Images(pixels(0, 24).numpy(), device)
     labels = torch.arange(8, device=device) % 2
 
