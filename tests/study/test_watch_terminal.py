@@ -23,7 +23,8 @@ from support.watch import (
     write_training,
 )
 
-from ssl_ood.study.watch.display import Lines, Picture, display_for
+from ssl_ood.study.watch.display import Lines, Picture
+from ssl_ood.study.watch.follow import display_for
 from ssl_ood.study.watch.terminal import Terminal
 from ssl_ood.study.watch.trainings import read_trainings
 
