@@ -13,8 +13,8 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.datasets import commands as dataset_commands
 from ssl_ood.evaluation import commands as evaluation_commands
 from ssl_ood.study import commands as plan_commands
-from ssl_ood.study import watch
 from ssl_ood.study.runs import PICTURES
+from ssl_ood.study.watch import command as watch
 
 SHUTDOWN_SECONDS = 110  # that torchrun waits for its processes after SIGTERM; a job gets 120
 
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     dataset_commands.add_parsers(stages)
     evaluation_commands.add_parsers(stages)
     plan_commands.add_parsers(stages)
-    watch.add_parser(stages)
+    watch.add_parsers(stages)
     options = parser.parse_args(arguments)
     try:
         return options.run(options) or 0

@@ -23,7 +23,7 @@ from ssl_ood.study.watch.follow import follow, follow_trainings
 STOPPED = 130  # exit code after Ctrl-C before there is anything to pass it on to
 
 
-def add_parser(stages: Any) -> None:
+def add_parsers(stages: Any) -> None:
     """Adds the subcommand `watch`."""
     parser = stages.add_parser(
         "watch",
