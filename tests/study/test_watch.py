@@ -35,7 +35,7 @@ from ssl_ood.study.watch.trainings import describe_training, read_trainings
 
 
 def test_import_is_light():
-    program = "import sys, ssl_ood.study.watch; print(*sys.modules)"
+    program = "import sys, ssl_ood.study.watch.command; print(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
     assert not loaded & {"torch", "numpy", "pandas", "snakemake", "rich", "yaml", "pydantic"}
 

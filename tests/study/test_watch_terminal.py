@@ -23,7 +23,8 @@ from support.watch import (
     write_training,
 )
 
-from ssl_ood.study.watch.display import Lines, Picture, display_for
+from ssl_ood.study.watch.display import Lines, Picture
+from ssl_ood.study.watch.follow import display_for
 from ssl_ood.study.watch.terminal import Terminal
 from ssl_ood.study.watch.trainings import read_trainings
 
@@ -166,3 +167,17 @@ def test_terminal_that_cannot_move_its_cursor_gets_lines(tmp_path, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert isinstance(display_for(sys.stdout), Lines)
+
+
+def test_lines_that_a_narrower_window_has_broken_are_erased(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "90")
+    write_training(tmp_path, "a")
+    display = Terminal(sys.stdout)
+    display.show(Picture(None, 0.0, None, read_trainings(tmp_path, 0.0, time.time())))
+    assert display.drawn == [54]  # columns of its one line
+    capsys.readouterr()
+    display.console.size = (20, 24)  # in which the line takes three rows
+    display.say("words")
+    before, words, _ = capsys.readouterr().out.partition("words")
+    assert words and before.count("\x1b[1A") == 2
+    display.close()

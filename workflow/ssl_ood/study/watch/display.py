@@ -1,9 +1,8 @@
-"""The display where the output is no terminal, and the choice between the two."""
+"""What is shown, and the display where the output is no terminal."""
 
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,12 +99,3 @@ class Guarded:
                 self.gone = True
             except OSError:  # a full disk, a terminal that is hung up
                 pass
-
-
-def display_for(out: TextIO) -> Display:
-    """A picture where the terminal can move its cursor, else lines."""
-    if not out.isatty() or os.environ.get("TERM", "dumb") == "dumb":
-        return Lines(out)
-    from ssl_ood.study.watch.terminal import Terminal
-
-    return Terminal(out)

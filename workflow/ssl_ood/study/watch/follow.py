@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TextIO
 
 from ssl_ood.common.progress import clock
 from ssl_ood.study.watch.child import REFRESH, Child, Output, read_output, started
-from ssl_ood.study.watch.display import Guarded, Lines, Picture, display_for
+from ssl_ood.study.watch.display import Display, Guarded, Lines, Picture
 from ssl_ood.study.watch.estimate import seconds_left
 from ssl_ood.study.watch.jobs import Jobs
 from ssl_ood.study.watch.pipe import EventPipe, with_logger
@@ -17,6 +18,15 @@ from ssl_ood.study.watch.report import failure_report
 from ssl_ood.study.watch.trainings import read_trainings
 
 NOBODY_READS = 128 + signal.SIGPIPE  # exit code, as of a command that writes to a closed pipe
+
+
+def display_for(out: TextIO) -> Display:
+    """A picture where the terminal can move its cursor, else lines."""
+    if not out.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        return Lines(out)
+    from ssl_ood.study.watch.terminal import Terminal
+
+    return Terminal(out)
 
 
 def follow(command: list[str], results: Path, out: TextIO) -> int:

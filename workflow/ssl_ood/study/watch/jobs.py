@@ -99,7 +99,7 @@ class Jobs:
         return self._fail([event], event["log"], reason)
 
     def _group_error(self, event: dict[str, Any]) -> str:
-        jobs = event["job_error_info"]
+        jobs = sorted(event["job_error_info"], key=lambda job: job["jobid"])
         logs = [path for job in jobs for path in job["log"]]
         return self._fail(jobs, logs + event["aux_logs"], "", f"group of {len(jobs)} jobs")
 

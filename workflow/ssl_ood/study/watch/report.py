@@ -42,4 +42,4 @@ def _tail(path: Path, name: str, lines: int) -> str:
     except OSError as error:
         return f"{name} cannot be read: {error.strerror}"
     end = "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
-    return f"The end of {name}:\n{end or '    (empty)'}"
+    return f"The end of {name}:\n{end}" if end else ""
