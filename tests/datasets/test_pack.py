@@ -220,7 +220,7 @@ def test_an_archive_without_an_image_is_refused(tarred):
 
 def test_an_unknown_reader_is_said(catalogue, tmp_path):
     dataset = replace(catalogue["cifar10"], reader="cifa")
-    with pytest.raises(UserError, match="entry cifar10: unknown reader .cifa."):
+    with pytest.raises(UserError, match=r"entry cifar10: unknown reader .cifa."):
         pack(dataset, "test", 32, {"archives": []}, tmp_path / "p")
 
 
