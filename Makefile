@@ -29,7 +29,7 @@ DEMO_ARGS = --profile profiles/demo $(SNAKEMAKE_ARGS) $(if $(SEEDS),--config "se
 # Snakemake and the stages it starts find their programs in .venv, whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-slurm lint format dry-run lock clean
+.PHONY: help env demo test test-slurm lint format dry-run reference lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,9 @@ format: $(STAMP) ## put the code into its canonical form
 
 dry-run: $(STAMP) ## count the jobs of the thesis-scale study without running one
 	$(BIN)/snakemake all -n --quiet rules $(SNAKEMAKE_ARGS)
+
+reference: $(STAMP) ## write config/README.md and config/config.yaml from the settings and config.yaml
+	@$(BIN)/python -m ssl_ood reference
 
 lock: $(STAMP) ## write the locks in envs/ from their .in files (UPGRADE=--upgrade: newest)
 	@envs/lock.sh $(UPGRADE)

@@ -9,6 +9,10 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
+from ssl_ood.declarations import DECLARING
+
 ROOT = Path(__file__).parents[1] / "workflow"
 ROOMS = {
     "common": 1, "datasets": 2, "views": 3, "measures": 3, "methods": 4, "study": 5,
@@ -97,3 +101,31 @@ def test_no_module_is_part_of_a_circle():
                 waiting += EDGES[other]
         reached[name] = seen
     assert {name for name in EDGES if name in reached[name]} == CIRCLES
+
+
+# ---- weight
+
+
+LIGHT = {
+    *DECLARING,
+    *(f"ssl_ood.{name}" for name in MODULES if room(name) in ("common", "study")),
+    *(f"ssl_ood.datasets.{name}" for name in ("names", "catalogue", "weights", "places")),
+} - {"ssl_ood.common.distributed", "ssl_ood.common.devices"}
+
+
+def imported_with(module: str) -> set[str]:
+    """Everything that is imported when a module of ours is, ours and others'."""
+    seen: set[str] = set()
+    waiting = [module.removeprefix("ssl_ood.")]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            if name in MODULES:
+                waiting += imports(MODULES[name], at_import_only=True)
+    return seen
+
+
+@pytest.mark.parametrize("module", sorted(LIGHT))
+def test_planning_and_declaring_import_nothing_heavy(module):
+    assert imported_with(module) & HEAVY == set()

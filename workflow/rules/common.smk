@@ -168,6 +168,13 @@ def files_of(kind):
     return [file_of(target) for target in EXPERIMENTS.targets.values() if target.kind == kind]
 
 
+def targets_of(chapter):
+    """The tables and figures of the studies of a chapter."""
+    studies = EXPERIMENTS.config.studies
+    targets = EXPERIMENTS.targets.values()
+    return [t for t in targets if studies[t.settings.study].chapter == chapter]
+
+
 def checked_negatives(runs=EXPERIMENTS.runs.values()):
     """The manifests of the negative sets of runs: nothing that is tested is in those sets."""
     names = {f"{run.study}-{run.in_distribution}-{run.strategy}" for run in runs if run.sources}

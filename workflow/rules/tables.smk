@@ -43,3 +43,15 @@ for target in EXPERIMENTS.targets.values():
             file_of(target),
             checked_negatives(experiments.shown_runs([target])),
         localrule: True
+
+
+for chapter in sorted({s.chapter for s in EXPERIMENTS.config.studies.values() if s.chapter}):
+
+    # `snakemake chapter_6`: every table and figure of a chapter.
+    rule:
+        name:
+            f"chapter_{chapter}"
+        input:
+            [file_of(target) for target in targets_of(chapter)],
+            checked_negatives(experiments.shown_runs(targets_of(chapter))),
+        localrule: True

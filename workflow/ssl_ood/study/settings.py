@@ -50,6 +50,9 @@ class Study(Settings):
     size: Annotated[int, Field(ge=8, multiple_of=4)] = Field(
         description="pixels of the in-distribution images; everything is packed to it"
     )
+    chapter: Count | None = Field(
+        None, description="of the thesis: `snakemake chapter_N` makes its tables and figures"
+    )
     override: Sections = Field({}, description="settings of the method, for this study")
     evaluation: dict[str, Any] = Field({}, description="over that of the top level, key by key")
     in_distribution: dict[str, InDistribution] = Field(description="by dataset of the catalogue")
