@@ -1,7 +1,7 @@
 """The rooms of the package: who may import whom, and what may be heavy (design, section 4).
 
-Imports inside functions count for the direction. For the weight a module counts with everything
-that it imports when it is imported itself.
+Imports inside functions and for type checkers count for the direction. For the weight a module
+counts with everything that it imports when it is imported itself.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ def imports(path: Path, *, at_import_only: bool = False) -> set[str]:
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
-        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and at_import_only
-        if inside or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)):
+        later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        later |= isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        if later and at_import_only:
             return
         if isinstance(node, ast.ImportFrom):
             found.update(_named(node))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ssl_ood.common.registry import register
 from ssl_ood.common.settings import Settings
-from ssl_ood.report.writers import Cell, Table, number
+from ssl_ood.report.layout import Cell, Table
+from ssl_ood.report.writers import number
 
 
 class Options(Settings):

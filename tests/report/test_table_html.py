@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from ssl_ood.report.writers import Cell, Table, write_table
+from ssl_ood.report.layout import Cell, Table
+from ssl_ood.report.writers import write_table
 
 
 class Cells(HTMLParser):

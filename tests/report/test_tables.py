@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.make import Files, make_table
-from ssl_ood.report.writers import Cell, Table, embolden, latex, to_latex, to_markdown
+from ssl_ood.report.writers import embolden, latex, to_latex, to_markdown
 
 SAMPLING = ["none", "rot_imgn"]
 

@@ -1,4 +1,4 @@
-# What the study will cost (`snakemake plan`) and what it did cost (`snakemake costs`).
+# What the study will cost (`snakemake plan`) and what it has cost (`snakemake costs`).
 
 
 rule plan:

@@ -26,9 +26,19 @@ if TYPE_CHECKING:
 
 IDENTITY = ("run", "study", "in_distribution", "method", "strategy", "variant", "seed")
 COLUMNS = (
-    *IDENTITY, "dataset", "score", "temperature", "metric", "value", "low", "high", "over", "n_in",
-    "n_out", "status",
-)  # fmt: skip
+    *IDENTITY,
+    "dataset",
+    "score",
+    "temperature",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "over",
+    "n_in",
+    "n_out",
+    "status",
+)
 MEASURED, NO_DATA, NO_WEIGHTS, NOT_APPLICABLE = (
     "measured",
     "no_data",
@@ -37,10 +47,17 @@ MEASURED, NO_DATA, NO_WEIGHTS, NOT_APPLICABLE = (
 )
 STATUSES = (MEASURED, NO_DATA, NO_WEIGHTS, NOT_APPLICABLE)
 _BLANK = {
-    "dataset": "", "score": "", "temperature": float("nan"), "value": float("nan"),
-    "low": float("nan"), "high": float("nan"), "over": "", "n_in": 0, "n_out": 0,
+    "dataset": "",
+    "score": "",
+    "temperature": float("nan"),
+    "value": float("nan"),
+    "low": float("nan"),
+    "high": float("nan"),
+    "over": "",
+    "n_in": 0,
+    "n_out": 0,
     "status": MEASURED,
-}  # fmt: skip
+}
 
 
 def as_frame(rows: Iterable[Mapping[str, Any]], identity: Mapping[str, Any]) -> pd.DataFrame:

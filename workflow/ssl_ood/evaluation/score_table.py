@@ -58,9 +58,13 @@ def score_sets(
         len(train.labels), len(test.labels), evaluation.sensitivity.max_share, model.settings.seed
     )
     part = EvaluatedSet(
-        train.name, train.dataset, "train", train.features[held], train.labels[held],
+        train.name,
+        train.dataset,
+        "train",
+        train.features[held],
+        train.labels[held],
         {name: values[held] for name, values in train.image_scores.items()},
-    )  # fmt: skip
+    )
     roles = ["sensitivity_held_out", "sensitivity_test"]
     again = _rows([part, test], roles, [held, np.arange(len(test.labels))])
     again |= dict.fromkeys(VOTES, np.full(len(again["set"]), -1))

@@ -61,8 +61,10 @@ class Extractor:
                 f"{self.model.settings.run}: features of {name} are NaN or infinite: the training "
                 "of this run diverged, train it again with a lower lr_base."
             )
-        scores = {entry.name: self._scores(packed, name, entry, options)
-                  for entry, options in self.image_scores}  # fmt: skip
+        scores = {
+            entry.name: self._scores(packed, name, entry, options)
+            for entry, options in self.image_scores
+        }
         return EvaluatedSet(name, dataset, role, features, np.asarray(packed.labels), scores)
 
     def _features(self, packed: Packed, name: str) -> tuple[np.ndarray, bool]:

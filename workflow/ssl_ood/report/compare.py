@@ -20,10 +20,27 @@ if TYPE_CHECKING:
 
 # What a row says; all other columns tell which row it is.
 VALUES = {
-    "value", "measured", "spread", "low", "high", "ci_low", "ci_high", "reported", "difference",
-    "n", "n_in", "n_out", "n_seeds", "over", "interval_over", "status", "verdict", "reason",
-    "chosen", "runs",
-}  # fmt: skip
+    "value",
+    "measured",
+    "spread",
+    "low",
+    "high",
+    "ci_low",
+    "ci_high",
+    "reported",
+    "difference",
+    "n",
+    "n_in",
+    "n_out",
+    "n_seeds",
+    "over",
+    "interval_over",
+    "status",
+    "verdict",
+    "reason",
+    "chosen",
+    "runs",
+}
 # Columns of a run's measurements in files of the first schema, by today's names.
 RENAMED = {"ood": "dataset", "tau": "temperature", "ci_low": "low", "ci_high": "high"}
 DIFFERENCES = ("place", "row", "column", "a", "b", "difference")
@@ -40,9 +57,11 @@ def add_parsers(stages) -> None:
             name, type=Path, metavar=name.upper(), help="results folder, or the csv of a table"
         )
     parser.add_argument(
-        "--tolerance", type=float, default=0.0,
+        "--tolerance",
+        type=float,
+        default=0.0,
         help="by how much two numbers may differ and still be equal (default: 0)",
-    )  # fmt: skip
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="csv file of all differences")
     parser.set_defaults(run=_compare)
 

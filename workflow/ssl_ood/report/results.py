@@ -234,11 +234,13 @@ class Results:
 
     def variants(self, in_distribution: str, strategy: str) -> list[str]:
         """The variants of the runs of a strategy, in the order of the config."""
-        return list(dict.fromkeys(
-            run["variant"]
-            for run in self.spec["runs"]
-            if (run["in_distribution"], run["strategy"]) == (in_distribution, strategy)
-        ))  # fmt: skip
+        return list(
+            dict.fromkeys(
+                run["variant"]
+                for run in self.spec["runs"]
+                if (run["in_distribution"], run["strategy"]) == (in_distribution, strategy)
+            )
+        )
 
     def title(self, kind: str, name: str) -> str:
         """How a dataset, strategy or variant is printed; its name where no title is given."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ssl_ood.report.writers import Cell, Table
+from ssl_ood.report.layout import Cell, Table
 
 STYLE = """
 body { font: 14px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 1.5em }

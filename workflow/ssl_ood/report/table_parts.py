@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import BASE, IN_DISTRIBUTION, NO_NEGATIVES, SEEDS, UNTRAINED
 from ssl_ood.evaluation.measurements import MEASURED
+from ssl_ood.report.layout import Cell
 from ssl_ood.report.results import SCALES, SCORED, ReportedKey, Results, Summary
-from ssl_ood.report.writers import MISSING, Cell, embolden, number, signed
+from ssl_ood.report.writers import MISSING, embolden, number, signed
 
 DIGITS = {"fraction": 3, "percent": 2, "nats": 2, "count": 0}  # printed; csv files have all
 PHOTOGRAPHS = (
@@ -58,10 +59,19 @@ def measure(
     reported = reported_value(results, home, strategy, column, variant)
     status = results.status(home, strategy, **what)
     row = record(
-        results, home, column.ood, strategy, summary, reported, variant=variant,
-        metric=column.metric, unit=column.unit, score=score, tau=results.tau_of(score),
+        results,
+        home,
+        column.ood,
+        strategy,
+        summary,
+        reported,
+        variant=variant,
+        metric=column.metric,
+        unit=column.unit,
+        score=score,
+        tau=results.tau_of(score),
         status=status,
-    )  # fmt: skip
+    )
     return Entry(summary, reported, row, status)
 
 
@@ -151,8 +161,18 @@ def reported_record(
     results: Results, home: str, column: Column, method: str, value: float
 ) -> dict[str, Any]:
     """The row of another method's value, which is of no score or run of ours."""
-    return record(results, home, column.ood, method, None, value, variant="", score="",
-                  metric=column.metric, unit=column.unit)  # fmt: skip
+    return record(
+        results,
+        home,
+        column.ood,
+        method,
+        None,
+        value,
+        variant="",
+        score="",
+        metric=column.metric,
+        unit=column.unit,
+    )
 
 
 def difference(entry: Entry, digits: int) -> str:
@@ -165,8 +185,9 @@ def difference(entry: Entry, digits: int) -> str:
 def reported_cell(entry: Entry, digits: int) -> Cell:
     """`90.29 (+0.71)`: what the thesis prints and the difference, for the row below."""
     delta = difference(entry, digits)
-    return Cell(number(entry.reported, digits), "" if delta == MISSING else f" ({delta})",
-                aside=True)  # fmt: skip
+    return Cell(
+        number(entry.reported, digits), "" if delta == MISSING else f" ({delta})", aside=True
+    )
 
 
 REPORTED_ROW = Cell("  reported (Δ)", aside=True)

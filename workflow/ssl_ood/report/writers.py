@@ -6,57 +6,47 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ssl_ood.common.files import write_text
+from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.results import Summary
 from ssl_ood.report.table_html import to_html
 
 MISSING = "—"
 MINUS = "−"
 LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "−": "$-$", "—": "---", "–": "--", "…": r"\ldots{}", "λ": r"$\lambda$",
-    "τ": r"$\tau$", "ρ": r"$\rho$", "†": r"\textsuperscript{\dag}",
-    "‡": r"\textsuperscript{\ddag}", "§": r"\textsuperscript{\S}", "*": r"\textsuperscript{*}",
-    "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$", "Δ": r"$\Delta$", "√": r"\checkmark{}",
-    "<": r"$<$", ">": r"$>$",
-}  # fmt: skip
-
-
-class Cell(NamedTuple):
-    """`value` (bold where it is the best) and what follows it; an aside is set smaller."""
-
-    value: str
-    rest: str = ""
-    bold: bool = False
-    aside: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """header: column titles; rows: cells, one a column; records: the rows of the csv file.
-
-    groups: (title, number of columns) over the header, covering all columns, and whether markdown,
-    which has one header line, puts them before the titles; rules: indices of the rows that a line
-    is drawn above; text_columns: how many columns from the left are words; wide: 1-based columns of
-    sentences with their width in LaTeX (such a table is not padded in markdown).
-    """
-
-    name: str
-    caption: str
-    header: list[str]
-    rows: list[list[Cell]]
-    records: list[dict[str, Any]]
-    groups: list[tuple[str, int]] = field(default_factory=list)
-    groups_in_markdown: bool = False
-    rules: frozenset[int] = frozenset()
-    notes: list[str] = field(default_factory=list)
-    text_columns: int = 1
-    wide: dict[int, str] = field(default_factory=dict)
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "—": "---",
+    "–": "--",
+    "…": r"\ldots{}",
+    "λ": r"$\lambda$",
+    "τ": r"$\tau$",
+    "ρ": r"$\rho$",
+    "†": r"\textsuperscript{\dag}",
+    "‡": r"\textsuperscript{\ddag}",
+    "§": r"\textsuperscript{\S}",
+    "*": r"\textsuperscript{*}",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "×": r"$\times$",
+    "Δ": r"$\Delta$",
+    "√": r"\checkmark{}",
+    "<": r"$<$",
+    ">": r"$>$",
+}
 
 
 def write_table(table: Table, prefix: Path) -> None:
@@ -96,9 +86,7 @@ def to_markdown(table: Table) -> str:
     widths = [3 if table.wide else max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     words = table.text_columns
     texts = ["| " + " | ".join(_aligned(lines[0], widths, words)) + " |"]
-    marks = [
-        "-" * (w + 2) if i < words else "-" * (w + 1) + ":" for i, w in enumerate(widths)
-    ]  # fmt: skip
+    marks = ["-" * (w + 2) if i < words else "-" * (w + 1) + ":" for i, w in enumerate(widths)]
     texts.append("|" + "|".join(marks) + "|")
     texts += ["| " + " | ".join(_aligned(line, widths, words)) + " |" for line in lines[1:]]
     notes = [f"- {_escape_stars(note)}" for note in table.notes]

@@ -228,14 +228,15 @@ def _cost_row(experiments: Experiments, name: str, runs: list[Run]) -> dict[str,
         "training_hours": seconds / 3600,
         "device_hours": sum(_spent(t) * t.get("devices", 1) for t in told) / 3600,
         "evaluation_hours": _benchmark_hours(experiments, "evaluate", runs),
-        "images_per_second": sum((t["images_per_second"] or 0) * _spent(t) for t in told)
-        / seconds if seconds else None,
+        "images_per_second": sum((t["images_per_second"] or 0) * _spent(t) for t in told) / seconds
+        if seconds
+        else None,
         "interruptions": sum(len(t["resumed_at_steps"]) for t in told),
         "repeated_steps": sum(t.get("repeated_steps", 0) for t in told),
         "host_peak_gb": max((t["host_peak_bytes"] for t in told), default=0) / 1e9,
         "device_peak_gb": max(peaks, default=0) / 1e9 if peaks else None,
         "devices": "; ".join(sorted({t["device"] for t in told})),
-    }  # fmt: skip
+    }
 
 
 def _spent(told: dict[str, Any]) -> float:

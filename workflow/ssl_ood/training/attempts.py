@@ -13,7 +13,7 @@ import json
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from ssl_ood.common.distributed import StopVote, all_agree, any_process, world
 from ssl_ood.common.errors import UserError
@@ -22,9 +22,7 @@ from ssl_ood.common.progress import write_progress
 from ssl_ood.common.slurm import job_id, requeue_if_preempted
 from ssl_ood.training import checkpoints
 from ssl_ood.training.provenance import device_name
-
-if TYPE_CHECKING:
-    from ssl_ood.training.trainer import Schedule, Training
+from ssl_ood.training.state import Schedule, Training
 
 PROGRESS_SECONDS = 1.0
 LOSS_SECONDS = 10.0  # to read the loss waits for the device

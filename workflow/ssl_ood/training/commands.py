@@ -27,21 +27,29 @@ def add_parsers(stages) -> None:
     # How a job runs reaches it from the workflow through the environment, not by its command.
     setting = os.environ.get
     parser.add_argument(
-        "--checkpoint-minutes", type=float, default=setting("SSL_OOD_CHECKPOINT_MINUTES", "10"),
+        "--checkpoint-minutes",
+        type=float,
+        default=setting("SSL_OOD_CHECKPOINT_MINUTES", "10"),
         help="time between two checkpoints",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--micro-batch", type=_micro_batch, default=setting("SSL_OOD_MICRO_BATCH"),
+        "--micro-batch",
+        type=_micro_batch,
+        default=setting("SSL_OOD_MICRO_BATCH"),
         help="images that a device works on at a time, or auto: as many as its memory holds",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--compile", choices=("true", "false"), default=setting("SSL_OOD_COMPILE", "false"),
+        "--compile",
+        choices=("true", "false"),
+        default=setting("SSL_OOD_COMPILE", "false"),
         help="whether torch.compile makes the networks' passes (default: false)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--wait-minutes", type=float, default=setting("SSL_OOD_WAIT_MINUTES", "0"),
+        "--wait-minutes",
+        type=float,
+        default=setting("SSL_OOD_WAIT_MINUTES", "0"),
         help="how long to wait for another process that trains this run (default: not at all)",
-    )  # fmt: skip
+    )
     devices.add_arguments(parser)
     parser.set_defaults(run=_train)
 

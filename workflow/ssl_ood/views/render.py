@@ -173,10 +173,13 @@ class _Chosen:
         self.count = len(parameters.flip)
         numbers = np.column_stack(
             [
-                parameters.box, parameters.flip, parameters.factor, parameters.sigma,
+                parameters.box,
+                parameters.flip,
+                parameters.factor,
+                parameters.sigma,
                 parameters.warp,
             ]
-        )  # fmt: skip
+        )
         rows: dict[str | tuple[int, int], np.ndarray] = {
             name: np.flatnonzero(getattr(parameters, name)) for name in ("grey", "blur", "solarize")
         }

@@ -125,12 +125,15 @@ class Case:
         a, b = self.by_seed(one, **what), self.by_seed(other, **what)
         pairs = [
             Measurement(
-                f"{a[seed].run};{b[seed].run}", seed, 100 * (a[seed].value - b[seed].value),
-                float("nan"), float("nan"),
+                f"{a[seed].run};{b[seed].run}",
+                seed,
+                100 * (a[seed].value - b[seed].value),
+                float("nan"),
+                float("nan"),
             )
             for seed in a
             if seed in b
-        ]  # fmt: skip
+        ]
         if not pairs:
             raise NotMeasurable(f"{self.title(one)} and {self.title(other)} have no seed in common")
         return summarise(pairs, self.results.confidence)

@@ -102,8 +102,9 @@ def _own_best(case: Case, home: str, ood: str) -> str:
 
 
 claim("best_of_8_first", "Ours is the best method on most OOD sets")(_best_of_sets(False))
-claim("best_of_8_second", "Ours is the best method on most OOD sets of the second "
-      "in-distribution set")(_best_of_sets(True))  # fmt: skip
+claim(
+    "best_of_8_second", "Ours is the best method on most OOD sets of the second in-distribution set"
+)(_best_of_sets(True))
 
 
 def _margin(strategy: str, *, second: bool, ood: str | None, with_labels: bool) -> Check:
@@ -117,17 +118,18 @@ def _margin(strategy: str, *, second: bool, ood: str | None, with_labels: bool) 
     return check
 
 
-claim("combined_margin_self_supervised", "{combined} is ahead of the best other self-supervised "
-      "method on {near}")(
-    _margin("combined", second=False, ood=None, with_labels=False)
-)  # fmt: skip
+claim(
+    "combined_margin_self_supervised",
+    "{combined} is ahead of the best other self-supervised method on {near}",
+)(_margin("combined", second=False, ood=None, with_labels=False))
 claim("combined_margin_supervised", "{combined} is ahead of the best method with labels on {near}")(
     _margin("combined", second=False, ood=None, with_labels=True)
 )
-claim("lsun_margin", "{rot_imgn} is ahead of the best other self-supervised method on a far OOD "
-      "set of the second in-distribution set")(
-    _margin("rot_imgn", second=True, ood="lsun", with_labels=False)
-)  # fmt: skip
+claim(
+    "lsun_margin",
+    "{rot_imgn} is ahead of the best other self-supervised method on a far OOD "
+    "set of the second in-distribution set",
+)(_margin("rot_imgn", second=True, ood="lsun", with_labels=False))
 
 
 @claim(
@@ -160,8 +162,9 @@ def _higher(one: str, other: str, metric: str) -> Check:
     return check
 
 
-claim("rotated_has_higher_sensitivity", "The sensitivity of {rot_imgn} is higher than that of "
-      "{imgn}")(_higher("rot_imgn", "imgn", "sensitivity"))  # fmt: skip
+claim(
+    "rotated_has_higher_sensitivity", "The sensitivity of {rot_imgn} is higher than that of {imgn}"
+)(_higher("rot_imgn", "imgn", "sensitivity"))
 claim("negatives_improve_knn", "{rot_imgn} has a higher 10-NN accuracy than {none}")(
     _higher("rot_imgn", NO_NEGATIVES, "knn_accuracy")
 )
@@ -206,8 +209,9 @@ def optimal_lambda(case: Case) -> Finding:
     expected = base if case.reported is None else case.reported
     values = ", ".join(f"{number(100 * c.sensitivity.mean)} at {c.value:g}" for c in choices)
     best = chosen(choices).value
-    return Finding(best == expected, f"λ = {best:g} ({case.title(strategy)})",
-                   f"sensitivity {values}")  # fmt: skip
+    return Finding(
+        best == expected, f"λ = {best:g} ({case.title(strategy)})", f"sensitivity {values}"
+    )
 
 
 def correlation(case: Case, metric: str, ood: str) -> tuple[float, int, list[float]]:
@@ -250,8 +254,9 @@ def _correlates(metric: str) -> Check:
         parts, rhos = [], []
         for ood in (case.near, case.far):
             rho, n, by_seed = correlation(case, metric, ood)
-            parts.append(f"ρ = {number(rho)} for {case.results.title('datasets', ood)}"
-                         + _each_seed(by_seed))  # fmt: skip
+            parts.append(
+                f"ρ = {number(rho)} for {case.results.title('datasets', ood)}" + _each_seed(by_seed)
+            )
             rhos.append(rho)
         reason = f"Spearman over {n} strategies, of means over seeds"
         return Finding(all(rho > 0 for rho in rhos), "; ".join(parts), reason)
@@ -259,10 +264,15 @@ def _correlates(metric: str) -> Check:
     return check
 
 
-claim("auroc_follows_knn", "AUROC is positively correlated with the 10-NN accuracy over the "
-      "strategies, near ({near}) and far ({far})")(_correlates("knn_accuracy"))  # fmt: skip
-claim("auroc_follows_sensitivity", "AUROC rises with the sensitivity over the strategies, "
-      "near ({near}) and far ({far})")(_correlates("sensitivity"))  # fmt: skip
+claim(
+    "auroc_follows_knn",
+    "AUROC is positively correlated with the 10-NN accuracy over the "
+    "strategies, near ({near}) and far ({far})",
+)(_correlates("knn_accuracy"))
+claim(
+    "auroc_follows_sensitivity",
+    "AUROC rises with the sensitivity over the strategies, near ({near}) and far ({far})",
+)(_correlates("sensitivity"))
 
 
 @claim(

@@ -126,12 +126,14 @@ def _on_every_dataset(one: str, other: str, ahead: bool = True) -> Check:
 claim("medical_rotation_over_none", "{rot_both} is ahead of {none} on every dataset that has both")(
     _on_every_dataset("rot_both", NO_NEGATIVES)
 )
-claim("medical_rotation_over_pixel_shuffle", "{rot_both} is ahead of {pixperm_both} on every "
-      "dataset that has both")(_on_every_dataset("rot_both", "pixperm_both"))  # fmt: skip
-claim("medical_pixel_shuffle_not_effective", "{pixperm_both} is inferior to or on par with {none} "
-      "on every dataset that has both")(
-    _on_every_dataset("pixperm_both", NO_NEGATIVES, ahead=False)
-)  # fmt: skip
+claim(
+    "medical_rotation_over_pixel_shuffle",
+    "{rot_both} is ahead of {pixperm_both} on every dataset that has both",
+)(_on_every_dataset("rot_both", "pixperm_both"))
+claim(
+    "medical_pixel_shuffle_not_effective",
+    "{pixperm_both} is inferior to or on par with {none} on every dataset that has both",
+)(_on_every_dataset("pixperm_both", NO_NEGATIVES, ahead=False))
 
 
 # ---- the best shift of a dataset
@@ -201,14 +203,14 @@ def _sources(role: str, one: str, other: str) -> Check:
     return check
 
 
-claim("medical_auxiliary_over_own_rsna", "On {rsna}, auxiliary negatives alone are ahead of "
-      "in-distribution negatives alone")(
-    _sources("rsna", "rot_auxiliary", "rot_indist")
-)  # fmt: skip
-claim("medical_own_over_auxiliary_lag", "On {lag}, in-distribution negatives alone are ahead of "
-      "auxiliary negatives alone")(
-    _sources("lag", "rot_indist", "rot_auxiliary")
-)  # fmt: skip
+claim(
+    "medical_auxiliary_over_own_rsna",
+    "On {rsna}, auxiliary negatives alone are ahead of in-distribution negatives alone",
+)(_sources("rsna", "rot_auxiliary", "rot_indist"))
+claim(
+    "medical_own_over_auxiliary_lag",
+    "On {lag}, in-distribution negatives alone are ahead of auxiliary negatives alone",
+)(_sources("lag", "rot_indist", "rot_auxiliary"))
 
 
 def _alike(role: str, *strategies: str) -> Check:
@@ -224,14 +226,14 @@ def _alike(role: str, *strategies: str) -> Check:
     return check
 
 
-claim("medical_sources_alike_hyper_kvasir", "On {hyper_kvasir}, negatives from in-distribution "
-      "images, auxiliary images and both are alike")(
-    _alike("hyper_kvasir", "perm4_indist", "perm4_auxiliary", "perm4_both")
-)  # fmt: skip
-claim("medical_domains_alike_hyper_kvasir", "On {hyper_kvasir}, auxiliary negatives of its own "
-      "domain and of another are alike")(
-    _alike("hyper_kvasir", "perm4_auxiliary", "perm4_outdomain")
-)  # fmt: skip
+claim(
+    "medical_sources_alike_hyper_kvasir",
+    "On {hyper_kvasir}, negatives from in-distribution images, auxiliary images and both are alike",
+)(_alike("hyper_kvasir", "perm4_indist", "perm4_auxiliary", "perm4_both"))
+claim(
+    "medical_domains_alike_hyper_kvasir",
+    "On {hyper_kvasir}, auxiliary negatives of its own domain and of another are alike",
+)(_alike("hyper_kvasir", "perm4_auxiliary", "perm4_outdomain"))
 
 
 # ---- other methods
@@ -254,11 +256,9 @@ def _over_other_methods(role: str, strategy: str, artefact: str, score: str) -> 
 claim("medical_over_others_rsna", "{rot_both} is ahead of other methods on {rsna}")(
     _over_other_methods("rsna", "rot_both", "table_7_1", "mahalanobis")
 )
-claim("medical_over_others_hyper_kvasir", "{perm4_both} is ahead of other methods on "
-      "{hyper_kvasir}")(
-    _over_other_methods("hyper_kvasir", "perm4_both", "table_7_2", "mahalanobis")
-)  # fmt: skip
-claim("medical_over_others_lag", "{rot_both} is ahead of other methods on {lag} by the cosine "
-      "score")(
-    _over_other_methods("lag", "rot_both", "table_7_2", "cosine_max")
-)  # fmt: skip
+claim(
+    "medical_over_others_hyper_kvasir", "{perm4_both} is ahead of other methods on {hyper_kvasir}"
+)(_over_other_methods("hyper_kvasir", "perm4_both", "table_7_2", "mahalanobis"))
+claim(
+    "medical_over_others_lag", "{rot_both} is ahead of other methods on {lag} by the cosine score"
+)(_over_other_methods("lag", "rot_both", "table_7_2", "cosine_max"))

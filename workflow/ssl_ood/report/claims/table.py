@@ -18,10 +18,11 @@ from ssl_ood.common.registry import register
 from ssl_ood.common.settings import Settings
 from ssl_ood.report.claims import chapter_6, chapter_7  # noqa: F401, they fill CHECKS
 from ssl_ood.report.claims.case import CHECKS, Case, Finding, NotMeasurable
+from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Scored
 from ssl_ood.report.results import Results, reported_claims
 from ssl_ood.report.table_parts import score_words
-from ssl_ood.report.writers import Cell, Table, number, signed
+from ssl_ood.report.writers import number, signed
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "not measurable with these data"
 
@@ -118,14 +119,16 @@ def claims_table(results: Results) -> Table:
     for record in records:
         thesis = record["reported"].replace("-", "−")
         unit = {"percent": " %", "points": " points", "sets": " sets"}.get(record["unit"], "")
-        rows.append([
-            Cell(record["claim"]),
-            Cell(record["where"]),
-            *[Cell(thesis + unit)] * shows,
-            Cell(record["measured"] or "not measured"),
-            Cell(record["verdict"], bold=record["verdict"] != UNKNOWN),
-            Cell(record["reason"]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                Cell(record["claim"]),
+                Cell(record["where"]),
+                *[Cell(thesis + unit)] * shows,
+                Cell(record["measured"] or "not measured"),
+                Cell(record["verdict"], bold=record["verdict"] != UNKNOWN),
+                Cell(record["reason"]),
+            ]
+        )
     counts = {v: sum(r["verdict"] == v for r in records) for v in (HOLDS, FAILS, UNKNOWN)}
     caption = (
         f"The claims of {chapter} in words: {counts[HOLDS]} hold, {counts[FAILS]} do not, "
@@ -143,8 +146,19 @@ def claims_table(results: Results) -> Table:
         )
     text = len(header)
     wide = {1: "5.5cm", 2: "2.5cm", text - 2: "4cm", text - 1: "2cm", text: "5cm"}
-    return Table(results.spec["name"], caption, header, rows, records, [], False, frozenset(),
-                 notes, text_columns=text, wide=wide)  # fmt: skip
+    return Table(
+        results.spec["name"],
+        caption,
+        header,
+        rows,
+        records,
+        [],
+        False,
+        frozenset(),
+        notes,
+        text_columns=text,
+        wide=wide,
+    )
 
 
 def _is_number(text: str) -> bool:

@@ -51,8 +51,14 @@ def plot_image_grid(
     figure, grid = new_figure(width, height)
     axes = grid[0, 0]
     figure.set_layout_engine("none")
-    axes.set_position((label_width / width, 0.05 / height, 1 - label_width / width - 0.002,
-                       cell * len(rows) / height))  # fmt: skip
+    axes.set_position(
+        (
+            label_width / width,
+            0.05 / height,
+            1 - label_width / width - 0.002,
+            cell * len(rows) / height,
+        )
+    )
     gap = 0.04
     for i, (label, images) in enumerate(rows):
         for j, image in enumerate(images):
@@ -68,10 +74,14 @@ def plot_image_grid(
         figure.text(0.01, 1 - 0.1 / height, title, ha="left", va="top", fontsize=8.5)
     if records is None:
         records = [
-            {"row": label, "images": len(images), "height": images.shape[1],
-             "width": images.shape[2]}
+            {
+                "row": label,
+                "images": len(images),
+                "height": images.shape[1],
+                "width": images.shape[2],
+            }
             for label, images in rows
-        ]  # fmt: skip
+        ]
     save_figure(figure, output_prefix, records)
 
 
@@ -124,8 +134,15 @@ def color_histograms_figure(results: Results, files: Files, prefix: Path) -> Non
             shares = distribution[channel]
             line = ("-", (0, (3, 1.5)), (0, (1, 1)))[i % 3]
             tone = colour if i == 0 else "#000000"
-            axes.step(range(256), 100 * shares, where="mid", linestyle=line, color=tone,
-                      linewidth=0.9, label=title)  # fmt: skip
+            axes.step(
+                range(256),
+                100 * shares,
+                where="mid",
+                linestyle=line,
+                color=tone,
+                linewidth=0.9,
+                label=title,
+            )
             records += [
                 {"dataset": title, "channel": name, "value": value, "share": share}
                 for value, share in enumerate(shares.tolist())
@@ -147,7 +164,9 @@ def color_histograms_figure(results: Results, files: Files, prefix: Path) -> Non
     if len(panels) > 1:  # the first set has the channel's colour: told by the line, in grey
         from matplotlib.lines import Line2D
 
-        handles = [Line2D([], [], color="#404040", linestyle=h.get_linestyle(), linewidth=0.9)
-                   for h in handles]  # fmt: skip
+        handles = [
+            Line2D([], [], color="#404040", linestyle=h.get_linestyle(), linewidth=0.9)
+            for h in handles
+        ]
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     save_figure(figure, prefix, records)

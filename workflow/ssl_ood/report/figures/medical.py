@@ -100,8 +100,9 @@ def label_efficiency_figure(results: Results, _: Any, prefix: Path) -> None:
     truncated_label(grid[0, 0], "AUROC (%)", 0, 100.0)
     named = zip(*grid[0, 0].get_legend_handles_labels(), strict=True)
     handles, labels = zip(*sorted(named, key=lambda pair: pair[1] == REPORTED), strict=True)
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False,
-                  handlelength=2.2)  # fmt: skip
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=2, frameon=False, handlelength=2.2
+    )
     save_figure(figure, prefix, records)
 
 
@@ -126,19 +127,34 @@ def _draw_label_efficiency(axes: Axes, results: Results, home: str) -> list[dict
         summaries = [_with_spread(e.summary) for _, _, e in shown]
         title = variant_title(results, name)
         if shown:
-            axes.errorbar([x for x, *_ in shown], [s.mean for s in summaries], bars(summaries),
-                          label=title, zorder=3, linewidth=1.1,
-                          linestyle=("-", "--", "-.", ":")[i % 4],
-                          **(style.point() | {"fmt": style.marker}))  # fmt: skip
+            axes.errorbar(
+                [x for x, *_ in shown],
+                [s.mean for s in summaries],
+                bars(summaries),
+                label=title,
+                zorder=3,
+                linewidth=1.1,
+                linestyle=("-", "--", "-.", ":")[i % 4],
+                **(style.point() | {"fmt": style.marker}),
+            )
         drawn += [e.summary for _, _, e in shown]
         for x, labels, e in entries:
             if e.reported is not None:
                 reported.append((x, e.reported, style.colour))
             records.append(e.record | {"initialisation": name, "labels": labels})
     for i, (x, value, colour) in enumerate(reported):
-        axes.plot(x, value, "*", markersize=11, markerfacecolor="none", markeredgecolor=colour,
-                  markeredgewidth=1.0, zorder=4, linestyle="none",
-                  label=REPORTED if i == 0 else None)  # fmt: skip
+        axes.plot(
+            x,
+            value,
+            "*",
+            markersize=11,
+            markerfacecolor="none",
+            markeredgecolor=colour,
+            markeredgewidth=1.0,
+            zorder=4,
+            linestyle="none",
+            label=REPORTED if i == 0 else None,
+        )
     axes.set_xscale("log")
     ticks = dict(sorted({where[p.labels]: p.labels for p in points}.items()))
     axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
@@ -159,14 +175,24 @@ def _with_spread(summary: Summary) -> Summary:
     """The summary with ± one standard deviation over seeds in place of the interval of the mean."""
     if summary.over != SEEDS:
         return summary
-    return Summary(summary.mean, summary.spread, summary.mean - summary.spread,
-                   summary.mean + summary.spread, SEEDS, summary.n, summary.runs)  # fmt: skip
+    return Summary(
+        summary.mean,
+        summary.spread,
+        summary.mean - summary.spread,
+        summary.mean + summary.spread,
+        SEEDS,
+        summary.n,
+        summary.runs,
+    )
 
 
 def _spread_words(results: Results, summaries: Sequence[Summary]) -> str:
     n = {s.n for s in summaries}
-    return f"bars: SD over {max(n)} {results.repeats}" if max(n) > 1 else (
-        f"bars: {interval_words(results, summaries)}")  # fmt: skip
+    return (
+        f"bars: SD over {max(n)} {results.repeats}"
+        if max(n) > 1
+        else (f"bars: {interval_words(results, summaries)}")
+    )
 
 
 class Place(NamedTuple):
@@ -208,8 +234,9 @@ def negative_sources_figure(results: Results, _: Any, prefix: Path) -> None:
         for x, place in enumerate(shown):
             there = [role for role in roles if role in place.entries]
             for i, role in enumerate(there):
-                _draw_entry(axes, results, x + 0.25 * (i - (len(there) - 1) / 2), role,
-                            place.entries[role])  # fmt: skip
+                _draw_entry(
+                    axes, results, x + 0.25 * (i - (len(there) - 1) / 2), role, place.entries[role]
+                )
                 drawn.append(place.entries[role].summary)
                 records.append({"panel": title, "source": role} | place.entries[role].record)
         axes.set_xticks(range(len(shown)), [place.title for place in shown])
@@ -222,10 +249,15 @@ def negative_sources_figure(results: Results, _: Any, prefix: Path) -> None:
     used = [role for role in ROLES if any(record["source"] == role for record in records)]
     handles = [grid[0, 0].errorbar([], [], **ROLES[role][1].point()).lines[0] for role in used]
     figure.legend(
-        handles, [ROLES[role][0] for role in used], loc="outside lower center",
-        ncols=2 if width < 5 else 4, frameon=False, handletextpad=0.2,
-        title=f"Bars: {interval_words(results, drawn)}", title_fontsize=7.5,
-    )  # fmt: skip
+        handles,
+        [ROLES[role][0] for role in used],
+        loc="outside lower center",
+        ncols=2 if width < 5 else 4,
+        frameon=False,
+        handletextpad=0.2,
+        title=f"Bars: {interval_words(results, drawn)}",
+        title_fontsize=7.5,
+    )
     save_figure(figure, prefix, records)
 
 
@@ -260,5 +292,12 @@ def _draw_entry(axes: Axes, results: Results, x: float, role: str, entry: Entry)
         row = entry.record
         found = results.by_seed(row["in_distribution"], row["strategy"], ood=row["dataset"])
         values = [m.value for m in found.values()]
-        axes.plot([x + 0.1] * len(values), values, ".", color=style.colour, markersize=3,
-                  alpha=0.7, zorder=2)  # fmt: skip
+        axes.plot(
+            [x + 0.1] * len(values),
+            values,
+            ".",
+            color=style.colour,
+            markersize=3,
+            alpha=0.7,
+            zorder=2,
+        )

@@ -49,13 +49,17 @@ def points(results: Results, home: str, x: dict[str, Any], ood: str) -> list[Poi
 
 
 def scatter(axes: Axes, found: list[Point], styles: dict[str, Style]) -> None:
-    """A point a strategy; bars are the standard deviation over seeds."""
+    """One point per strategy; bars are the standard deviation over seeds."""
     for point in found:
         bars = [None if math.isnan(s.spread) else s.spread for s in (point.x, point.y)]
         axes.errorbar(
-            point.x.mean, point.y.mean, xerr=bars[0], yerr=bars[1], zorder=3,
+            point.x.mean,
+            point.y.mean,
+            xerr=bars[0],
+            yerr=bars[1],
+            zorder=3,
             **styles[point.strategy].point(),
-        )  # fmt: skip
+        )
     axes.margins(0.09)
 
 
@@ -71,12 +75,19 @@ def point_records(found: list[Point], **more: Any) -> list[dict[str, Any]]:
     """Rows of the csv file of a scatter plot."""
     rho = spearman([p.x.mean for p in found], [p.y.mean for p in found])
     return [
-        more | {
-            "strategy": p.strategy, "x": p.x.mean, "x_spread": p.x.spread, "y": p.y.mean,
-            "y_spread": p.y.spread, "n_seeds": p.y.n, "spearman": rho, "runs": ";".join(p.y.runs),
+        more
+        | {
+            "strategy": p.strategy,
+            "x": p.x.mean,
+            "x_spread": p.x.spread,
+            "y": p.y.mean,
+            "y_spread": p.y.spread,
+            "n_seeds": p.y.n,
+            "spearman": rho,
+            "runs": ";".join(p.y.runs),
         }
         for p in found
-    ]  # fmt: skip
+    ]
 
 
 def styles_of(results: Results, home: str) -> dict[str, Style]:
@@ -126,10 +137,15 @@ def _legend_below(figure, axes: Axes, results: Results, styles: dict[str, Style]
         for s, style in styles.items()
     ]
     figure.legend(
-        [h.lines[0] for h in handles], [results.title("strategies", s) for s in styles],
-        loc="outside lower center", ncols=min(len(styles), 4), frameon=False, handletextpad=0.2,
-        title=f"Negatives ({words})", title_fontsize=7.5,
-    )  # fmt: skip
+        [h.lines[0] for h in handles],
+        [results.title("strategies", s) for s in styles],
+        loc="outside lower center",
+        ncols=min(len(styles), 4),
+        frameon=False,
+        handletextpad=0.2,
+        title=f"Negatives ({words})",
+        title_fontsize=7.5,
+    )
 
 
 class NearOptions(Scored):
@@ -170,16 +186,18 @@ def occupied_soft_classes_figure(results: Results, _: Files, prefix: Path) -> No
     left.invert_yaxis()
     left.grid(visible=False, axis="y")
     left.tick_params(axis="y", length=0)
-    left.set_xlim(0, 1.08 * max(s.mean + (0 if math.isnan(s.spread) else s.spread)
-                                for _, s, _ in bars))  # fmt: skip
+    left.set_xlim(
+        0, 1.08 * max(s.mean + (0 if math.isnan(s.spread) else s.spread) for _, s, _ in bars)
+    )
     total = results.summary(home, found[0].strategy, metric="log_k")
     of_all = f" of {round(math.exp(total.mean))}" if total else ""
     left.set_xlabel(f"Occupied soft-classes{of_all}")
     none = next((p.x.mean for p in found if p.strategy == NO_NEGATIVES), None)
     if none is not None:
         left.axvline(none, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    left.set_title(f"Test images of {results.title('datasets', home)}\n{seeds_words(found)}",
-                   loc="left")  # fmt: skip
+    left.set_title(
+        f"Test images of {results.title('datasets', home)}\n{seeds_words(found)}", loc="left"
+    )
     scatter(right, found, styles)
     title = results.title("datasets", near)
     right.set_xlabel(f"Occupied soft-classes{of_all}")

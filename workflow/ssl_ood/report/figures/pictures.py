@@ -103,7 +103,7 @@ def negatives_of(config: dict, data: Path, count: int) -> np.ndarray:
 
 
 def draw_negatives(spec: dict, data: Path, output: Path) -> None:
-    """figure_negatives (thesis figure 6.2): a row a strategy, the same source images throughout."""
+    """Thesis figure 6.2: one row per strategy, the same source images throughout."""
     from ssl_ood.report.figures.images import plot_image_grid
 
     configs = spec["configs"]

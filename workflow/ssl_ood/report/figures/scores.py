@@ -40,7 +40,7 @@ TEST = ""  # the in-distribution test images, among the names of OOD sets
     settings=Scored,
 )
 def score_distributions_figure(results: Results, files: Files, prefix: Path) -> None:
-    """Figure 2 of the paper of section 5.2: densities of the score, a panel a model.
+    """Figure 2 of the paper of section 5.2: densities of the score, one panel per model.
 
     files: scores (parquet) of the runs, named after them. Distances have a logarithmic axis and
     their density is per decade. Of several seeds or splits the mean density is drawn, and each
@@ -108,18 +108,33 @@ def _draw(
         mean = np.mean(list(curves.values()), axis=0)
         colour, line = COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]
         axes.fill_between(x, mean, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(x, mean, color=colour, linestyle=line, linewidth=1.3,
-                  label=_label(results, home, strategy, name, runs))  # fmt: skip
+        axes.plot(
+            x,
+            mean,
+            color=colour,
+            linestyle=line,
+            linewidth=1.3,
+            label=_label(results, home, strategy, name, runs),
+        )
         for run, curve in curves.items():
             if len(curves) > 1:
                 axes.plot(x, curve, color=colour, linewidth=0.4, alpha=0.5)
             records += [
-                {"in_distribution": home, "strategy": strategy, "run": run,
-                 "set": name or home, "role": "ood" if name else "test",
-                 "n": len(runs[run][name]), "score": results.score, "tau": results.tau, "x": a,
-                 "density": b, "per": "decade" if logarithmic else "unit"}
+                {
+                    "in_distribution": home,
+                    "strategy": strategy,
+                    "run": run,
+                    "set": name or home,
+                    "role": "ood" if name else "test",
+                    "n": len(runs[run][name]),
+                    "score": results.score,
+                    "tau": results.tau,
+                    "x": a,
+                    "density": b,
+                    "per": "decade" if logarithmic else "unit",
+                }
                 for a, b in zip(x.tolist(), curve.tolist(), strict=True)
-            ]  # fmt: skip
+            ]
     if logarithmic:
         _log_axis(axes, x)
     axes.set_xlim(x[0], x[-1])
@@ -130,8 +145,9 @@ def _draw(
     words = f"{title} distance (squared), log scale" if logarithmic else f"Score: {title}"
     axes.set_xlabel(f"{words}; larger: more anomalous")
     axes.set_ylabel("Density" + (" per decade" if logarithmic else ""))
-    beyond = np.mean(np.concatenate([(scale(v) < grid[0]) | (scale(v) > grid[-1])
-                                     for v in everything]))  # fmt: skip
+    beyond = np.mean(
+        np.concatenate([(scale(v) < grid[0]) | (scale(v) > grid[-1]) for v in everything])
+    )
     axes.set_title(_title(results, home, strategy, len(runs), beyond), loc="left")
     axes.legend(loc="upper right", frameon=False, handlelength=2.2, fontsize=7)
     return records

@@ -53,10 +53,15 @@ class Style(NamedTuple):
     def point(self) -> dict[str, Any]:
         """Arguments of `Axes.errorbar` for a point with thin error bars."""
         return {
-            "fmt": self.marker, "color": self.colour, "markeredgecolor": "white",
-            "markeredgewidth": 0.5, "markersize": 6.5, "ecolor": self.colour, "elinewidth": 0.8,
+            "fmt": self.marker,
+            "color": self.colour,
+            "markeredgecolor": "white",
+            "markeredgewidth": 0.5,
+            "markersize": 6.5,
+            "ecolor": self.colour,
+            "elinewidth": 0.8,
             "capsize": 0,
-        }  # fmt: skip
+        }
 
 
 def strategy_styles(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ssl_ood.common.registry import register
 from ssl_ood.common.vocabulary import BASE, NO_NEGATIVES, POOLED
+from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Titled
 from ssl_ood.report.results import Results
 from ssl_ood.report.table_parts import (
@@ -22,7 +23,7 @@ from ssl_ood.report.table_parts import (
     seeds_note,
     titles_of,
 )
-from ssl_ood.report.writers import Cell, Table, embolden, measured_cell, number
+from ssl_ood.report.writers import embolden, measured_cell, number
 
 LABELS = "labels_"  # the part of a variant that tells the number of labels: labels_100, labels_all
 ALL = "all"
@@ -109,9 +110,13 @@ def variant_title(results: Results, variant: str) -> str:
 
 
 def _variants_table(
-    results: Results, lead: str, titles: dict[str, str], columns: Sequence[Column], caption: str,
+    results: Results,
+    lead: str,
+    titles: dict[str, str],
+    columns: Sequence[Column],
+    caption: str,
     over_images: str = "DeLong",
-) -> Table:  # fmt: skip
+) -> Table:
     """titles: what is printed for each variant, in order. Every row is of strategy `none`."""
     homes = results.in_distributions()
     several = len(homes) > 1
@@ -131,8 +136,10 @@ def _variants_table(
         for column, entry, shows in zip(columns, entries, compared, strict=True):
             cells.append(measured_cell(entry.summary, column.digits, entry.status))
             if shows:
-                cells += [Cell(number(entry.reported, column.digits)),
-                          Cell(difference(entry, column.digits))]  # fmt: skip
+                cells += [
+                    Cell(number(entry.reported, column.digits)),
+                    Cell(difference(entry, column.digits)),
+                ]
         lines.append(cells)
     header = ["In-distribution"] * several + [lead]
     groups, bold = [("", len(header))], []
@@ -143,15 +150,26 @@ def _variants_table(
     for first, last in zip([0, *rules], [*rules, len(lines)], strict=True):
         best_in_columns(lines, bold, range(first, last))
     entries = [entry for row in table for entry in row]
-    notes = [seeds_note((e.summary for e in entries), results, over_images),
-             "Bold: best of the column."]  # fmt: skip
+    notes = [
+        seeds_note((e.summary for e in entries), results, over_images),
+        "Bold: best of the column.",
+    ]
     if any(column.ood for column in columns):
         notes += score_notes([results.score])
     if any(column.ood == POOLED for column in columns):
         notes.append("All: the union of the OOD sets.")
-    return Table(results.spec["name"], caption.format(homes=titles_of(results, "datasets", homes)),
-                 header, lines, [e.record for e in entries], groups if any(compared) else [],
-                 any(compared), frozenset(rules), notes, text_columns=1 + several)  # fmt: skip
+    return Table(
+        results.spec["name"],
+        caption.format(homes=titles_of(results, "datasets", homes)),
+        header,
+        lines,
+        [e.record for e in entries],
+        groups if any(compared) else [],
+        any(compared),
+        frozenset(rules),
+        notes,
+        text_columns=1 + several,
+    )
 
 
 def _title(column: Column, grouped: bool) -> str:
@@ -245,8 +263,18 @@ def label_efficiency_table(results: Results) -> Table:
     )
     notes = [seeds_note(summaries, results), "Bold: best of the row."]
     notes += score_notes([results.score])
-    return Table(results.spec["name"], caption, header, rows, records, groups, False,
-                 frozenset(rules), notes, text_columns=first)  # fmt: skip
+    return Table(
+        results.spec["name"],
+        caption,
+        header,
+        rows,
+        records,
+        groups,
+        False,
+        frozenset(rules),
+        notes,
+        text_columns=first,
+    )
 
 
 def _labels_title(labels: str, count: int | None) -> str:

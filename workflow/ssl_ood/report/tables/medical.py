@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ssl_ood.common.registry import register
 from ssl_ood.common.settings import Many
+from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Beside
 from ssl_ood.report.results import NOT_RUN, Results
 from ssl_ood.report.table_parts import (
@@ -21,7 +22,7 @@ from ssl_ood.report.table_parts import (
     seeds_note,
     titles_of,
 )
-from ssl_ood.report.writers import MISSING, Cell, Table, embolden, measured_cell, number
+from ssl_ood.report.writers import MISSING, embolden, measured_cell, number
 
 DIGITS = 3
 REPORTED, DIFFERENCE = Cell("  reported", aside=True), Cell("  Δ", aside=True)
@@ -51,18 +52,28 @@ def shifts_medical_table(results: Results) -> Table:
         own = results.strategies(home)
         for i, ood in enumerate(results.ood_sets(home)):
             found = [
-                [measure(results, home, s, Column("", ood=ood, unit="fraction", score=score))
-                 for score in scores] if s in own else []
+                [
+                    measure(results, home, s, Column("", ood=ood, unit="fraction", score=score))
+                    for score in scores
+                ]
+                if s in own
+                else []
                 for s in strategies
-            ]  # fmt: skip
-            lead = [Cell(results.title("datasets", home) if i == 0 else ""),
-                    Cell(results.title("datasets", ood))]  # fmt: skip
+            ]
+            lead = [
+                Cell(results.title("datasets", home) if i == 0 else ""),
+                Cell(results.title("datasets", ood)),
+            ]
             cells = [*lead, *(_measured(entries) for entries in found)]
             rows.append(embolden(cells, range(2, len(cells))))
-            below = [Cell(_joined([number(e.reported, DIGITS) for e in entries]), aside=True)
-                     for entries in found]  # fmt: skip
-            deltas = [Cell(_joined([difference(e, DIGITS) for e in entries]), aside=True)
-                      for entries in found]  # fmt: skip
+            below = [
+                Cell(_joined([number(e.reported, DIGITS) for e in entries]), aside=True)
+                for entries in found
+            ]
+            deltas = [
+                Cell(_joined([difference(e, DIGITS) for e in entries]), aside=True)
+                for entries in found
+            ]
             if not is_empty(below):
                 rows.append([Cell(""), REPORTED, *below])
             if not is_empty(deltas):
@@ -77,8 +88,18 @@ def shifts_medical_table(results: Results) -> Table:
     by = f" by the first score, {score_title(scores[0])}" if len(scores) > 1 else ""
     notes = [seeds_note(summaries, results), f"Bold: best of the row{by}.", *score_notes(scores)]
     header = ["In-distribution", "OOD set", *(results.title("strategies", s) for s in strategies)]
-    return Table(results.spec["name"], caption, header, rows, records, [], False,
-                 frozenset(rules), notes, text_columns=2)  # fmt: skip
+    return Table(
+        results.spec["name"],
+        caption,
+        header,
+        rows,
+        records,
+        [],
+        False,
+        frozenset(rules),
+        notes,
+        text_columns=2,
+    )
 
 
 def _in_order(named: dict[str, list[str]]) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic import Field
 from ssl_ood.common.registry import register
 from ssl_ood.common.settings import Many
 from ssl_ood.common.vocabulary import NO_NEGATIVES, POOLED
+from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Beside
 from ssl_ood.report.results import NOT_RUN, Results
 from ssl_ood.report.table_parts import (
@@ -27,7 +28,7 @@ from ssl_ood.report.table_parts import (
     seeds_note,
     titles_of,
 )
-from ssl_ood.report.writers import Cell, Table, measured_cell, number
+from ssl_ood.report.writers import measured_cell, number
 
 LABELS = "labels"  # in the note of a reported method that uses labels
 WITH_LABELS, WITHOUT_LABELS = "With labels", "Without labels, trained on normal images"
@@ -133,8 +134,17 @@ def _methods_table(results: Results, caption: str, *, pooled: bool = False) -> T
     header = ["Method", *(place.column.title for place in places)]
     caption = caption.format(homes=titles_of(results, "datasets", homes))
     several = len(homes) > 1
-    return Table(results.spec["name"], caption, header, rows, records,
-                 groups if several else [], several, frozenset(rules), notes)  # fmt: skip
+    return Table(
+        results.spec["name"],
+        caption,
+        header,
+        rows,
+        records,
+        groups if several else [],
+        several,
+        frozenset(rules),
+        notes,
+    )
 
 
 def _places(results: Results, homes: Sequence[str], pooled: bool) -> list[Place]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ssl_ood.common.registry import register
+from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Beside
 from ssl_ood.report.results import Results
 from ssl_ood.report.table_parts import (
@@ -27,7 +28,7 @@ from ssl_ood.report.table_parts import (
     seeds_note,
     titles_of,
 )
-from ssl_ood.report.writers import Cell, Table, embolden, measured_cell, number
+from ssl_ood.report.writers import embolden, measured_cell, number
 
 # OOD sets that share classes with an in-distribution set: its AUROC cannot reach 1.
 OVERLAPS = {
@@ -74,8 +75,10 @@ def ood_auroc_table(results: Results) -> Table:
         rules += [len(rows)] * bool(rows)
         for i, ood in enumerate(results.ood_sets(home)):
             column = Column("", ood=ood)
-            cells = [Cell(results.title("datasets", home) if i == 0 else ""),
-                     Cell(results.title("datasets", ood))]  # fmt: skip
+            cells = [
+                Cell(results.title("datasets", home) if i == 0 else ""),
+                Cell(results.title("datasets", ood)),
+            ]
             for method in others:
                 value = reported_value(results, home, method, column, variant="")
                 cells.append(Cell(number(value)))
@@ -93,8 +96,18 @@ def ood_auroc_table(results: Results) -> Table:
     best += ", the reported values of our own strategies aside." if shows_reported else "."
     notes = [seeds_note(summaries, results), best, *notes, *overlap_notes(results, homes)]
     caption = f"AUROC (%) of OOD detection without labels; {score_words(results)}."
-    return Table(results.spec["name"], caption, header, rows, records, groups, True,
-                 frozenset(rules), notes, text_columns=2)  # fmt: skip
+    return Table(
+        results.spec["name"],
+        caption,
+        header,
+        rows,
+        records,
+        groups,
+        True,
+        frozenset(rules),
+        notes,
+        text_columns=2,
+    )
 
 
 def _with_marks(methods: dict[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -147,5 +160,15 @@ def negative_sampling_table(results: Results) -> Table:
         f"AUROC (%) of OOD detection with {titles} as in-distribution and different negative "
         f"samples; {score_words(results)}."
     )
-    return Table(results.spec["name"], caption, header, rows, records, groups, False,
-                 frozenset(rules), notes, text_columns=1 + several)  # fmt: skip
+    return Table(
+        results.spec["name"],
+        caption,
+        header,
+        rows,
+        records,
+        groups,
+        False,
+        frozenset(rules),
+        notes,
+        text_columns=1 + several,
+    )

@@ -8,6 +8,7 @@ import numpy as np
 
 from ssl_ood.common.registry import register
 from ssl_ood.common.vocabulary import AVERAGE, BASE, NO_NEGATIVES, UNTRAINED
+from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Scored
 from ssl_ood.report.results import Measurement, Results, Summary, reported_claims, summarise
 from ssl_ood.report.table_parts import (
@@ -22,7 +23,7 @@ from ssl_ood.report.table_parts import (
     seeds_note,
     titles_of,
 )
-from ssl_ood.report.writers import Cell, Table, measured_cell, number
+from ssl_ood.report.writers import measured_cell, number
 
 
 @register(
@@ -38,15 +39,17 @@ def quality_table(results: Results) -> Table:
     homes = results.in_distributions()
     several = len(homes) > 1
     columns = [
-        *(Column(f"AUROC {results.title('datasets', name).lower()}", "auroc", name)
-          for name in dict.fromkeys(n for home in homes for n in results.averages(home))),
+        *(
+            Column(f"AUROC {results.title('datasets', name).lower()}", "auroc", name)
+            for name in dict.fromkeys(n for home in homes for n in results.averages(home))
+        ),
         Column(f"{results.spec['evaluation']['knn']}-NN accuracy", "knn_accuracy"),
         Column("weighted vote of the neighbours", "knn_accuracy_weighted"),
         Column("Sensitivity", "sensitivity"),
         Column("Occupied soft-classes", "occupied_soft_classes", unit="count", best=False),
         Column("Entropy of an output", "mean_entropy", unit="nats", best=False),
         Column("Entropy of the mean output", "entropy_of_mean", unit="nats", best=False),
-    ]  # fmt: skip
+    ]
     n_averages = len(columns) - 6
     rows, records, rules, summaries, log_k = [], [], [], [], None
     for home in homes:
@@ -69,8 +72,12 @@ def quality_table(results: Results) -> Table:
         rows += lines
         rules += [len(rows) - 1] * (n_trained < len(names))
     header = ["In-distribution"] * several + ["Negatives", *(c.title for c in columns)]
-    groups = [("", 1 + several), ("AUROC (%)", n_averages), ("In-distribution test images (%)", 3),
-              ("Teacher", 3)]  # fmt: skip
+    groups = [
+        ("", 1 + several),
+        ("AUROC (%)", n_averages),
+        ("In-distribution test images (%)", 3),
+        ("Teacher", 3),
+    ]
     notes = [
         seeds_note(summaries, results),
         "Bold: largest of the column among the trained networks.",
@@ -86,9 +93,18 @@ def quality_table(results: Results) -> Table:
         f"What each kind of negatives does to the representation of {titles}: AUROC over the OOD "
         f"sets, and measures of the in-distribution test images alone; {score_words(results)}."
     )
-    return Table(results.spec["name"], caption, header, rows, records, groups, False,
-                 frozenset(rules), notes,
-                 text_columns=1 + several)  # fmt: skip
+    return Table(
+        results.spec["name"],
+        caption,
+        header,
+        rows,
+        records,
+        groups,
+        False,
+        frozenset(rules),
+        notes,
+        text_columns=1 + several,
+    )
 
 
 def models(results: Results, home: str) -> list[tuple[str, str]]:
@@ -148,15 +164,18 @@ def mean_over_strategies(results: Results, home: str, **what: Any) -> Summary | 
     """Mean over the trained strategies that have a value for a seed, summarised over seeds."""
     by_seed: dict[int, list[Measurement]] = {}
     for strategy in results.strategies(home):
-        for seed, found in results.by_seed(
-            home, strategy, score="cosine_tau", **what
-        ).items():  # fmt: skip
+        for seed, found in results.by_seed(home, strategy, score="cosine_tau", **what).items():
             by_seed.setdefault(seed, []).append(found)
     means = [
-        Measurement(";".join(f.run for f in found), seed, np.mean([f.value for f in found]).item(),
-                    float("nan"), float("nan"))
+        Measurement(
+            ";".join(f.run for f in found),
+            seed,
+            np.mean([f.value for f in found]).item(),
+            float("nan"),
+            float("nan"),
+        )
         for seed, found in sorted(by_seed.items())
-    ]  # fmt: skip
+    ]
     return summarise(means, results.confidence)
 
 
@@ -209,19 +228,33 @@ def hyperparameters_table(results: Results) -> Table:
                 summaries.append(sensitivity)
                 for metric, found in (("sensitivity", sensitivity), ("auroc", auroc)):
                     row = record(
-                        results, home, AVERAGE if metric == "auroc" else "",
-                        choice.strategy or "all", found, variant=choice.variant, metric=metric,
+                        results,
+                        home,
+                        AVERAGE if metric == "auroc" else "",
+                        choice.strategy or "all",
+                        found,
+                        variant=choice.variant,
+                        metric=metric,
                         score="cosine_tau",
                         tau=choice.value if symbol == "τ" else results.tau_of("cosine_tau"),
-                    )  # fmt: skip
+                    )
                     row["reported"] = row["difference"] = None
-                    extra = {"hyperparameter": "lambda" if symbol == "λ" else "tau",
-                             "setting": choice.value, "chosen": choice is best}  # fmt: skip
+                    extra = {
+                        "hyperparameter": "lambda" if symbol == "λ" else "tau",
+                        "setting": choice.value,
+                        "chosen": choice is best,
+                    }
                     if shows:
                         extra["chosen_in_thesis"] = choice.value == float(reported)
                     records.append(extra | row)
-    header = ["In-distribution", "Negatives", "Setting", "Sensitivity (%)", "chosen",
-              "Average AUROC (%)"] + ["thesis"] * shows  # fmt: skip
+    header = [
+        "In-distribution",
+        "Negatives",
+        "Setting",
+        "Sensitivity (%)",
+        "chosen",
+        "Average AUROC (%)",
+    ] + ["thesis"] * shows
     notes = [
         seeds_note(summaries, results),
         "Chosen: the largest mean sensitivity, which uses training and test images of the "
@@ -230,7 +263,15 @@ def hyperparameters_table(results: Results) -> Table:
         "λ: the weight of the loss on negatives, 0 being no negatives. τ: the temperature of "
         "equation 6.1; its values are means over the strategies.",
     ]
-    return Table(results.spec["name"],
-                 "Hyperparameters chosen by the sensitivity score, without OOD data.",
-                 header, rows, records, [], False, frozenset(rules), notes,
-                 text_columns=3)  # fmt: skip
+    return Table(
+        results.spec["name"],
+        "Hyperparameters chosen by the sensitivity score, without OOD data.",
+        header,
+        rows,
+        records,
+        [],
+        False,
+        frozenset(rules),
+        notes,
+        text_columns=3,
+    )
