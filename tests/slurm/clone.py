@@ -58,10 +58,14 @@ class Clone:
 
     def copy(self, folder: Path) -> Clone:
         """Another clone with the same packed sets, but nothing trained."""
-        ignore = shutil.ignore_patterns(
-            "runs", "checkpoints", "progress", "features", "scores", "measurements", "tables",
-            "logs", "log", "benchmarks", "locks", "incomplete",
-        )  # fmt: skip
+        trained = {"runs", "checkpoints", "progress", "features", "scores", "measurements"}
+        trained |= {"tables", "logs", "benchmarks"}
+        results = str(self.results())
+
+        def ignore(place: str, names: list[str]) -> set[str]:
+            within = trained if place == results else {"log", "locks", "incomplete"}
+            return within & set(names)
+
         shutil.copytree(self.folder, folder, ignore=ignore)
         return Clone(folder)
 
