@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import BASE, IN_DISTRIBUTION, NO_NEGATIVES, SEEDS, UNTRAINED
-from ssl_ood.report.results import SCALES, SCORED, ReportedKey, Results, Summary
+from ssl_ood.report.reported import QUOTED, SCALES, ReportedKey
+from ssl_ood.report.results import SCORED, Results, Summary
 
 DIGITS = {"fraction": 3, "percent": 2, "nats": 2, "count": 0}  # printed; csv files have all
 PHOTOGRAPHS = (
@@ -17,7 +18,6 @@ PHOTOGRAPHS = (
 
 
 OURS = "ours"  # the system of measured rows; quoted rows name another
-QUOTED = "quoted"
 
 
 class Column(NamedTuple):
@@ -52,7 +52,7 @@ def measure(
     what = {"variant": variant, "metric": column.metric, "ood": column.ood}
     what |= {"score": score} if score else {}
     summary = in_unit(results.summary(home, strategy, **what), column.unit)
-    key = ReportedKey("", home, column.ood, strategy, variant, column.metric, score)
+    key = ReportedKey("", home, column.ood, strategy, variant, "", column.metric, score)
     identity = {
         "in_distribution": home,
         "dataset": column.ood,
@@ -71,7 +71,7 @@ def measure(
 
 def quote(results: Results, home: str, system: str, column: Column) -> Entry:
     """What the thesis prints of another system, which is of no score or run of ours."""
-    key = ReportedKey("", home, column.ood, system, metric=column.metric)
+    key = ReportedKey("", home, column.ood, system=system, metric=column.metric)
     identity = {"in_distribution": home, "dataset": column.ood, "system": system}
     identity |= {"metric": column.metric, "unit": column.unit}
     return entry_of(results, identity, QUOTED, None, _reported(results, key, column.unit))
@@ -148,8 +148,8 @@ def other_methods(results: Results) -> dict[str, str]:
     """The methods of the thesis's table that are not ours, with what is said of them."""
     shown = artefacts(results)
     return {
-        key.method: entry.note
-        for key, entry in results.reported.items()
+        key.system: value.note
+        for key, value in results.reported.items()
         if key.artefact in shown and not key.ours
     }
 

@@ -95,7 +95,7 @@ def _own_best(case: Case, home: str, ood: str) -> str:
     ours = [
         entry.value
         for key, entry in case.results.reported.items()
-        if (key.artefact, key.train, key.ood) == (TABLE, home, ood) and key.ours
+        if (key.artefact, key.in_distribution, key.dataset) == (TABLE, home, ood) and key.ours
     ]
     best_of_ours = max(ours, default=0.0)
     best = max(case.other_methods(TABLE, home, ood))

@@ -10,7 +10,8 @@ from ssl_ood.evaluation.measurements import MEASURED
 from ssl_ood.report.draft import Draft, measured
 from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Scored
-from ssl_ood.report.results import Measurement, Results, Summary, reported_claims, summarise
+from ssl_ood.report.reported import reported_claims
+from ssl_ood.report.results import Measurement, Results, Summary, summarise
 from ssl_ood.report.table_parts import OURS, Entry, entry_of, in_unit
 
 TAU_SCORE = "cosine_tau"  # of equation 6.1
