@@ -8,7 +8,8 @@ import pytest
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.report.claims.table import CHECKS, FAILS, HOLDS, UNKNOWN, check_claims
-from ssl_ood.report.results import load_results, reported_claims
+from ssl_ood.report.reported import reported_claims
+from ssl_ood.report.results import load_results
 
 ROLES = {"claims": "section 6", "near": "cifar100", "far": "texture"}
 

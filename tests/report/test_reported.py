@@ -6,7 +6,8 @@ import hashlib
 
 import pytest
 
-from ssl_ood.report.results import Reported, ReportedKey, read_reported, read_rows
+from ssl_ood.evaluation.measurements import COLUMNS
+from ssl_ood.report.reported import Reported, ReportedKey, by_key, read_reported, read_rows
 
 # SHA-256 of the values of each file, as printed in the thesis, one a line.
 VALUES = {
@@ -55,12 +56,21 @@ def test_no_value_differs_from_the_given_one(reported):
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: "-".join(e[:4]))
 def test_a_value_is_found_under_the_name_of_our_run(reported, example):
-    *key, value = example
-    assert read_reported(reported)[ReportedKey(*key)].value == value
+    artefact, home, dataset, name, variant, metric, score, value = example
+    who = {"strategy": name, "variant": variant} if variant else {"system": name}
+    key = ReportedKey(artefact, home, dataset, **who, metric=metric, score=score)
+    assert by_key(read_reported(reported))[key].value == value
+
+
+def test_reported_values_have_the_columns_of_measurements(reported):
+    frame = read_reported(reported)
+    assert [*frame][: len(COLUMNS)] == [*COLUMNS] and set(frame.status) == {"quoted"}
+    assert ((frame.system == "") == (frame.strategy != "")).all()
+    assert len(read_reported(None)) == 0
 
 
 def test_every_value_has_a_unit_and_a_name_of_its_own(reported):
-    found = read_reported(reported)
+    found = by_key(read_reported(reported))
     files = [name for name in VALUES if not name.startswith("claims_")]
     assert len(found) == sum(len(read_rows(reported / name)) for name in files)
     for key, entry in found.items():

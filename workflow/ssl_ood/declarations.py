@@ -32,6 +32,7 @@ DECLARING = (
     "ssl_ood.report.figures.scores",
     "ssl_ood.report.figures.views",
     "ssl_ood.report.tables.contrastive",
+    "ssl_ood.report.tables.hyperparameters",
     "ssl_ood.report.tables.medical",
     "ssl_ood.report.tables.methods",
     "ssl_ood.report.tables.natural",

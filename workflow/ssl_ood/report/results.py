@@ -5,11 +5,11 @@ Tables, figures and claims all read a `Results`, which holds only the runs of th
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,12 +18,12 @@ from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import AVERAGE, AVERAGE_HONEST, BASE, POOLED, SEEDS
 from ssl_ood.evaluation.measurements import MEASURED, NOT_APPLICABLE, read_measurements
 from ssl_ood.measures.metrics import t_interval
+from ssl_ood.report.reported import Reported, ReportedKey, by_key, read_reported
 
-NAMES = {AVERAGE: "Average", AVERAGE_HONEST: "Average without photographs", POOLED: "All"}
 if TYPE_CHECKING:
     import pandas as pd
 
-SCALES = {"fraction": 1.0, "percent": 100.0}  # of a share; metrics files hold fractions
+NAMES = {AVERAGE: "Average", AVERAGE_HONEST: "Average without photographs", POOLED: "All"}
 NOT_RUN = "not_run"  # the status of what no run of the target is for
 SCORED = ("auroc", "fpr95", "aupr", "sensitivity")  # metrics of a score, the others are of a run
 
@@ -48,34 +48,6 @@ class Measurement(NamedTuple):
     value: float
     low: float
     high: float
-
-
-class ReportedKey(NamedTuple):
-    """What a value of the thesis is of. The variant is empty for methods that are not ours."""
-
-    artefact: str
-    train: str
-    ood: str
-    method: str  # a strategy of ours, or another method's name
-    variant: str = ""
-    metric: str = "auroc"
-    score: str = ""
-
-    @property
-    def ours(self) -> bool:
-        return bool(self.variant)
-
-
-class Reported(NamedTuple):
-    """A value printed in the thesis, in its unit, and what is said of it."""
-
-    value: float
-    unit: str
-    note: str
-
-    def in_unit(self, unit: str) -> float:
-        """The value in another unit; unchanged, to the last digit, in its own."""
-        return self.value if unit == self.unit else self.value * SCALES[unit] / SCALES[self.unit]
 
 
 @dataclass(frozen=True)
@@ -119,15 +91,15 @@ def summarise(values: Sequence[Measurement], confidence: float = 0.95) -> Summar
 class Results:
     """The measurements and reported values that a target may show.
 
-    spec: see `experiments.Experiments.spec`. reported: empty unless spec["show_reported"].
+    spec: see `study.runs.Experiments.spec`. frame: the measurements of its runs, tidy; see
+    `evaluation.measurements`. quoted: the reported values, see `read_reported`; no rows unless
+    spec["show_reported"]. reported_dir: where these and the claims in words are.
     """
 
     spec: dict[str, Any]
-    values: dict[Key, list[Measurement]]
-    reported: dict[ReportedKey, Reported]
-    statuses: dict[Key, str] = field(default_factory=dict)  # of what has no value
+    frame: pd.DataFrame
+    quoted: pd.DataFrame
     reported_dir: Path = Path()
-    frame: pd.DataFrame | None = None  # all of it, tidy: `ssl_ood.evaluation.measurements`
 
     @property
     def options(self) -> dict[str, Any]:
@@ -162,32 +134,44 @@ class Results:
     def confidence(self) -> float:
         return self.spec["evaluation"]["confidence"]
 
+    @cached_property
+    def reported(self) -> dict[ReportedKey, Reported]:
+        """The reported values by what they are of, in the order of their files."""
+        return by_key(self.quoted)
+
+    @cached_property
+    def _rows(self) -> dict[Key, list[tuple[Measurement, str]]]:
+        """The frame's rows and their statuses by what they measure: a table asks thousands."""
+        names = ["in_distribution", "strategy", "variant", "metric", "dataset", "score"]
+        names += ["temperature", "run", "seed", "value", "low", "high", "status"]
+        rows: dict[Key, list[tuple[Measurement, str]]] = defaultdict(list)
+        for row in zip(*(self.frame[name].tolist() for name in names), strict=True):
+            *words, temperature = row[:7]
+            key = Key(*words, None if math.isnan(temperature) else temperature)
+            rows[key].append((Measurement(*row[7:12]), row[12]))
+        return dict(rows)
+
+    def _rows_of(self, key: Key) -> list[tuple[Measurement, str]]:
+        """The rows of a key, whose score and temperature are those shown where it has none."""
+        if key.metric in SCORED:
+            key = key._replace(score=key.score or self.score)
+            key = key._replace(tau=self.tau_of(key.score) if key.tau is None else key.tau)
+        return self._rows.get(key, [])
+
     def by_seed(self, in_distribution: str, strategy: str, **what: Any) -> dict[int, Measurement]:
         """Measurements by seed; the score and temperature shown are filled in where needed."""
-        metric = what.setdefault("metric", "auroc")
-        if metric in SCORED:
-            what.setdefault("score", self.score)
-            what.setdefault("tau", self.tau_of(what["score"]))
-        key = Key(in_distribution, strategy, **what)
-        return {m.seed: m for m in sorted(self.values.get(key, []), key=lambda m: m.seed)}
+        rows = self._rows_of(Key(in_distribution, strategy, **what))
+        measured = [measurement for measurement, status in rows if status == MEASURED]
+        return {m.seed: m for m in sorted(measured, key=lambda m: m.seed)}
 
     def status(self, in_distribution: str, strategy: str, **what: Any) -> str:
         """Why there is a number or none: measured, no_data, not_applicable, not_run, ..."""
-        if self.by_seed(in_distribution, strategy, **what):
-            return MEASURED
-        metric = what.get("metric", "auroc")
-        if metric in SCORED:
-            what.setdefault("score", self.score)
-            what.setdefault("tau", self.tau_of(what["score"]))
-        if (key := Key(in_distribution, strategy, **what)) in self.statuses:
-            return self.statuses[key]
-        variant = what.get("variant", BASE)
+        key = Key(in_distribution, strategy, **what)
+        statuses = [status for _, status in self._rows_of(key)]
+        if statuses:
+            return MEASURED if MEASURED in statuses else statuses[-1]
         for run in self.spec["runs"]:
-            if (run["in_distribution"], run["strategy"], run["variant"]) == (
-                in_distribution,
-                strategy,
-                variant,
-            ):
+            if tuple(run[name] for name in key._fields[:3]) == key[:3]:
                 return run.get("status", NOT_APPLICABLE)
         return NOT_RUN
 
@@ -256,25 +240,11 @@ def load_results(
 
     Raises UserError for a file that is missing, and where a run of the target has none.
     """
-    values: dict[Key, list[Measurement]] = defaultdict(list)
-    statuses: dict[Key, str] = {}
-    wanted = {run["run"] for run in spec["runs"]}
     frame = read_measurements(measurements)
-    frame = frame[frame["run"].isin(wanted)]
+    frame = frame[frame["run"].isin([run["run"] for run in spec["runs"]])].reset_index(drop=True)
     _refuse_missing(spec, set(frame["run"]))
-    for row in frame.itertuples(index=False):
-        tau = None if math.isnan(row.temperature) else row.temperature
-        key = Key(
-            row.in_distribution, row.strategy, row.variant, row.metric, row.dataset, row.score, tau
-        )
-        if row.status == MEASURED:
-            values[key].append(Measurement(row.run, row.seed, row.value, row.low, row.high))
-        else:
-            statuses[key] = row.status
-    shows = spec["show_reported"] and reported_dir is not None
-    reported = read_reported(Path(reported_dir)) if shows else {}
-    folder = Path(reported_dir or "")
-    return Results(spec, dict(values), reported, statuses, folder, frame)
+    quoted = read_reported(reported_dir if spec["show_reported"] else None)
+    return Results(spec, frame, quoted, reported_dir or Path())
 
 
 def _refuse_missing(spec: dict[str, Any], measured: set[str]) -> None:
@@ -285,31 +255,3 @@ def _refuse_missing(spec: dict[str, Any], measured: set[str]) -> None:
                 f"{spec['name']}: there are no measurements of {run['run']}: make them with "
                 f"`snakemake {spec['name']}`, which evaluates the run."
             )
-
-
-def read_reported(folder: Path) -> dict[ReportedKey, Reported]:
-    """Every value of the thesis in a folder's csv files, those of the claims in words aside."""
-    reported = {}
-    for path in sorted(folder.glob("*.csv")):
-        if not path.name.startswith("claims_"):
-            for row in read_rows(path):
-                key = ReportedKey(*(row[name] for name in ReportedKey._fields))
-                reported[key] = Reported(float(row["value"]), row["unit"], row["note"])
-    return reported
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a csv file; UserError where it is not there."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        raise UserError(f"There is no file {path}: make it first, or correct its path.") from None
-
-
-def reported_claims(reported_dir: Path) -> list[dict[str, str]]:
-    """Rows (id, where, claim, value, unit) of all claims; UserError where there are none."""
-    rows = [row for path in sorted(reported_dir.glob("claims_*.csv")) for row in read_rows(path)]
-    if not rows:
-        raise UserError(f"{reported_dir} has no claims_*.csv: correct reported_dir in the config.")
-    return rows

@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 
 from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import BASE, IN_DISTRIBUTION, NO_NEGATIVES, SEEDS, UNTRAINED
-from ssl_ood.evaluation.measurements import MEASURED
-from ssl_ood.report.layout import Cell
-from ssl_ood.report.results import SCALES, SCORED, ReportedKey, Results, Summary
-from ssl_ood.report.writers import MISSING, embolden, number, signed
+from ssl_ood.report.reported import QUOTED, SCALES, ReportedKey
+from ssl_ood.report.results import SCORED, Results, Summary
 
 DIGITS = {"fraction": 3, "percent": 2, "nats": 2, "count": 0}  # printed; csv files have all
 PHOTOGRAPHS = (
@@ -20,7 +18,6 @@ PHOTOGRAPHS = (
 
 
 OURS = "ours"  # the system of measured rows; quoted rows name another
-QUOTED = "quoted"
 
 
 class Column(NamedTuple):
@@ -51,28 +48,86 @@ def measure(
     results: Results, home: str, strategy: str, column: Column, variant: str = BASE
 ) -> Entry:
     """The entry of a model; the value of the thesis is looked up in option `reported`."""
-    what = {"variant": variant, "metric": column.metric, "ood": column.ood}
     score = column.score or results.score if column.metric in SCORED else ""
-    if score:
-        what["score"] = score
+    what = {"variant": variant, "metric": column.metric, "ood": column.ood}
+    what |= {"score": score} if score else {}
     summary = in_unit(results.summary(home, strategy, **what), column.unit)
-    reported = reported_value(results, home, strategy, column, variant)
+    key = ReportedKey("", home, column.ood, strategy, variant, "", column.metric, score)
+    identity = {
+        "in_distribution": home,
+        "dataset": column.ood,
+        "system": OURS,
+        "method": results.training_method(home, strategy),
+        "strategy": strategy,
+        "variant": variant,
+        "score": score,
+        "temperature": results.tau_of(score),
+        "metric": column.metric,
+        "unit": column.unit,
+    }
     status = results.status(home, strategy, **what)
-    row = record(
-        results,
-        home,
-        column.ood,
-        strategy,
-        summary,
-        reported,
-        variant=variant,
-        metric=column.metric,
-        unit=column.unit,
-        score=score,
-        tau=results.tau_of(score),
-        status=status,
-    )
-    return Entry(summary, reported, row, status)
+    return entry_of(results, identity, status, summary, _reported(results, key, column.unit))
+
+
+def quote(results: Results, home: str, system: str, column: Column) -> Entry:
+    """What the thesis prints of another system, which is of no score or run of ours."""
+    key = ReportedKey("", home, column.ood, system=system, metric=column.metric)
+    identity = {"in_distribution": home, "dataset": column.ood, "system": system}
+    identity |= {"metric": column.metric, "unit": column.unit}
+    return entry_of(results, identity, QUOTED, None, _reported(results, key, column.unit))
+
+
+def _reported(results: Results, key: ReportedKey, unit: str) -> float | None:
+    """A number printed in the thesis, in a unit; None where there is none to show.
+
+    key: without the artefact, which option `reported` names.
+    """
+    for artefact in artefacts(results):
+        value = results.reported.get(key._replace(artefact=artefact))
+        if value is not None:
+            return value.in_unit(unit)
+    return None
+
+
+# Columns of a table's csv file that say what a row is of.
+IDENTITY = (
+    "in_distribution",
+    "dataset",
+    "system",
+    "method",
+    "strategy",
+    "variant",
+    "score",
+    "temperature",
+    "metric",
+    "unit",
+)
+
+
+def entry_of(
+    results: Results,
+    identity: dict[str, Any],
+    status: str,
+    summary: Summary | None,
+    reported: float | None = None,
+) -> Entry:
+    """An entry with its row of the table's csv file. identity: of the columns `IDENTITY`."""
+    both = summary is not None and reported is not None
+    record = {
+        **dict.fromkeys(IDENTITY, ""),
+        **identity,
+        "measured": summary and summary.mean,
+        "spread": summary and summary.spread,
+        "low": summary and summary.low,
+        "high": summary and summary.high,
+        "over": summary and (results.repeats if summary.over == SEEDS else summary.over),
+        "n": summary.n if summary else 0,
+        "status": status,
+        "reported": reported,
+        "difference": summary.mean - reported if both else None,
+        "runs": ";".join(summary.runs) if summary else "",
+    }
+    return Entry(summary, reported, record, status)
 
 
 def in_unit(summary: Summary | None, unit: str) -> Summary | None:
@@ -89,123 +144,14 @@ def artefacts(results: Results) -> list[str]:
     return [named] if isinstance(named, str) else list(named)
 
 
-def reported_value(
-    results: Results, home: str, method: str, column: Column, variant: str = BASE
-) -> float | None:
-    """A number printed in the thesis, in the column's unit; None where there is none to show.
-
-    variant: empty for a method that is not ours, which has one value whatever our score.
-    """
-    score = column.score or results.score if variant and column.metric in SCORED else ""
-    for artefact in artefacts(results):
-        key = ReportedKey(artefact, home, column.ood, method, variant, column.metric, score)
-        if key in results.reported:
-            return results.reported[key].in_unit(column.unit)
-    return None
-
-
 def other_methods(results: Results) -> dict[str, str]:
     """The methods of the thesis's table that are not ours, with what is said of them."""
     shown = artefacts(results)
     return {
-        key.method: entry.note
-        for key, entry in results.reported.items()
+        key.system: value.note
+        for key, value in results.reported.items()
         if key.artefact in shown and not key.ours
     }
-
-
-def record(
-    results: Results,
-    in_distribution: str,
-    ood: str,
-    method: str,
-    summary: Summary | None,
-    reported: float | None = None,
-    *,
-    variant: str = BASE,
-    metric: str = "auroc",
-    unit: str = "percent",
-    score: str | None = None,
-    tau: float | None = None,
-    status: str = MEASURED,
-) -> dict[str, Any]:
-    """A row of a table's csv file. method: a strategy of ours, or another system's name, which has
-    no variant."""
-    both = summary is not None and reported is not None
-    over = summary and (results.repeats if summary.over == SEEDS else summary.over)
-    return {
-        "in_distribution": in_distribution,
-        "dataset": ood,
-        "system": OURS if variant else method,
-        "method": results.training_method(in_distribution, method) if variant else "",
-        "strategy": method if variant else "",
-        "variant": variant,
-        "score": results.score if score is None else score,
-        "temperature": results.tau if score is None else tau,
-        "metric": metric,
-        "unit": unit,
-        "measured": summary and summary.mean,
-        "spread": summary and summary.spread,
-        "low": summary and summary.low,
-        "high": summary and summary.high,
-        "over": over,
-        "n": summary.n if summary else 0,
-        "status": status if variant else QUOTED,
-        "reported": reported,
-        "difference": summary.mean - reported if both else None,
-        "runs": ";".join(summary.runs) if summary else "",
-    }
-
-
-def reported_record(
-    results: Results, home: str, column: Column, method: str, value: float
-) -> dict[str, Any]:
-    """The row of another method's value, which is of no score or run of ours."""
-    return record(
-        results,
-        home,
-        column.ood,
-        method,
-        None,
-        value,
-        variant="",
-        score="",
-        metric=column.metric,
-        unit=column.unit,
-    )
-
-
-def difference(entry: Entry, digits: int) -> str:
-    """Measured minus reported with its sign; a dash where one of the two is missing."""
-    if entry.summary is None or entry.reported is None:
-        return MISSING
-    return signed(entry.summary.mean - entry.reported, digits)
-
-
-def reported_cell(entry: Entry, digits: int) -> Cell:
-    """`90.29 (+0.71)`: what the thesis prints and the difference, for the row below."""
-    delta = difference(entry, digits)
-    return Cell(
-        number(entry.reported, digits), "" if delta == MISSING else f" ({delta})", aside=True
-    )
-
-
-REPORTED_ROW = Cell("  reported (Δ)", aside=True)
-
-
-def is_empty(cells: Iterable[Cell]) -> bool:
-    """Whether a row has nothing but missing values: such a row is not printed."""
-    return all(cell.value in ("", MISSING) for cell in cells)
-
-
-def best_in_columns(
-    lines: list[list[Cell]], columns: Iterable[int], candidates: Sequence[int]
-) -> None:
-    """Sets the best of each column in bold, in place. candidates: the lines that count."""
-    for column in columns:
-        cells = embolden([line[column] for line in lines], candidates)
-        for line, cell in zip(lines, cells, strict=True):
-            line[column] = cell
 
 
 def model_title(results: Results, strategy: str, variant: str) -> str:
@@ -230,8 +176,8 @@ def score_title(score: str) -> str:
 
 def score_notes(scores: Iterable[str]) -> list[str]:
     """What the words for the scores mean."""
-    told = {e.title: e.notes for e in (lookup("score", score) for score in scores) if e.notes}
-    texts = [f"{title}: {words}" for title, words in told.items()]
+    entries = [lookup("score", score) for score in scores]
+    texts = [f"{entry.title}: {entry.notes}" for entry in entries if entry.notes]
     return [f"Scores of the AUROC: {'; '.join(texts)}."] if texts else []
 
 
@@ -267,12 +213,12 @@ def grouped_by_source(
 
     Groups are known only where the spec tells the sources: `strategies: {name: [{source, ...}]}`.
     """
-    told = results.spec.get("strategies")
-    if not told or not set(strategies) <= set(told):
+    pairs = results.spec.get("strategies")
+    if not pairs or not set(strategies) <= set(pairs):
         return list(strategies), []
 
     def group(strategy: str) -> str:
-        own = [pair["source"] == IN_DISTRIBUTION for pair in told[strategy]]
+        own = [pair["source"] == IN_DISTRIBUTION for pair in pairs[strategy]]
         if strategy == NO_NEGATIVES or not own:
             return "No negatives"
         return "In-dist." if all(own) else "Both" if any(own) else "Auxiliary"
@@ -283,11 +229,13 @@ def grouped_by_source(
     return ordered, [(name, n) for name, n in counts if n]
 
 
-def photographs_note(results: Results, in_distribution: str) -> list[str]:
-    """The note under a table that shows the average without photographs."""
-    if len(results.averages(in_distribution)) < 2:
-        return []
-    sets = [s for s in results.ood_sets(in_distribution) if s in results.spec["photographs"]]
-    names = ", ".join(results.title("datasets", s) for s in sets)
-    home = results.title("datasets", in_distribution)
-    return [PHOTOGRAPHS.format(names=names, in_distribution=home)]
+def photographs_notes(results: Results, homes: Iterable[str]) -> list[str]:
+    """The notes under a table that shows averages without photographs."""
+    notes = []
+    for home in homes:
+        if len(results.averages(home)) > 1:
+            sets = [s for s in results.ood_sets(home) if s in results.spec["photographs"]]
+            names = ", ".join(results.title("datasets", s) for s in sets)
+            title = results.title("datasets", home)
+            notes.append(PHOTOGRAPHS.format(names=names, in_distribution=title))
+    return notes

@@ -156,7 +156,7 @@ class Case:
         values = [
             entry.in_unit("percent")
             for key, entry in self.results.reported.items()
-            if (key.artefact, key.train, key.ood) == (artefact, home, ood)
+            if (key.artefact, key.in_distribution, key.dataset) == (artefact, home, ood)
             and not key.ours
             and (with_labels or LABELS not in entry.note)
         ]

@@ -24,6 +24,7 @@ from ssl_ood.report.claims.case import (
     seeds_ahead,
 )
 from ssl_ood.report.results import summarise
+from ssl_ood.report.tables.hyperparameters import chosen, lambda_choices, tau_choices
 from ssl_ood.report.writers import number, signed
 
 ALIKE = 1.25  # "roughly the same number": the largest at most this often the smallest
@@ -94,7 +95,7 @@ def _own_best(case: Case, home: str, ood: str) -> str:
     ours = [
         entry.value
         for key, entry in case.results.reported.items()
-        if (key.artefact, key.train, key.ood) == (TABLE, home, ood) and key.ours
+        if (key.artefact, key.in_distribution, key.dataset) == (TABLE, home, ood) and key.ours
     ]
     best_of_ours = max(ours, default=0.0)
     best = max(case.other_methods(TABLE, home, ood))
@@ -172,8 +173,6 @@ claim("negatives_improve_knn", "{rot_imgn} has a higher 10-NN accuracy than {non
 
 @claim("optimal_tau", "The temperature τ of the tables is the one that the sensitivity chooses")
 def optimal_tau(case: Case) -> Finding:
-    from ssl_ood.report.tables.quality import chosen, tau_choices
-
     taus = sorted(case.results.spec["evaluation"]["taus"])
     if len(taus) < 2:
         raise NotMeasurable("the config has a single temperature")
@@ -197,8 +196,6 @@ def optimal_tau(case: Case) -> Finding:
     "The weight λ of the negative loss is the one that the sensitivity chooses",
 )
 def optimal_lambda(case: Case) -> Finding:
-    from ssl_ood.report.tables.quality import chosen, lambda_choices
-
     for strategy in case.with_negatives():
         choices = [c for c in lambda_choices(case.results, case.home, strategy) if c.sensitivity]
         if sum(c.value > 0 for c in choices) > 1:

@@ -95,7 +95,7 @@ def against_its_table(
 ) -> str:
     """Datasets of which table 7.3 does not show what the text says; nothing where it agrees."""
     printed = {
-        (key.train, key.ood, key.method): entry.in_unit("percent")
+        (key.in_distribution, key.dataset, key.strategy): entry.in_unit("percent")
         for key, entry in case.results.reported.items()
         if (key.artefact, key.score) == ("table_7_3", case.results.score)
     }

@@ -20,7 +20,8 @@ from ssl_ood.report.claims import chapter_6, chapter_7  # noqa: F401, they fill 
 from ssl_ood.report.claims.case import CHECKS, Case, Finding, NotMeasurable
 from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Scored
-from ssl_ood.report.results import Results, reported_claims
+from ssl_ood.report.reported import reported_claims
+from ssl_ood.report.results import Results
 from ssl_ood.report.table_parts import score_words
 from ssl_ood.report.writers import number, signed
 

@@ -1,4 +1,4 @@
-"""The ablations of chapter 5: a row a variant; and the label efficiency of its figure 5.3."""
+"""The ablations of chapter 5: one row per variant; and the label efficiency of its figure 5.3."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ssl_ood.common.registry import register
-from ssl_ood.common.vocabulary import BASE, NO_NEGATIVES, POOLED
+from ssl_ood.common.vocabulary import BASE, JOIN, NO_NEGATIVES, POOLED
+from ssl_ood.report.draft import (
+    REPORTED_ROW,
+    Draft,
+    beside,
+    best_in_columns,
+    best_in_row,
+    measured,
+    reported,
+)
 from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Titled
 from ssl_ood.report.results import Results
-from ssl_ood.report.table_parts import (
-    REPORTED_ROW,
-    Column,
-    Entry,
-    best_in_columns,
-    difference,
-    is_empty,
-    measure,
-    reported_cell,
-    score_notes,
-    seeds_note,
-    titles_of,
-)
-from ssl_ood.report.writers import embolden, measured_cell, number
+from ssl_ood.report.table_parts import Column, score_notes, titles_of
 
 LABELS = "labels_"  # the part of a variant that tells the number of labels: labels_100, labels_all
 ALL = "all"
@@ -39,11 +35,10 @@ ALL = "all"
 )
 def batch_size_table(results: Results) -> Table:
     """Table 3 of the paper of section 5.2: the variants by their batch size, the largest first."""
-    sizes = {r["variant"]: r["training"]["batch_size"] for r in results.spec["runs"]}
-    variants = sorted(sizes, key=lambda v: -sizes[v])
-    lead = {variant: str(sizes[variant]) for variant in variants}
+    sizes = {run["variant"]: run["training"]["batch_size"] for run in results.spec["runs"]}
+    titles = {v: str(sizes[v]) for v in sorted(sizes, key=lambda v: -sizes[v])}
     caption = "Effect of the batch size: AUROC with {homes} as in-distribution."
-    return _variants_table(results, "Batch size", lead, _ood_columns(results), caption)
+    return _variants_table(results, "Batch size", titles, caption)
 
 
 @register(
@@ -59,9 +54,7 @@ def augmentation_table(results: Results) -> Table:
     caption = (
         "Effect of the augmentations, each weakened alone: AUROC with {homes} as in-distribution."
     )
-    return _variants_table(
-        results, "Augmentation", _titles(results), _ood_columns(results), caption
-    )
+    return _variants_table(results, "Augmentation", _titles(results), caption)
 
 
 @register(
@@ -75,27 +68,80 @@ def augmentation_table(results: Results) -> Table:
 def pretraining_table(results: Results) -> Table:
     """Section 4.2 of the paper of 5.2: nearest-neighbour accuracy of models trained unlabelled."""
     title = f"{results.spec['evaluation']['knn']}-NN accuracy"
-    columns = [Column(title, "knn_accuracy", unit="percent")]
     caption = (
         f"{title} (%) of {{homes}} with models trained without labels, by their initialisation."
     )
-    return _variants_table(results, "Initialisation", _titles(results), columns, caption, "Wilson")
+    columns = [Column(title, "knn_accuracy")]
+    return _variants_table(
+        results, "Initialisation", _titles(results), caption, columns, over_images="Wilson"
+    )
 
 
-def _ood_columns(results: Results) -> list[Column]:
-    sets = list(dict.fromkeys(o for h in results.in_distributions() for o in results.ood_sets(h)))
-    together = any(len(results.ood_sets(home)) > 1 for home in results.in_distributions())
-    return [
-        Column(results.title("datasets", ood), ood=ood, unit="fraction")
-        for ood in [*sets, *[POOLED] * together]
-    ]
+def _variants_table(
+    results: Results,
+    label: str,
+    titles: dict[str, str],
+    caption: str,
+    columns: Sequence[Column] = (),
+    over_images: str = "DeLong",
+) -> Table:
+    """One row per variant of the strategy `none`, the reported values beside.
+
+    titles: what is printed for each variant, in order; columns: without them one per OOD set.
+    """
+    homes, columns = results.in_distributions(), columns or _ood_columns(results)
+    draft = Draft(results, [label], show_home=len(homes) > 1)
+    table = {
+        (home, variant): [draft.measure(home, NO_NEGATIVES, c, variant) for c in columns]
+        for home in homes
+        for variant in titles
+        if variant in results.variants(home, NO_NEGATIVES)
+    }
+    indices = range(len(columns))
+    compared = [any(row[j].reported is not None for row in table.values()) for j in indices]
+    header, groups, bold = [], [], []
+    for column, compares in zip(columns, compared, strict=True):
+        bold.append(1 + len(header))
+        # Under a group of its own title a lone column says only that it is measured.
+        lone = "measured" if any(compared) else column.title
+        header += ["measured", "reported", "Δ"] if compares else [lone]
+        groups.append((column.title, 3 if compares else 1))
+    for home in homes:
+        lines = []
+        for (where, variant), entries in table.items():
+            if where == home:
+                lines.append([Cell(titles[variant])])
+                for entry, column, compares in zip(entries, columns, compared, strict=True):
+                    cells = beside(entry, column.digits)
+                    lines[-1] += cells if compares else cells[:1]
+        best_in_columns(lines, bold)
+        for line in lines:
+            draft.add(home, line)
+    notes = ["Bold: best of the column."]
+    notes += score_notes([results.score]) * any(column.ood for column in columns)
+    notes += ["All: the union of the OOD sets."] * any(c.ood == POOLED for c in columns)
+    return draft.table(
+        caption.format(homes=titles_of(results, "datasets", homes)),
+        header,
+        notes,
+        groups if any(compared) else [],
+        groups_in_markdown=True,
+        over_images=over_images,
+    )
 
 
 def _titles(results: Results) -> dict[str, str]:
     """Variants of the runs, the base last as what the others differ from."""
-    variants = dict.fromkeys(run["variant"] for run in results.spec["runs"])
-    ordered = [v for v in variants if v != BASE] + [BASE] * (BASE in variants)
+    names = dict.fromkeys(run["variant"] for run in results.spec["runs"])
+    ordered = [v for v in names if v != BASE] + [BASE] * (BASE in names)
     return {variant: variant_title(results, variant) for variant in ordered}
+
+
+def _ood_columns(results: Results) -> list[Column]:
+    sets = [results.ood_sets(home) for home in results.in_distributions()]
+    names = list(dict.fromkeys(ood for names in sets for ood in names))
+    names += [POOLED] * any(len(names) > 1 for names in sets)
+    return [Column(results.title("datasets", ood), ood=ood, unit="fraction") for ood in names]
 
 
 def variant_title(results: Results, variant: str) -> str:
@@ -104,77 +150,9 @@ def variant_title(results: Results, variant: str) -> str:
     title = own.get(variant, results.title("variants", variant))
     if title != variant:
         return title
-    if "+" in variant:
-        return ", ".join(variant_title(results, part) for part in variant.split("+"))
+    if JOIN in variant:
+        return ", ".join(variant_title(results, part) for part in variant.split(JOIN))
     return "Base" if variant == BASE else variant
-
-
-def _variants_table(
-    results: Results,
-    lead: str,
-    titles: dict[str, str],
-    columns: Sequence[Column],
-    caption: str,
-    over_images: str = "DeLong",
-) -> Table:
-    """titles: what is printed for each variant, in order. Every row is of strategy `none`."""
-    homes = results.in_distributions()
-    several = len(homes) > 1
-    table: list[list[Entry]] = []
-    leads, rules = [], []
-    for home in homes:
-        rules += [len(table)] * bool(table)
-        variants = results.variants(home, NO_NEGATIVES)
-        for i, variant in enumerate(v for v in titles if v in variants):
-            first = [Cell(results.title("datasets", home) if i == 0 else "")] * several
-            leads.append([*first, Cell(titles[variant])])
-            table.append([measure(results, home, NO_NEGATIVES, c, variant) for c in columns])
-    compared = [any(row[j].reported is not None for row in table) for j in range(len(columns))]
-    lines = []
-    for first, entries in zip(leads, table, strict=True):
-        cells = list(first)
-        for column, entry, shows in zip(columns, entries, compared, strict=True):
-            cells.append(measured_cell(entry.summary, column.digits, entry.status))
-            if shows:
-                cells += [
-                    Cell(number(entry.reported, column.digits)),
-                    Cell(difference(entry, column.digits)),
-                ]
-        lines.append(cells)
-    header = ["In-distribution"] * several + [lead]
-    groups, bold = [("", len(header))], []
-    for column, shows in zip(columns, compared, strict=True):
-        bold.append(len(header))
-        header += ["measured", "reported", "Δ"] if shows else [_title(column, any(compared))]
-        groups.append((column.title, 3 if shows else 1))
-    for first, last in zip([0, *rules], [*rules, len(lines)], strict=True):
-        best_in_columns(lines, bold, range(first, last))
-    entries = [entry for row in table for entry in row]
-    notes = [
-        seeds_note((e.summary for e in entries), results, over_images),
-        "Bold: best of the column.",
-    ]
-    if any(column.ood for column in columns):
-        notes += score_notes([results.score])
-    if any(column.ood == POOLED for column in columns):
-        notes.append("All: the union of the OOD sets.")
-    return Table(
-        results.spec["name"],
-        caption.format(homes=titles_of(results, "datasets", homes)),
-        header,
-        lines,
-        [e.record for e in entries],
-        groups if any(compared) else [],
-        any(compared),
-        frozenset(rules),
-        notes,
-        text_columns=1 + several,
-    )
-
-
-def _title(column: Column, grouped: bool) -> str:
-    """Under a group of its own title a lone column says only that it is measured."""
-    return "measured" if grouped else column.title
 
 
 class Point(NamedTuple):
@@ -187,22 +165,21 @@ class Point(NamedTuple):
 
 def fine_tuned(results: Results, home: str) -> list[Point]:
     """The variants of the runs as points; fewest labels first, `all` last."""
-    found = [_point(variant) for variant in results.variants(home, NO_NEGATIVES)]
-    return sorted(found, key=lambda p: (p.labels == ALL, int(p.labels) if p.labels != ALL else 0))
+    points = [_point(variant) for variant in results.variants(home, NO_NEGATIVES)]
+    return sorted(points, key=lambda p: (p.labels == ALL, int(p.labels) if p.labels != ALL else 0))
 
 
 def _point(variant: str) -> Point:
-    parts = variant.split("+")
+    parts = variant.split(JOIN)
     labels = [part.removeprefix(LABELS) for part in parts if part.startswith(LABELS)]
     others = [part for part in parts if not part.startswith(LABELS)]
-    return Point(variant, "+".join(others) or BASE, labels[0] if labels else ALL)
+    return Point(variant, JOIN.join(others) or BASE, labels[0] if labels else ALL)
 
 
 def initialisations(results: Results) -> list[str]:
     """Those of the runs, in the order of the config."""
-    return list(
-        dict.fromkeys(_point(run["variant"]).initialisation for run in results.spec["runs"])
-    )
+    variants = (run["variant"] for run in results.spec["runs"])
+    return list(dict.fromkeys(_point(variant).initialisation for variant in variants))
 
 
 def abnormal_column(results: Results, home: str) -> Column:
@@ -225,55 +202,32 @@ def training_images(results: Results, home: str) -> int | None:
     settings=Titled,
 )
 def label_efficiency_table(results: Results) -> Table:
-    """Figure 5.3 as a table: a row a number of labels, a column an initialisation."""
-    homes = results.in_distributions()
-    several = len(homes) > 1
-    points = {home: fine_tuned(results, home) for home in homes}
-    names = initialisations(results)
-    first = 1 + several
-    rows, records, rules, summaries = [], [], [], []
+    """Figure 5.3 as a table: one row per number of labels, one column per initialisation."""
+    homes, names = results.in_distributions(), initialisations(results)
+    draft = Draft(results, ["Labelled images"], show_home=len(homes) > 1)
     for home in homes:
-        rules += [len(rows)] * bool(rows)
-        column = abnormal_column(results, home)
-        for i, labels in enumerate(dict.fromkeys(p.labels for p in points[home])):
-            lead = [Cell(results.title("datasets", home) if i == 0 else "")] * several
-            cells = [*lead, Cell(_labels_title(labels, training_images(results, home)))]
-            below = [*[Cell("")] * several, REPORTED_ROW]
-            here = {p.initialisation: p.variant for p in points[home] if p.labels == labels}
+        column, points = abnormal_column(results, home), fine_tuned(results, home)
+        for labels in dict.fromkeys(point.labels for point in points):
+            variants = {p.initialisation: p.variant for p in points if p.labels == labels}
+            cells = [Cell(_labels_title(labels, training_images(results, home)))]
+            below = [REPORTED_ROW]
             for name in names:
-                if name not in here:
-                    cells.append(measured_cell(None))
+                if name not in variants:
+                    cells.append(measured(None, column.digits))
                     below.append(Cell(""))
                     continue
-                found = measure(results, home, NO_NEGATIVES, column, here[name])
-                cells.append(measured_cell(found.summary, column.digits, found.status))
-                below.append(reported_cell(found, column.digits))
-                records.append(found.record | {"initialisation": name, "labels": labels})
-                summaries.append(found.summary)
-            rows.append(embolden(cells, range(first, len(cells))))
-            if not is_empty(below[first:]):
-                rows.append(below)
-    header = ["In-distribution"] * several + ["Labelled images"]
-    header += [variant_title(results, name) for name in names]
-    groups = [("", first), ("Initialisation", len(names))]
-    titles = titles_of(results, "datasets", homes)
-    caption = (
-        f"AUROC (%) of telling abnormal from normal images of {titles} after fine-tuning with few "
-        "labels, by the initialisation of the network."
-    )
-    notes = [seeds_note(summaries, results), "Bold: best of the row."]
-    notes += score_notes([results.score])
-    return Table(
-        results.spec["name"],
-        caption,
-        header,
-        rows,
-        records,
-        groups,
-        False,
-        frozenset(rules),
-        notes,
-        text_columns=first,
+                entry = draft.measure(home, NO_NEGATIVES, column, variants[name])
+                entry.record.update(initialisation=name, labels=labels)
+                cells.append(measured(entry, column.digits))
+                below.append(reported(entry, column.digits))
+            draft.add(home, best_in_row(cells, 1), below)
+    return draft.table(
+        "AUROC (%) of telling abnormal from normal images of "
+        f"{titles_of(results, 'datasets', homes)} after fine-tuning with few labels, by the "
+        "initialisation of the network.",
+        [variant_title(results, name) for name in names],
+        ["Bold: best of the row.", *score_notes([results.score])],
+        [("Initialisation", len(names))],
     )
 
 
