@@ -118,7 +118,7 @@ def sensitivity_figure(results: Results, _: Files, prefix: Path) -> None:
             panel = {"panel": f"{metric}, {ood}", "metric": metric, "ood": ood}
             records += [panel | row for row in frame.to_dict("records")]
     titles = {name: results.title("strategies", name) for name in styles}
-    legend_below(grid[0, 0], titles, min(len(styles), 4), f"Negatives ({seeds_words(frame)})")
+    legend_below(figure, titles, min(len(styles), 4), f"Negatives ({seeds_words(frame)})")
     save_figure(figure, prefix, records)
 
 
@@ -160,6 +160,7 @@ def occupied_soft_classes_figure(results: Results, _: Files, prefix: Path) -> No
     of_all = f" of {round(math.exp(total.mean))}" if total else ""
     for axes in grid[0]:
         axes.set_xlabel(f"Occupied soft-classes{of_all}")
+        axes.xaxis.get_major_locator().set_params(integer=True)
     panel = {"panel": f"occupied, {near}", "ood": near}
     save_figure(figure, prefix, [panel | row for row in frame.to_dict("records")])
 
