@@ -107,11 +107,15 @@ def write(parts: list[Comparison], result: dict, folder: Path) -> None:
     """speed.json and the figure in `folder`."""
     from compare.plot import draw
 
+    from ssl_ood.report.figures.style import house_style
+
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "speed.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     where = result["environment"]
     threads = "" if where["kind"] == "cuda" else f", {where['threads']} threads"
-    draw(parts, f"{where['device']}{threads}, preset {result['preset']['name']}", folder / "speed")
+    title = f"{where['device']}{threads}, preset {result['preset']['name']}"
+    with house_style():
+        draw(parts, title, folder / "speed")
     print(f"written to {folder}/speed.json, .png, .pdf")
 
 

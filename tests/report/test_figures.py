@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -71,6 +74,32 @@ def test_the_same_metrics_give_the_same_figure_files(study, tmp_path):
     first = [f.read_bytes() for f in files]
     drawn(study, tmp_path, "figure_occupied_soft_classes")
     assert [f.read_bytes() for f in files] == first
+
+
+def test_the_person_s_settings_of_matplotlib_change_no_figure(study, tmp_path):
+    study.thesis(seeds=[0])
+    drawn(study, tmp_path, "figure_occupied_soft_classes")
+    ours = {path.suffix: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    settings = tmp_path / "matplotlibrc"
+    settings.write_text("text.usetex: true\nfont.size: 20\nbackend: TkAgg\nsavefig.bbox: tight\n")
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps(study.spec("figure_occupied_soft_classes", **ROLES)))
+    command = [sys.executable, "-m", "ssl_ood", "figure", "--spec", spec, "--measurements"]
+    command += [*study.write(), "--output", tmp_path / "theirs"]
+    environment = os.environ | {"MPLBACKEND": "nonsense", "MATPLOTLIBRC": str(settings)}
+    subprocess.run(command, check=True, env=environment)
+    assert set(ours) == {".csv", ".pdf", ".png"}
+    assert ours == {path.suffix: path.read_bytes() for path in tmp_path.glob("theirs.*")}
+
+
+def test_drawing_leaves_the_person_s_settings_as_they_were(study, tmp_path):
+    import matplotlib
+
+    study.thesis(seeds=[0])
+    with matplotlib.rc_context({"font.size": 13, "axes.grid": False}):
+        before = dict(matplotlib.rcParams)
+        drawn(study, tmp_path, "figure_occupied_soft_classes")
+        assert dict(matplotlib.rcParams) == before
 
 
 def test_color_histograms_are_the_shares_of_pixels(study, tmp_path):

@@ -36,7 +36,11 @@ def make_table(spec: dict[str, Any], files: Files, prefix: Path) -> None:
 
 def make_figure(spec: dict[str, Any], files: Files, prefix: Path) -> None:
     """Draws a figure to prefix.pdf, .png and .csv; spec: see `Experiments.spec`."""
+    from ssl_ood.report.figures.style import house_style
+
     entry = lookup("figure", spec["form"], spec["name"])
     if "measurements" not in entry.needs:
         spec = spec | {"runs": []}
-    entry.load()(load_results(spec, files.measurements, files.reported), files, prefix)
+    results = load_results(spec, files.measurements, files.reported)
+    with house_style():
+        entry.load()(results, files, prefix)

@@ -3,91 +3,80 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import register
-from ssl_ood.common.vocabulary import NO_NEGATIVES, UNTRAINED
+from ssl_ood.common.vocabulary import BASE, NO_NEGATIVES, UNTRAINED
 from ssl_ood.measures.metrics import spearman
+from ssl_ood.report.figures.points import draw_bars, draw_points, legend_below
 from ssl_ood.report.figures.style import GREY, PAGE, Style, new_figure, save_figure, strategy_styles
 from ssl_ood.report.options import NearAndFar, Scored
-from ssl_ood.report.results import Results, Summary
+from ssl_ood.report.results import Results
+from ssl_ood.report.table_parts import model_title
 from ssl_ood.report.writers import number
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from ssl_ood.report.make import Files
 
-
-class Point(NamedTuple):
-    """A strategy in a scatter plot: means over seeds and their spread, in the axes' units."""
-
-    strategy: str
-    x: Summary
-    y: Summary
+OCCUPIED = "occupied_soft_classes"
 
 
-def points(results: Results, home: str, x: dict[str, Any], ood: str) -> list[Point]:
-    """The strategies for which both the metric `x` and the AUROC of `ood` were measured."""
-    found = []
+def points(results: Results, home: str, x: dict[str, Any], ood: str) -> pd.DataFrame:
+    """The strategies for which both the metric `x` and the AUROC of `ood` were measured.
+
+    Means over seeds (x, y) and standard deviations (x_spread, y_spread; NaN for one seed), in
+    percent or as a count, and their rank correlation.
+    """
+    import pandas as pd
+
+    rows = []
     for strategy in results.strategies(home):
         a = results.summary(home, strategy, **x)
         b = results.summary(home, strategy, ood=ood)
         if a is not None and b is not None:
-            scale = 1 if x["metric"] == "occupied_soft_classes" else 100
-            found.append(Point(strategy, a.scaled(scale), b.scaled(100)))
-    if not found:
+            a, b = a.scaled(1 if x["metric"] == OCCUPIED else 100), b.scaled(100)
+            rows.append(
+                {
+                    "strategy": strategy,
+                    "x": a.mean,
+                    "x_spread": a.spread,
+                    "y": b.mean,
+                    "y_spread": b.spread,
+                    "n_seeds": b.n,
+                    "spearman": math.nan,
+                    "runs": ";".join(b.runs),
+                }
+            )
+    if not rows:
         raise UserError(
             f"{results.spec['name']}: no strategy on {home} has both {x['metric']} and an AUROC "
             f"against {ood}; compute the metrics of its runs first."
         )
-    return found
+    frame = pd.DataFrame(rows)
+    return frame.assign(spearman=spearman(frame["x"], frame["y"]))
 
 
-def scatter(axes: Axes, found: list[Point], styles: dict[str, Style]) -> None:
+def scatter(axes: Axes, frame: pd.DataFrame, styles: dict[str, Style], legend: bool = False):
     """One point per strategy; bars are the standard deviation over seeds."""
-    for point in found:
-        bars = [None if math.isnan(s.spread) else s.spread for s in (point.x, point.y)]
-        axes.errorbar(
-            point.x.mean,
-            point.y.mean,
-            xerr=bars[0],
-            yerr=bars[1],
-            zorder=3,
-            **styles[point.strategy].point(),
-        )
+    spreads = {"xerr": frame["x_spread"], "yerr": frame["y_spread"]}
+    draw_bars(axes, frame, "strategy", styles, **spreads)
+    draw_points(axes, frame, "strategy", styles, legend="full" if legend else False)
     axes.margins(0.09)
 
 
-def correlation_words(found: list[Point]) -> str:
+def correlation_words(frame: pd.DataFrame) -> str:
     """`Spearman ρ = 0.81 over 11 strategies`; of fewer than 3 points there is none."""
-    if len(found) < 3:
+    if len(frame) < 3:
         return "too few strategies to rank"
-    rho = spearman([p.x.mean for p in found], [p.y.mean for p in found])
-    return f"Spearman ρ = {number(rho)} over {len(found)} strategies"
-
-
-def point_records(found: list[Point], **more: Any) -> list[dict[str, Any]]:
-    """Rows of the csv file of a scatter plot."""
-    rho = spearman([p.x.mean for p in found], [p.y.mean for p in found])
-    return [
-        more
-        | {
-            "strategy": p.strategy,
-            "x": p.x.mean,
-            "x_spread": p.x.spread,
-            "y": p.y.mean,
-            "y_spread": p.y.spread,
-            "n_seeds": p.y.n,
-            "spearman": rho,
-            "runs": ";".join(p.y.runs),
-        }
-        for p in found
-    ]
+    return f"Spearman ρ = {number(frame['spearman'].iloc[0])} over {len(frame)} strategies"
 
 
 def styles_of(results: Results, home: str) -> dict[str, Style]:
@@ -95,9 +84,9 @@ def styles_of(results: Results, home: str) -> dict[str, Style]:
     return strategy_styles(results.strategies(home), results.spec.get("strategies"))
 
 
-def seeds_words(found: list[Point]) -> str:
+def seeds_words(frame: pd.DataFrame) -> str:
     """What the error bars are."""
-    seeds = max(p.y.n for p in found)
+    seeds = frame["n_seeds"].max()
     return f"mean ± SD over {seeds} seeds" if seeds > 1 else "one seed"
 
 
@@ -115,37 +104,22 @@ def sensitivity_figure(results: Results, _: Files, prefix: Path) -> None:
     styles = styles_of(results, home)
     k = results.spec["evaluation"]["knn"]
     rows = [("knn_accuracy", f"{k}-NN accuracy (%)"), ("sensitivity", "Sensitivity (%)")]
-    columns = [("near", results.options["near"]), ("far", results.options["far"])]
+    columns = [("Near", results.options["near"]), ("Far", results.options["far"])]
     figure, grid = new_figure(PAGE, 5.6, 2, 2, sharey="col", sharex="row")
     records = []
     for i, (metric, label) in enumerate(rows):
         for j, (role, ood) in enumerate(columns):
             axes, title = grid[i, j], results.title("datasets", ood)
-            found = points(results, home, {"metric": metric}, ood)
-            scatter(axes, found, styles)
-            axes.set_title(f"{role} OOD: {title}\n{correlation_words(found)}", loc="left")
+            frame = points(results, home, {"metric": metric}, ood)
+            scatter(axes, frame, styles, legend=axes is grid[0, 0])
+            axes.set_title(f"{role} OOD: {title}\n{correlation_words(frame)}", loc="left")
             axes.set_xlabel(label)
             axes.set_ylabel("AUROC (%)")
-            records += point_records(found, panel=f"{metric}, {ood}", metric=metric, ood=ood)
-    _legend_below(figure, grid[0, 0], results, styles, seeds_words(found))
+            panel = {"panel": f"{metric}, {ood}", "metric": metric, "ood": ood}
+            records += [panel | row for row in frame.to_dict("records")]
+    titles = {name: results.title("strategies", name) for name in styles}
+    legend_below(figure, titles, min(len(styles), 4), f"Negatives ({seeds_words(frame)})")
     save_figure(figure, prefix, records)
-
-
-def _legend_below(figure, axes: Axes, results: Results, styles: dict[str, Style], words: str):
-    handles = [
-        axes.errorbar([], [], label=results.title("strategies", s), **style.point())
-        for s, style in styles.items()
-    ]
-    figure.legend(
-        [h.lines[0] for h in handles],
-        [results.title("strategies", s) for s in styles],
-        loc="outside lower center",
-        ncols=min(len(styles), 4),
-        frameon=False,
-        handletextpad=0.2,
-        title=f"Negatives ({words})",
-        title_fontsize=7.5,
-    )
 
 
 class NearOptions(Scored):
@@ -168,39 +142,59 @@ def occupied_soft_classes_figure(results: Results, _: Files, prefix: Path) -> No
     The names on the left are the legend of both panels.
     """
     home, near = results.in_distributions()[0], results.options["near"]
-    styles = styles_of(results, home)
-    metric = {"metric": "occupied_soft_classes"}
-    found = points(results, home, metric, near)
-    bars = [(results.title("strategies", p.strategy), p.x, styles[p.strategy]) for p in found]
-    untrained = results.summary(home, NO_NEGATIVES, variant=UNTRAINED, **metric)
-    if untrained is not None:
-        bars.append(("Untrained network", untrained, Style(GREY, "o")))
-    height = 1.0 + 0.22 * len(bars)
-    figure, grid = new_figure(PAGE, max(height, 2.8), 1, 2, width_ratios=[1.15, 1])
+    frame = points(results, home, {"metric": OCCUPIED}, near)
+    rows = _with_untrained(results, home, frame)
+    styles = styles_of(results, home) | {UNTRAINED: Style(GREY, "o")}
+    figure, grid = new_figure(PAGE, max(1.0 + 0.22 * len(rows), 2.8), 1, 2, width_ratios=[1.15, 1])
     left, right = grid[0]
-    for i, (_name, summary, style) in enumerate(bars):
-        left.barh(i, summary.mean, height=0.62, color=style.colour, alpha=0.25, linewidth=0)
-        spread = None if math.isnan(summary.spread) else summary.spread
-        left.errorbar(summary.mean, i, xerr=spread, zorder=3, **style.point())
-    left.set_yticks(range(len(bars)), [name for name, *_ in bars])
-    left.invert_yaxis()
-    left.grid(visible=False, axis="y")
-    left.tick_params(axis="y", length=0)
-    left.set_xlim(
-        0, 1.08 * max(s.mean + (0 if math.isnan(s.spread) else s.spread) for _, s, _ in bars)
-    )
-    total = results.summary(home, found[0].strategy, metric="log_k")
-    of_all = f" of {round(math.exp(total.mean))}" if total else ""
-    left.set_xlabel(f"Occupied soft-classes{of_all}")
-    none = next((p.x.mean for p in found if p.strategy == NO_NEGATIVES), None)
-    if none is not None:
-        left.axvline(none, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    _draw_counts(left, results, rows, styles)
     left.set_title(
-        f"Test images of {results.title('datasets', home)}\n{seeds_words(found)}", loc="left"
+        f"Test images of {results.title('datasets', home)}\n{seeds_words(frame)}", loc="left"
     )
-    scatter(right, found, styles)
-    title = results.title("datasets", near)
-    right.set_xlabel(f"Occupied soft-classes{of_all}")
+    scatter(right, frame, styles)
     right.set_ylabel("AUROC (%)")
-    right.set_title(f"near OOD: {title}\n{correlation_words(found)}", loc="left")
-    save_figure(figure, prefix, point_records(found, panel=f"occupied, {near}", ood=near))
+    right.set_title(
+        f"Near OOD: {results.title('datasets', near)}\n{correlation_words(frame)}", loc="left"
+    )
+    total = results.summary(home, frame["strategy"].iloc[0], metric="log_k")
+    of_all = f" of {round(math.exp(total.mean))}" if total else ""
+    for axes in grid[0]:
+        axes.set_xlabel(f"Occupied soft-classes{of_all}")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    panel = {"panel": f"occupied, {near}", "ood": near}
+    save_figure(figure, prefix, [panel | row for row in frame.to_dict("records")])
+
+
+def _draw_counts(
+    axes: Axes, results: Results, rows: pd.DataFrame, styles: dict[str, Style]
+) -> None:
+    """A bar per row, ending in the point of its strategy; a broken line at no negatives."""
+    import seaborn
+
+    colours = {name: style.colour for name, style in styles.items()}
+    look = {"palette": colours, "saturation": 1, "alpha": 0.25, "linewidth": 0, "width": 0.62}
+    seaborn.barplot(rows, x="x", y="strategy", hue="strategy", legend=False, ax=axes, **look)
+    places = rows.assign(y=range(len(rows)))
+    draw_bars(axes, places, "strategy", styles, xerr=rows["x_spread"])
+    draw_points(axes, places, "strategy", styles)
+    variants = [UNTRAINED if name == UNTRAINED else BASE for name in rows["strategy"]]
+    titles = map(partial(model_title, results), rows["strategy"], variants)
+    axes.set_yticks(range(len(rows)), list(titles))
+    axes.set_ylabel("")
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+    axes.set_xlim(0, 1.08 * (rows["x"] + rows["x_spread"].fillna(0)).max())
+    for count in rows["x"][rows["strategy"] == NO_NEGATIVES]:
+        axes.axvline(count, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+
+
+def _with_untrained(results: Results, home: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The points with one of the untrained network below them, where that was measured."""
+    import pandas as pd
+
+    untrained = results.summary(home, NO_NEGATIVES, variant=UNTRAINED, metric=OCCUPIED)
+    if untrained is None:
+        return frame
+    row = {"strategy": UNTRAINED, "x": untrained.mean, "x_spread": untrained.spread}
+    return pd.concat([frame, pd.DataFrame([row])], ignore_index=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +13,7 @@ from ssl_ood.report.writers import to_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 # Okabe and Ito's colours, told apart with every common colour vision; yellow left out on white.
 BLACK, GREY = "#000000", "#8c8c8c"
@@ -96,32 +99,45 @@ def strategy_styles(
     return styles
 
 
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any):
-    """(figure, array of axes (rows, columns)), in inches, with our parameters set.
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Inside, figures are drawn as here, whatever the person's matplotlibrc, backend and LaTeX are.
 
-    The person's matplotlibrc, backend and LaTeX settings change nothing.
+    Afterwards the person's settings are back.
     """
-    import matplotlib
+    backend = os.environ.pop("MPLBACKEND", None)  # a name that matplotlib refuses ends its import
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(PARAMETERS)
+        yield
 
-    matplotlib.use("Agg", force=True)
-    import matplotlib.pyplot as plt
 
-    matplotlib.rcdefaults()
-    plt.rcParams.update(PARAMETERS)
-    return plt.subplots(
-        rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options
-    )
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, NDArray]:
+    """(figure, array of axes (rows, columns)), in inches; options: of `Figure.subplots`.
+
+    The figure is drawn by Agg and unknown to pyplot, so that no backend of the person's opens.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def save_figure(figure: Figure, prefix: Path, records: list[dict[str, Any]]) -> None:
     """Writes prefix.pdf, prefix.png (200 dpi) and prefix.csv; the same data give the same bytes."""
-    import matplotlib.pyplot as plt
-
     for suffix, metadata in (
         ("pdf", {"CreationDate": None, "Creator": "ssl_ood", "Producer": None}),
         ("png", {"Software": None}),
     ):
         with atomic_path(prefix.with_name(f"{prefix.name}.{suffix}")) as partial:
             figure.savefig(partial, format=suffix, dpi=200, metadata=metadata)
-    plt.close(figure)
     write_text(prefix.with_name(f"{prefix.name}.csv"), to_csv(records))
