@@ -13,6 +13,7 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import read_json
 from ssl_ood.common.registry import register
 from ssl_ood.common.settings import Settings
+from ssl_ood.report.figures.points import legend_below
 from ssl_ood.report.figures.style import PAGE, new_figure, save_figure
 from ssl_ood.report.results import Results
 from ssl_ood.report.writers import number
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ssl_ood.report.make import Files
 
 CHANNELS = (("red", "#CC3311"), ("green", "#009E73"), ("blue", "#0072B2"))
+DASHES = ("", (3, 1.5), (1, 1))  # of the sets
 CHUNK = 4096  # images counted at a time
 PEAKED = 50.0  # times the median share: from here on a linear axis shows nothing but the peak
 
@@ -109,64 +111,64 @@ def overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     settings=Settings,
 )
 def color_histograms_figure(results: Results, files: Files, prefix: Path) -> None:
-    """Figure 2.11: colour distributions of in-distribution sets, a panel a channel.
+    """Figure 2.11: colour distributions of in-distribution sets, one panel per channel.
 
     Sets lie over each other rather than beside each other, since what is claimed is that they are
     alike. Sets that are all grey have one panel.
     """
-    folders = files.images
-    if not folders:
+    import pandas as pd
+    import seaborn
+
+    if not files.images:
         raise UserError(f"{results.spec['name']} needs --images with folders of packed sets.")
     distributions = {}
-    for folder in folders:
+    for folder in files.images:
         name = read_json(folder / "meta.json")["dataset"]
         images = np.load(folder / "images.npy", mmap_mode="r")
         distributions[results.title("datasets", name)] = color_distribution(images)
-    grey = all((d[0] == d[1]).all() and (d[0] == d[2]).all() for d in distributions.values())
-    panels = (("grey", "#404040"),) if grey else CHANNELS
-    width = PAGE / 2 if grey else PAGE
-    figure, grid = new_figure(width, 2.3, 1, len(panels), sharey=True)
-    records = []
     everything = np.stack(list(distributions.values()))
+    grey = (everything == everything[:, :1]).all()
+    panels = (("grey", "#404040"),) if grey else CHANNELS
+    frame = pd.DataFrame(
+        {"dataset": title, "channel": name, "value": range(256), "share": distribution[channel]}
+        for channel, (name, _) in enumerate(panels)
+        for title, distribution in distributions.items()
+    ).explode(["value", "share"], ignore_index=True)
+    frame = frame.astype({"value": "int64", "share": "float64"})
+    figure, grid = new_figure(PAGE / 2 if grey else PAGE, 2.3, 1, len(panels), sharey=True)
     peaked = everything.max() > PEAKED * np.median(everything)
+    lines = {title: DASHES[i % len(DASHES)] for i, title in enumerate(distributions)}
     for channel, (axes, (name, colour)) in enumerate(zip(grid[0], panels, strict=True)):
-        for i, (title, distribution) in enumerate(distributions.items()):
-            shares = distribution[channel]
-            line = ("-", (0, (3, 1.5)), (0, (1, 1)))[i % 3]
-            tone = colour if i == 0 else "#000000"
-            axes.step(
-                range(256),
-                100 * shares,
-                where="mid",
-                linestyle=line,
-                color=tone,
-                linewidth=0.9,
-                label=title,
-            )
-            records += [
-                {"dataset": title, "channel": name, "value": value, "share": share}
-                for value, share in enumerate(shares.tolist())
-            ]
+        tones = {title: "#000000" if i else colour for i, title in enumerate(distributions)}
+        seaborn.lineplot(
+            frame[frame["channel"] == name].assign(share=100 * frame["share"]),
+            x="value",
+            y="share",
+            hue="dataset",
+            style="dataset",
+            palette=tones,
+            dashes=lines,
+            drawstyle="steps-mid",
+            estimator=None,
+            linewidth=0.9,
+            ax=axes,
+        )
         words = name
         if len(distributions) == 2:
-            one, other = (d[channel] for d in distributions.values())
-            words += f" (overlap {number(overlap(one, other))})"
+            words += f" (overlap {number(overlap(*everything[:, channel]))})"
         axes.set_title(words, loc="left")
         axes.set_xlabel("Pixel value")
+        axes.set_ylabel("Share of pixels (%)" + (", log scale" if peaked else ""))
         axes.set_xlim(-3, 258)  # peaks at the ends stay visible
         axes.set_xticks([0, 64, 128, 192, 255])
-    grid[0, 0].set_ylabel("Share of pixels (%)" + (", log scale" if peaked else ""))
+        axes.label_outer()
     if peaked:
         grid[0, 0].set_yscale("log")
+        grid[0, 0].yaxis.set_major_formatter("{x:g}")
     else:
         grid[0, 0].set_ylim(bottom=0)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    if len(panels) > 1:  # the first set has the channel's colour: told by the line, in grey
-        from matplotlib.lines import Line2D
-
-        handles = [
-            Line2D([], [], color="#404040", linestyle=h.get_linestyle(), linewidth=0.9)
-            for h in handles
-        ]
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    save_figure(figure, prefix, records)
+    if len(panels) > 1:  # the first set has the channel's colour: known by its line, in grey
+        for handle in grid[0, 0].get_legend_handles_labels()[0]:
+            handle.set_color("#404040")
+    legend_below(figure, {}, 3, pad=0.6)
+    save_figure(figure, prefix, frame.to_dict("records"))

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 REPORTED = "Reported in the thesis"
 DASHES = ("", (4, 1.5), (5, 1.5, 1, 1.5), (1, 1.2))  # in the order of the initialisations
+ROOM = 1.35  # factor from the outermost numbers of labels to the end of the axis, at least
 APART = 1.05  # factor between the initialisations at one number of labels, so that bars are seen
 
 
@@ -153,6 +154,8 @@ def _label_counts(axes: Axes, frame: pd.DataFrame, everything: int | None) -> No
     known = {ALL: ALL if everything is None else f"{ALL}\n{everything:,}"}
     axes.set_xticklabels([known.get(name, f"{place:,}") for place, name in labels.items()])
     axes.set_xlabel("Labelled training images")
+    low, high = axes.get_xlim()  # of a single number, too, the points stand near their tick
+    axes.set_xlim(min(low, min(labels) / ROOM), max(high, max(labels) * ROOM))
 
 
 def _bar_words(results: Results, measured: pd.DataFrame) -> str:

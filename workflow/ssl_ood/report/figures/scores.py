@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from ssl_ood.report.table_parts import score_title
 from ssl_ood.report.writers import number
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from ssl_ood.report.make import Files
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 TAIL = 0.001  # share of a set's images on either side that may lie beyond the axis
 GRID = 400  # points of a curve
 COLOURS = (SOURCES[0], BOTH, SOURCES[1], "#009E73", "#CC79A7", "#56B4E9", "#000000")
-LINES = ("-", "--", "-.", ":")
+DASHES = ("", (3.7, 1.6), (6.4, 1.6, 1, 1.6), (1, 1.65))
 TEST = ""  # the in-distribution test images, among the names of OOD sets
 
 
@@ -92,6 +93,7 @@ def _scores(results: Results, path: Path, ood: Sequence[str]) -> dict[str, NDArr
 def _draw(
     axes: Axes, results: Results, home: str, strategy: str, runs: dict[str, dict[str, NDArray]]
 ) -> list[dict[str, Any]]:
+    """One panel; the rows of its csv."""
     everything = [values for scores in runs.values() for values in scores.values()]
     distance = lookup("score", results.score).more.get("distance", False)
     logarithmic = distance and min(v.min() for v in everything) > 0
@@ -100,44 +102,13 @@ def _draw(
     high = max(np.quantile(scale(v), 1 - TAIL) for v in everything)
     pad = 0.1 * (high - low) or 0.1
     grid = np.linspace(low - pad, high + pad, GRID)
-    x = 10**grid if logarithmic else grid
-    records = []
-    sets = [TEST, *results.ood_sets(home)]
-    for i, name in enumerate(sets):
-        curves = {run: density(scale(scores[name]), grid) for run, scores in runs.items()}
-        mean = np.mean(list(curves.values()), axis=0)
-        colour, line = COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]
-        axes.fill_between(x, mean, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(
-            x,
-            mean,
-            color=colour,
-            linestyle=line,
-            linewidth=1.3,
-            label=_label(results, home, strategy, name, runs),
-        )
-        for run, curve in curves.items():
-            if len(curves) > 1:
-                axes.plot(x, curve, color=colour, linewidth=0.4, alpha=0.5)
-            records += [
-                {
-                    "in_distribution": home,
-                    "strategy": strategy,
-                    "run": run,
-                    "set": name or home,
-                    "role": "ood" if name else "test",
-                    "n": len(runs[run][name]),
-                    "score": results.score,
-                    "tau": results.tau,
-                    "x": a,
-                    "density": b,
-                    "per": "decade" if logarithmic else "unit",
-                }
-                for a, b in zip(x.tolist(), curve.tolist(), strict=True)
-            ]
+    frame = _curves(results, home, strategy, runs, scale, grid)
     if logarithmic:
-        _log_axis(axes, x)
-    axes.set_xlim(x[0], x[-1])
+        frame["x"], frame["per"] = 10 ** frame["x"], "decade"
+    _draw_curves(axes, frame)
+    if logarithmic:
+        _log_axis(axes, frame["x"].min(), frame["x"].max())
+    axes.set_xlim(frame["x"].min(), frame["x"].max())
     axes.set_ylim(bottom=0, top=1.35 * axes.get_ylim()[1])  # room for the legend
     axes.set_yticks([])
     axes.grid(visible=False)
@@ -145,20 +116,77 @@ def _draw(
     words = f"{title} distance (squared), log scale" if logarithmic else f"Score: {title}"
     axes.set_xlabel(f"{words}; larger: more anomalous")
     axes.set_ylabel("Density" + (" per decade" if logarithmic else ""))
-    beyond = np.mean(
-        np.concatenate([(scale(v) < grid[0]) | (scale(v) > grid[-1]) for v in everything])
-    )
+    scaled = scale(np.concatenate(everything))
+    beyond = np.mean((scaled < grid[0]) | (scaled > grid[-1]))
     axes.set_title(_title(results, home, strategy, len(runs), beyond), loc="left")
-    axes.legend(loc="upper right", frameon=False, handlelength=2.2, fontsize=7)
-    return records
+    labels = [_label(results, home, strategy, name, runs) for name in _sets(results, home)]
+    handles, _ = axes.get_legend_handles_labels()
+    axes.legend(handles, labels, loc="upper right", frameon=False, handlelength=2.2, fontsize=7)
+    return frame.to_dict("records")
 
 
-def _log_axis(axes: Axes, x: NDArray) -> None:
+def _draw_curves(axes: Axes, frame: pd.DataFrame) -> None:
+    """The mean density of each set, filled below, and thin those of each run, if several."""
+    import seaborn
+
+    sets = list(frame["set"].unique())
+    palette = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(sets)}
+    dashes = {name: DASHES[i % len(DASHES)] for i, name in enumerate(sets)}
+    means = frame.groupby(["set", "x"], sort=False, as_index=False)["density"].mean()
+    look = {"x": "x", "y": "density", "hue": "set", "palette": palette, "ax": axes}
+    seaborn.lineplot(means, style="set", dashes=dashes, estimator=None, linewidth=1.3, **look)
+    for name, curve in means.groupby("set"):
+        axes.fill_between(curve["x"], curve["density"], color=palette[name], alpha=0.15, lw=0)
+    if frame["run"].nunique() > 1:
+        thin = {"units": "run", "estimator": None, "linewidth": 0.4, "alpha": 0.5}
+        seaborn.lineplot(frame, legend=False, **thin, **look)
+
+
+def _sets(results: Results, home: str) -> list[str]:
+    return [TEST, *results.ood_sets(home)]
+
+
+def _curves(
+    results: Results,
+    home: str,
+    strategy: str,
+    runs: dict[str, dict[str, NDArray]],
+    scale: Callable[[NDArray], NDArray],
+    grid: NDArray,
+) -> pd.DataFrame:
+    """Densities of the scaled scores at the grid, by set and run: the columns of the csv."""
+    import pandas as pd
+
+    return pd.concat(
+        (
+            pd.DataFrame(
+                {
+                    "in_distribution": home,
+                    "strategy": strategy,
+                    "run": run,
+                    "set": name or home,
+                    "role": "ood" if name else "test",
+                    "n": len(scores[name]),
+                    "score": results.score,
+                    "tau": results.tau,
+                    "x": grid,
+                    "density": density(scale(scores[name]), grid),
+                    "per": "unit",
+                }
+            )
+            for name in _sets(results, home)
+            for run, scores in runs.items()
+        ),
+        ignore_index=True,
+    )
+
+
+def _log_axis(axes: Axes, low: float, high: float) -> None:
     """Ticks at 1, 2 and 5 times a power of ten; only at powers where there are many decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    few = x[-1] / x[0] < 300
+    few = high / low < 300
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
