@@ -74,6 +74,61 @@ def test_a_run_without_measurements_is_an_error_not_a_cell(made, study, reported
     assert missing.measured.isna().all() and (missing.n == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("status", "words"), [("no_data", "no data"), ("no_weights", "no weights")]
+)
+def test_a_cell_without_a_number_says_why(made, study, reported, tmp_path, status, words):
+    two_strategies(study)
+    study.without(study.fill("cifar10", "imgn", auroc=0.9, ood=["cifar100", "svhn"]), status)
+    table, markdown, tex = made(
+        study, reported, tmp_path, "table_negative_sampling", reported="table_6_2"
+    )
+    cells = row_of(markdown, "CIFAR-100")
+    assert words in cells and words in tex
+    assert "**95.00** ± 0.00" in cells  # the best of those with a number
+    missing = table[table.strategy == "imgn"]
+    assert missing.measured.isna().all() and (missing.n == 0).all()
+    assert (missing.status == status).all() and (missing.method == "dino").all()
+
+
+def test_a_seed_without_a_number_is_left_out_of_the_mean(made, study, reported, tmp_path):
+    two_strategies(study)
+    study.without("natural-cifar10-none-base-seed2", "no_data")
+    table, markdown, _ = made(study, reported, tmp_path, "table_negative_sampling")
+    cell = table.set_index(["dataset", "strategy"]).loc[("cifar100", "none")]
+    assert cell.measured == pytest.approx(90.5) and cell.n == 2 and cell.status == "measured"
+    assert "over 2 to 3 seeds" in markdown
+
+
+def test_what_no_run_of_the_table_measures_is_not_run_or_not_applicable(
+    made, study, reported, tmp_path
+):
+    two_strategies(study, seeds=[0])
+    study.fill("cifar100", "none", auroc=0.8, ood=["svhn"])
+    rows = study.rows["natural-cifar10-none-base-seed0"]
+    rows[:] = [row for row in rows if row["metric"] != "occupied_soft_classes"]
+    table, _, _ = made(study, reported, tmp_path, "table_negative_sampling")
+    found = table.set_index(["in_distribution", "dataset", "strategy"]).status
+    assert found["cifar100", "svhn", "rot_imgn"] == "not_run"
+    table, _, _ = made(study, reported, tmp_path, "table_quality")
+    found = table.set_index(["in_distribution", "strategy", "metric"]).status
+    assert found["cifar10", "none", "occupied_soft_classes"] == "not_applicable"
+
+
+def test_a_hyperparameter_without_a_number_says_why_and_is_not_chosen(
+    made, study, reported, tmp_path
+):
+    study.fill("cifar10", "none", auroc=0.8, sensitivity=0.4, weight=0.0)
+    study.fill("cifar10", "rot_imgn", auroc=0.9, sensitivity=0.5)
+    lost = study.fill("cifar10", "rot_imgn", auroc=0.9, variant="lambda_2", weight=2.0)
+    study.without(lost, "no_data")
+    table, markdown, _ = made(study, reported, tmp_path, "table_hyperparameters")
+    rows = table[(table.hyperparameter == "lambda") & (table.metric == "sensitivity")]
+    rows = rows.set_index("setting")
+    assert rows.chosen[1.0] and not rows.chosen[2.0]
+    assert rows.status[2.0] == "no_data" and "no data" in markdown
+
+
 def test_metrics_of_runs_outside_the_target_are_ignored(study, reported, tmp_path):
     two_strategies(study)
     spec = study.spec("table_negative_sampling", in_distribution=["cifar10"])

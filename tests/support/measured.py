@@ -79,6 +79,11 @@ class Study:
             row["temperature"] = float(tau)
         self.rows[name].append(row)
 
+    def without(self, name, status):
+        """Takes the numbers of a run away and says why."""
+        nothing = dict.fromkeys(("value", "low", "high"), float("nan")) | {"status": status}
+        self.rows[name] = [row | nothing for row in self.rows[name]]
+
     def fill(self, home="cifar10", strategy="none", seed=0, *, auroc, photographs=(), knn=0.9,
              sensitivity=0.5, occupied=100, variant="base", ood=OOD, weight=1.0):  # fmt: skip
         """A run whose every metric is there. auroc: a value, or one by OOD set."""
