@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from support.other_methods import FINETUNE, MOCO, run_of
 from support.training import CONFIG
 
 import ssl_ood
+from ssl_ood.common import registry
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import SOURCES, entries, names
 from ssl_ood.methods.base import Model, load_model, method_of, read_run
@@ -125,3 +127,16 @@ def test_no_method_is_named_outside_of_its_folder():
         if named.search(line) and '"""' not in line
     }
     assert found == set()
+
+
+def test_weights_are_a_function_of_the_versions_of_their_method_and_shifts(monkeypatch, tiny):
+    pairs = [{"source": "shapes", "split": "train", "shift": shift} for shift in ("rot90", None)]
+    run = tiny(negatives=pairs)
+    assert run.code.keys() == {"train", "method dino", "shift rot90"}
+    before = run.code
+    for kind, name in (("method", "dino"), ("shift", "rot90")):
+        entry = registry.lookup(kind, name)
+        newer = replace(entry, version=entry.version + 1)
+        with monkeypatch.context() as patch:
+            patch.setitem(registry._ENTRIES[kind], name, newer)
+            assert run.code == before | {f"{kind} {name}": newer.version}

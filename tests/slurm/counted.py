@@ -1,4 +1,4 @@
-"""`ssl_ood train` that counts: `python counted.py FILE train ...` adds a line a step to FILE."""
+"""`ssl_ood train` that counts: `python counted.py FILE train ...` adds a line to FILE per step."""
 
 from __future__ import annotations
 

@@ -26,7 +26,11 @@ rule evaluate:
         mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["evaluate"], attempt),
         runtime=lambda wildcards, attempt: time_limit(90 * attempt),
     params:
-        version=VERSIONS["evaluate"],
+        version=lambda wildcards: [
+            VERSIONS["features"],
+            VERSIONS["evaluate"],
+            lookup("method", run_of(wildcards).method).version,
+        ],
         scores=lambda wildcards: {
             score: lookup("score", score).version for score in run_of(wildcards).evaluation.scores
         },

@@ -31,7 +31,7 @@ rule train:
         runtime=minutes_to_train,
         slurm_extra=f"--signal=TERM@{STOP_SECONDS} --open-mode=append",
     params:
-        version=VERSIONS["train"],
+        version=lambda wildcards: run_of(wildcards).settings.code,
         data=DATA,
         checkpoints=f"{R}/checkpoints/{{run}}",
         progress=f"{R}/progress/{{run}}.json",

@@ -18,7 +18,7 @@ import torch
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import atomic_path, read_json, sha256_of, write_json
 from ssl_ood.common.log import say
-from ssl_ood.common.registry import Entry
+from ssl_ood.common.registry import Entry, lookup
 from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.datasets.packed import Packed, open_packed
 from ssl_ood.evaluation.features import extract, in_blocks
@@ -92,6 +92,7 @@ class Extractor:
     def _proof(self, packed: Packed) -> dict[str, Any]:
         return {
             "run": self.model.settings.run,
+            "method_version": lookup("method", self.model.settings.method).version,
             "weights": self.model.sha256,
             "images": packed.meta["images_sha256"],
             "precision": self.precision,

@@ -29,6 +29,7 @@ from ssl_ood.common.settings import (
     Triple,
     read_settings,
 )
+from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.views.spec import ViewSpec
 
 # (dotted key, the rest of a sentence that begins with its place), of settings that do not fit.
@@ -259,6 +260,14 @@ class RunSettings(Settings):
     @property
     def head(self) -> Any:
         return self.options.head
+
+    @property
+    def code(self) -> dict[str, int]:
+        """Versions of the code that the weights are a function of, beside the settings."""
+        shifts = sorted({pair.shift for pair in self.negatives if pair.shift})
+        versions = {f"shift {name}": lookup("shift", name).version for name in shifts}
+        method = lookup("method", self.method).version
+        return {"train": VERSIONS["train"], f"method {self.method}": method} | versions
 
     def to_dict(self) -> dict[str, Any]:
         """As runs/RUN/config.json has it."""

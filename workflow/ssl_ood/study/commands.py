@@ -1,5 +1,5 @@
 """The command line's `check`, `plan` and `costs`: what is wrong with a study, what it will cost,
-and what it did."""
+and what it has cost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_parsers(stages) -> None:
     for name, run, words in (
         ("check", _check, "what is wrong with a config, before anything is planned"),
         ("plan", _plan, "GPU hours, disk and datasets that targets will need"),
-        ("costs", _costs, "what every table and figure did cost"),
+        ("costs", _costs, "what every table and figure has cost"),
     ):
         parser = stages.add_parser(name, help=words)
         parser.add_argument(

@@ -1,4 +1,4 @@
-"""What a study will cost, before it is spent, and what it did cost.
+"""What a study will cost, before it is spent, and what it has cost.
 
     ssl_ood plan table_negative_sampling          # of config.yaml; `snakemake plan` for all
     ssl_ood costs --output results/tables/costs   # `snakemake costs`
@@ -208,7 +208,7 @@ def cost_of(experiments: Experiments, run: Run) -> dict[str, Any] | None:
 
 
 def costs(experiments: Experiments) -> list[dict[str, Any]]:
-    """A row a table or figure that has runs, and the sum in which each run counts once."""
+    """One row per table or figure that has runs, and the sum in which each run counts once."""
     rows = [
         _cost_row(experiments, target.name, trained_for([target]))
         for target in experiments.targets.values()

@@ -18,7 +18,6 @@ from ssl_ood.common.distributed import average, process_group, world
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import sha256_of
 from ssl_ood.common.streams import torch_seed
-from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.methods.base import Batch, Moment, method_of
 from ssl_ood.methods.settings import RunSettings
 from ssl_ood.methods.updates import clip_gradients
@@ -151,7 +150,7 @@ def train(
         identity = {
             "config": settings.to_dict(),
             "data": sources.checksums,
-            "code": VERSIONS["train"],
+            "code": settings.code,
         }
         if initial is not None:
             identity["initial"] = sha256_of(initial)
