@@ -113,3 +113,10 @@ def test_nothing_to_compare_is_one_sentence(tmp_path, capsys):
     (tmp_path / "empty.csv").touch()
     assert compare(tmp_path / "empty.csv", tmp_path / "empty.csv") == 2
     assert "cannot be read as the csv of a table" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tolerance", ["-1", "nan", "inf", "a"])
+def test_a_tolerance_that_compares_nothing_is_refused(folders, tolerance, capsys):
+    with pytest.raises(SystemExit):
+        compare(*folders, f"--tolerance={tolerance}")
+    assert "--tolerance" in capsys.readouterr().err

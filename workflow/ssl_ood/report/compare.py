@@ -58,12 +58,18 @@ def add_parsers(stages) -> None:
         )
     parser.add_argument(
         "--tolerance",
-        type=float,
+        type=_tolerance,
         default=0.0,
         help="by how much two numbers may differ and still be equal (default: 0)",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="csv file of all differences")
     parser.set_defaults(run=_compare)
+
+
+def _tolerance(text: str) -> float:
+    if not 0 <= (value := float(text)) < math.inf:  # NaN is neither
+        raise argparse.ArgumentTypeError("must be a number of 0 or more")
+    return value
 
 
 def _compare(options: argparse.Namespace) -> int:
