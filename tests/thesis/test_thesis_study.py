@@ -296,7 +296,8 @@ def test_tested_images_among_the_negatives_are_caught(finished, tmp_path):
     )
 
 
-def test_without_restricted_archives_nothing_starts(fresh):
+def test_where_the_config_is_strict_nothing_starts_without_restricted_archives(fresh):
+    fresh.write_config(lambda o: o.update(strict=True))
     names = ["ILSVRC2012_img_train.tar", "one_class_test.tar", ARCHIVES["rsna"]]
     for name in names:
         (fresh.archives / name).rename(fresh.folder / name)
@@ -314,7 +315,9 @@ def test_without_restricted_archives_nothing_starts(fresh):
     assert not list(fresh.results().rglob("*.json"))
     # An archive that only one split needs is asked for with that split.
     home = {"ood": [*OOD["cifar10"], "imagenet"]}
-    fresh.write_config(lambda o: o["studies"].update(natural=with_cifar10(home)))
+    fresh.write_config(
+        lambda o: o["studies"].update(natural=with_cifar10(home)) or o.update(strict=True)
+    )
     code, log = fresh.snakemake("all")
     assert code == 1 and "imagenet: ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar." in log, log
     # What needs none of them is made all the same.

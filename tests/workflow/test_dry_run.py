@@ -29,7 +29,7 @@ def test_the_jobs_of_the_thesis_are_the_least_possible(snakemake, planned, tmp_p
     begin = time.process_time(), time.monotonic(), os.times().children_user
     said = snakemake(
         "all_tables", "-n", "--quiet", "rules", "--config", f"results_dir={tmp_path}",
-        f"seeds={list(range(seeds))}",
+        f"seeds={list(range(seeds))}", "strict=true",
     )  # fmt: skip
     assert said.returncode == 0, said.stdout
     runs = 67 * seeds + 30
@@ -45,7 +45,9 @@ def test_the_jobs_of_the_thesis_are_the_least_possible(snakemake, planned, tmp_p
 
 def test_all_has_every_table_and_figure(snakemake, planned, thesis, tmp_path):
     begin = os.times().children_user
-    said = snakemake("all", "-n", "--quiet", "rules", "--config", f"results_dir={tmp_path}")
+    said = snakemake(
+        "all", "-n", "--quiet", "rules", "--config", f"results_dir={tmp_path}", "strict=true"
+    )
     assert said.returncode == 0, said.stdout
     jobs = planned(said.stdout)
     assert jobs["train"] == 97
@@ -77,7 +79,9 @@ def test_every_table_and_figure_is_a_target_of_its_name(snakemake, thesis):
     ],
 )
 def test_one_target_alone_plans_its_own_runs(snakemake, planned, tmp_path, target, trainings):
-    said = snakemake(target, "-n", "--quiet", "rules", "--config", f"results_dir={tmp_path}")
+    said = snakemake(
+        target, "-n", "--quiet", "rules", "--config", f"results_dir={tmp_path}", "strict=true"
+    )
     assert said.returncode == 0, said.stdout
     jobs = planned(said.stdout)
     assert jobs[target] == 1
@@ -86,7 +90,9 @@ def test_one_target_alone_plans_its_own_runs(snakemake, planned, tmp_path, targe
 
 @pytest.mark.parametrize("target", ["figure_label_efficiency", "table_label_efficiency"])
 def test_a_target_plans_the_runs_that_its_runs_start_from(snakemake, planned, tmp_path, target):
-    said = snakemake(target, "-n", "--quiet", "rules", "--config", f"results_dir={tmp_path}")
+    said = snakemake(
+        target, "-n", "--quiet", "rules", "--config", f"results_dir={tmp_path}", "strict=true"
+    )
     assert said.returncode == 0, said.stdout
     jobs = planned(said.stdout)
     assert jobs["train"] == 24 + 2

@@ -18,6 +18,7 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
 )
 
+from ssl_ood.study import gaps
 from ssl_ood.study import runs as experiments
 from ssl_ood.study import costs as plan
 from ssl_ood.datasets.places import missing_restricted
@@ -46,6 +47,11 @@ WEIGHTS = EXPERIMENTS.weights
 CONFIG = EXPERIMENTS.plain
 EXECUTION = CONFIG["execution"]
 R = CONFIG["results_dir"]
+# What is not there is left out. Jobs go by what the plan has seen, whatever has come since.
+if workflow.remote_exec and "SSL_OOD_GAPS" in os.environ:
+    GAPS = gaps.thawed(EXPERIMENTS, os.environ["SSL_OOD_GAPS"])
+else:
+    GAPS = gaps.find_gaps(EXPERIMENTS)
 DATA = f"{R}/data"
 # How and where jobs run reaches them through the environment: it is no parameter of theirs, so an
 # edit of it computes nothing again.
@@ -58,15 +64,14 @@ os.environ.update(
     SSL_OOD_COMPILE=str(EXECUTION["compile"]).lower(),
     SSL_OOD_WAIT_MINUTES=str(EXECUTION["max_minutes"]),
     SSL_OOD_CONFIG=json.dumps(CONFIG),  # for plan and costs
+    SSL_OOD_GAPS=GAPS.frozen(),
 )
 os.environ.setdefault("SSL_OOD_DEVICE", "cuda" if EXECUTION["devices"] else "cpu")
 
 
 def splits_of(store):
     """The splits that are needed of a dataset and of those derived from it."""
-    sets = {*EXPERIMENTS.packed_sets().values()}
-    sets |= {s for target in EXPERIMENTS.targets.values() for s in target.in_distribution}
-    datasets = EXPERIMENTS.datasets
+    sets, datasets = gaps.used_sets(EXPERIMENTS, GAPS), EXPERIMENTS.datasets
     return [datasets[s.dataset].split(s.split) for s in sets if datasets[s.dataset].store == store]
 
 
@@ -79,7 +84,8 @@ def needs_optional(store):
 def refuse_missing_archives(jobs):
     """Ends the workflow before its first job where archives are missing that only a person gets.
 
-    Says all that is missing at once. A dry-run plans without them.
+    Says all that is missing at once: so it is where the config is strict. A dry-run plans
+    without them.
     """
     names = {job.wildcards.dataset for job in jobs if job.rule.name == "fetch_dataset"}
     wanted = [EXPERIMENTS.datasets[name].read_for(splits_of(name)) for name in sorted(names)]
@@ -87,6 +93,18 @@ def refuse_missing_archives(jobs):
     message = missing_restricted(wanted, folders, Path(CONFIG["downloads_dir"]))
     if message:
         raise WorkflowError(message)
+
+
+def tell_of_gaps(jobs):
+    """Says what is left out of the tables and figures that are made, here and to `ssl_ood watch`."""
+    names = {job.rule.name for job in jobs} & EXPERIMENTS.targets.keys()
+    for job in jobs:
+        names |= {*job.wildcards.values()} if job.rule.name in ("table", "figure") else set()
+    targets = [target for name, target in EXPERIMENTS.targets.items() if name in names]
+    gaps.write_gaps(GAPS, targets, Path(R, "gaps.json"))
+    left_out = dict.fromkeys(gap.sentence() for target in targets for gap in GAPS.of(target))
+    for sentence in left_out:
+        logger.warning(f"Left out: {sentence}")
 
 
 def rest_between_jobs(scheduler):
@@ -153,7 +171,7 @@ def split_lists(wildcards):
     return [
         f"{R}/splits/{dataset}-{split}/{tested.dataset}-{tested.split}-{tested.size}px.json"
         for dataset, split in sorted(trained)
-        for tested in (run.test, *run.ood)
+        for tested in GAPS.there((run.test, *run.ood))
         if store[dataset] == store[tested.dataset]
     ]
 
@@ -177,7 +195,8 @@ def targets_of(chapter):
 
 def checked_negatives(runs=EXPERIMENTS.runs.values()):
     """The manifests of the negative sets of runs: nothing that is tested is in those sets."""
-    names = {f"{run.study}-{run.in_distribution}-{run.strategy}" for run in runs if run.sources}
+    runs = [run for run in GAPS.runs(runs) if run.sources]
+    names = {f"{run.study}-{run.in_distribution}-{run.strategy}" for run in runs}
     return [f"{R}/negatives/{name}/manifest.json" for name in sorted(names)]
 
 
@@ -188,7 +207,7 @@ def runs_of(kind):
 
 def scored():
     """The measurements of every run that some table or figure shows."""
-    runs = experiments.shown_runs(EXPERIMENTS.targets.values())
+    runs = GAPS.runs(experiments.shown_runs(EXPERIMENTS.targets.values()))
     return [f"{R}/measurements/{run.id}.parquet" for run in runs]
 
 
@@ -214,12 +233,14 @@ def negative_run(wildcards):
 
 def measurements_of(target):
     """The measurements of every run that a table or figure is made from."""
-    return [f"{R}/measurements/{run.id}.parquet" for run in EXPERIMENTS.targets[target].runs]
+    runs = GAPS.runs(EXPERIMENTS.targets[target].runs)
+    return [f"{R}/measurements/{run.id}.parquet" for run in runs]
 
 
 def scores_of(target):
     """The scores of every image of every run that a figure is made from."""
-    return [f"{R}/scores/{run.id}.parquet" for run in EXPERIMENTS.targets[target].runs]
+    runs = GAPS.runs(EXPERIMENTS.targets[target].runs)
+    return [f"{R}/scores/{run.id}.parquet" for run in runs]
 
 
 def needs_of(target):
@@ -238,8 +259,8 @@ def shown_sets(target):
     chosen, needs = EXPERIMENTS.targets[target], needs_of(target)
     sets = list(chosen.in_distribution) if "images" in needs else []
     if "views" in needs:
-        sets += [s for run in chosen.first_seed for s in (run.train, *run.sources)]
-    return sets
+        sets += [s for run in GAPS.runs(chosen.first_seed) for s in (run.train, *run.sources)]
+    return GAPS.there(sets)
 
 
 STOP_SECONDS = 120  # ahead of its time limit, a training is told to write a checkpoint and leave

@@ -7,7 +7,7 @@ rule evaluate:
     input:
         weights=f"{R}/runs/{{run}}/model.safetensors",
         packed=lambda wildcards: packed_meta(
-            (run_of(wildcards).train, run_of(wildcards).test, *run_of(wildcards).ood)
+            GAPS.there((run_of(wildcards).train, run_of(wildcards).test, *run_of(wildcards).ood))
         ),
     output:
         config=f"{R}/evaluation/{{run}}.json",
@@ -37,7 +37,7 @@ rule evaluate:
         data=DATA,
         features=f"{R}/features/{{run}}",
         config=lambda wildcards: json.dumps(
-            EXPERIMENTS.evaluation_config(run_of(wildcards)), indent=1, sort_keys=True
+            GAPS.evaluation_config(run_of(wildcards)), indent=1, sort_keys=True
         ),
     shell:
         "printf '%s\\n' {params.config:q} > {output.config:q} &&"

@@ -34,9 +34,10 @@ rule figure:
         data=DATA,
         prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
         reported=CONFIG["reported_dir"],
-        spec=lambda wildcards: json.dumps(EXPERIMENTS.spec(wildcards.figure), indent=1),
+        spec=lambda wildcards: json.dumps(GAPS.spec(wildcards.figure), indent=1),
         images=lambda wildcards: [
-            f"{DATA}/{s.path}" for s in EXPERIMENTS.targets[wildcards.figure].in_distribution
+            f"{DATA}/{s.path}"
+            for s in GAPS.there(EXPERIMENTS.targets[wildcards.figure].in_distribution)
         ],
     shell:
         "printf '%s\\n' {params.spec:q} > {output.spec:q} &&"

@@ -3,7 +3,7 @@
 
 rule build_negatives:
     input:
-        lambda wildcards: packed_meta(experiments.needed_sets(negative_run(wildcards))),
+        lambda wildcards: packed_meta(GAPS.there(experiments.needed_sets(negative_run(wildcards)))),
     output:
         config=f"{R}/negatives/{{study}}-{{in_distribution}}-{{strategy}}/config.json",
         manifest=f"{R}/negatives/{{study}}-{{in_distribution}}-{{strategy}}/manifest.json",
@@ -29,7 +29,7 @@ rule build_negatives:
         data=DATA,
         against=lambda wildcards: [
             f"{s.dataset}/{s.split}"
-            for s in (negative_run(wildcards).test, *negative_run(wildcards).ood)
+            for s in GAPS.there((negative_run(wildcards).test, *negative_run(wildcards).ood))
         ],
     shell:
         "printf '%s\n' {params.config:q} > {output.config:q} &&"

@@ -26,7 +26,7 @@ rule table:
         version=lambda wildcards: version_of(wildcards.table),
         prefix=lambda wildcards, output: Path(output.csv).with_suffix(""),
         reported=CONFIG["reported_dir"],
-        spec=lambda wildcards: json.dumps(EXPERIMENTS.spec(wildcards.table), indent=1),
+        spec=lambda wildcards: json.dumps(GAPS.spec(wildcards.table), indent=1),
     shell:
         "printf '%s\\n' {params.spec:q} > {output.spec:q} &&"
         " python -m ssl_ood table --spec {output.spec:q} --measurements {input:q}"

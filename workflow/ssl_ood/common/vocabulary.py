@@ -13,6 +13,9 @@ RANDOM = "random"  # training.initial; else weights/NAME or run/STUDY/VARIANT
 AVERAGE, AVERAGE_HONEST = "average", "average_without_photographs"
 POOLED = "pooled"
 SEEDS = "seeds"
+# Why there is a number, or none.
+MEASURED, NO_DATA, NO_WEIGHTS = "measured", "no_data", "no_weights"
+NOT_APPLICABLE = "not_applicable"
 
 # Versions of the code of each stage: raise one when the same input gives another result. They are
 # parameters of the rules, so that what an edited stage made is made again (an edit alone is not

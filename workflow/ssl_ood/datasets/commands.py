@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,14 +116,16 @@ def run_fetch(args: argparse.Namespace) -> None:
     """`ssl_ood fetch NAME --manifest FILE`"""
     from ssl_ood.datasets.catalogue import get, load_catalogue
     from ssl_ood.datasets.fetch import fetch
+    from ssl_ood.datasets.places import failed_fetch
     from ssl_ood.datasets.weights import load_weights
 
     _fill_places(args)
     entries = {**load_catalogue(args.catalogue), **load_weights(args.catalogue, validate=False)}
     dataset = get(entries, args.name)
-    manifest = fetch(
-        dataset, args.downloads, args.archive_dirs, args.manifest, optional=args.optional
-    )
+    with _marked(failed_fetch(args.manifest)):
+        manifest = fetch(
+            dataset, args.downloads, args.archive_dirs, args.manifest, optional=args.optional
+        )
     ways: dict[str, int] = {}
     for archive in manifest["archives"]:
         verified = archive["verified"] or archive["way"].startswith("package ")
@@ -129,6 +134,20 @@ def run_fetch(args: argparse.Namespace) -> None:
         ways[way] = ways.get(way, 0) + 1
     for way, number in ways.items():
         print(f"{dataset.name}: {number} archive(s) {way}; listed in {args.manifest}")
+
+
+@contextmanager
+def _marked(mark: Path) -> Iterator[None]:
+    """Leaves a mark of why what is inside failed, which the next plan reads; see `places`."""
+    from ssl_ood.common.files import write_json
+    from ssl_ood.datasets.fetch import NotObtained
+
+    try:
+        yield
+    except NotObtained as error:
+        write_json(mark, {"time": time.time(), "reason": str(error)})
+        raise
+    mark.unlink(missing_ok=True)
 
 
 def run_pack(args: argparse.Namespace) -> None:

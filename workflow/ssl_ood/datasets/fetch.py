@@ -26,6 +26,10 @@ from ssl_ood.datasets.weights import Weights
 MAGIC = {".gz": b"\x1f\x8b", ".zip": b"PK", ".npy": b"\x93NUMPY", ".mat": b"MATLAB"}
 
 
+class NotObtained(UserError):
+    """Archives that lie nowhere and that no server gives."""
+
+
 def fetch(
     dataset: Dataset | Weights,
     downloads: Path,
@@ -43,7 +47,8 @@ def fetch(
     `{dataset, archives: [{file, path, bytes, md5, sha256, verified, way}]}`, is written to
     `manifest` atomically; where the catalogue knows only the beginning of a checksum, `verified`
     is false and `compared` says so. Pre-trained weights are fetched in the same way.
-    Raises UserError that says what was tried and which file to put where.
+    Raises UserError that says what was tried and which file to put where; NotObtained, which is
+    one, where no way in is left.
     """
     folder = downloads / dataset.store
     entries: dict[str, dict[str, Any]] = {}
@@ -136,7 +141,7 @@ def _get(
                 left.remove(archive)
     if left:
         places = ", ".join([*(str(d) for d in archive_dirs), str(folder)])
-        raise UserError(
+        raise NotObtained(
             f"{dataset.title} cannot be fetched: put {', '.join(a.file for a in left)} into one of "
             f"{places}. Tried: {' '.join(tried)}"
         )

@@ -26,6 +26,12 @@ def present(
     return None
 
 
+def failed_fetch(manifest: Path) -> Path:
+    """The mark that a fetch leaves where no way in was left: `{time, reason}`, the time in seconds
+    since the epoch; manifest: the one that it would have written."""
+    return manifest.with_suffix(".failed.json")
+
+
 def missing_restricted(
     datasets: Sequence[Dataset], archive_dirs: Sequence[Path], downloads: Path
 ) -> str | None:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_ood.common.vocabulary import AVERAGE, AVERAGE_HONEST, POOLED
-from ssl_ood.evaluation.measurements import NO_DATA
+from ssl_ood.common.vocabulary import AVERAGE, AVERAGE_HONEST, NO_DATA, POOLED
 from ssl_ood.evaluation.score_columns import split_column
 from ssl_ood.evaluation.score_files import NOT_SCORES
 from ssl_ood.measures import metrics

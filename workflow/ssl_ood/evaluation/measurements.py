@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import atomic_path
+from ssl_ood.common.vocabulary import MEASURED, NO_DATA, NO_WEIGHTS, NOT_APPLICABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,12 +39,6 @@ COLUMNS = (
     "n_in",
     "n_out",
     "status",
-)
-MEASURED, NO_DATA, NO_WEIGHTS, NOT_APPLICABLE = (
-    "measured",
-    "no_data",
-    "no_weights",
-    "not_applicable",
 )
 STATUSES = (MEASURED, NO_DATA, NO_WEIGHTS, NOT_APPLICABLE)
 _BLANK = {

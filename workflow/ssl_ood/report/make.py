@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ssl_ood.common.registry import lookup
+from ssl_ood.common.registry import Entry, lookup
 from ssl_ood.report.results import load_results
 
 
@@ -31,16 +31,30 @@ def make_table(spec: dict[str, Any], files: Files, prefix: Path) -> None:
     from ssl_ood.report.writers import write_table
 
     form = lookup("table", spec["form"], spec["name"]).load()
-    write_table(form(load_results(spec, files.measurements, files.reported)), prefix)
+    table = form(load_results(spec, files.measurements, files.reported))
+    notes = [f"{gap} Its cells have no number." for gap in spec.get("gaps", ())]
+    write_table(replace(table, notes=[*table.notes, *notes]), prefix)
 
 
 def make_figure(spec: dict[str, Any], files: Files, prefix: Path) -> None:
     """Draws a figure to prefix.pdf, .png and .csv; spec: see `Experiments.spec`."""
-    from ssl_ood.report.figures.style import house_style
+    from ssl_ood.report.figures.style import draw_nothing, house_style
 
     entry = lookup("figure", spec["form"], spec["name"])
     if "measurements" not in entry.needs:
         spec = spec | {"runs": []}
     results = load_results(spec, files.measurements, files.reported)
-    with house_style():
+    gaps = spec.get("gaps", ())
+    with house_style(" ".join(gaps)):
+        if gaps and not _can_be_drawn(entry, spec, files):
+            return draw_nothing(prefix)
         entry.load()(results, files, prefix)
+
+
+def _can_be_drawn(entry: Entry, spec: dict[str, Any], files: Files) -> bool:
+    """Whether there is anything that the figure shows."""
+    if entry.needs & {"measurements", "scores"}:
+        return any("status" not in run for run in spec["runs"])
+    if "views" in entry.needs:
+        return bool(spec["configs"])
+    return bool(files.images)

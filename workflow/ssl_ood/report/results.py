@@ -15,8 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import lookup
-from ssl_ood.common.vocabulary import AVERAGE, AVERAGE_HONEST, BASE, POOLED, SEEDS
-from ssl_ood.evaluation.measurements import MEASURED, NOT_APPLICABLE, read_measurements
+from ssl_ood.common.vocabulary import (
+    AVERAGE,
+    AVERAGE_HONEST,
+    BASE,
+    MEASURED,
+    NOT_APPLICABLE,
+    POOLED,
+    SEEDS,
+)
+from ssl_ood.evaluation.measurements import read_measurements
 from ssl_ood.measures.metrics import t_interval
 from ssl_ood.report.reported import Reported, ReportedKey, by_key, read_reported
 

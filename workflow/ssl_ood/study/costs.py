@@ -19,6 +19,7 @@ from typing import Any
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.places import missing_restricted, present
+from ssl_ood.study.gaps import describe_gaps, find_gaps
 from ssl_ood.study.networks import check_networks, size_of
 from ssl_ood.study.runs import Experiments, Run, Target, needed_sets, shown_runs, with_initial
 
@@ -136,13 +137,16 @@ def describe_plan(experiments: Experiments, names: list[str]) -> str:
                 f"There is no table or figure {name!r}: there are {', '.join(experiments.targets)}."
             )
     targets = [experiments.targets[name] for name in names or experiments.targets]
-    runs = trained_for(targets)
+    gaps = find_gaps(experiments)
+    every = trained_for(targets)
+    runs = gaps.runs(every)
     execution, measured = experiments.config.execution, speeds(experiments)
-    hours = {run.id: device_hours(experiments, run, measured) for run in runs}
+    hours = {run.id: device_hours(experiments, run, measured) for run in every}
     pending = {run.id for run in to_train(experiments, runs)}
     unit = "GPU hours" if execution.devices else "CPU hours"
     rows = [("", "trainings", "to train", unit)]
-    for name, chosen in [(t.name, trained_for([t])) for t in targets] + [("together", runs)]:
+    planned = [(target.name, gaps.runs(trained_for([target]))) for target in targets]
+    for name, chosen in [*planned, ("together", runs)]:
         left = [run.id for run in chosen if run.id in pending]
         total = sum(hours[run] for run in left)
         rows.append((name, str(len(chosen)), str(len(left)), f"{total:,.3g}"))
@@ -156,7 +160,8 @@ def describe_plan(experiments: Experiments, names: list[str]) -> str:
         + ".",
         _disk_lines(experiments, left),
     ]
-    return "\n\n".join(filter(None, [*parts, _dataset_lines(experiments, runs)]))
+    waiting = describe_gaps(gaps, hours, unit)
+    return "\n\n".join(filter(None, [*parts, _dataset_lines(experiments, runs), waiting]))
 
 
 def describe_networks(experiments: Experiments) -> str:
@@ -189,7 +194,7 @@ def _dataset_lines(experiments: Experiments, runs: list[Run]) -> str:
     config = experiments.config
     sets = [s for run in runs for s in needed_sets(run)]
     datasets = [experiments.datasets[name] for name in sorted({s.dataset for s in sets})]
-    missing = missing_restricted(
+    missing = config.strict and missing_restricted(
         datasets, list(map(Path, config.archive_dirs)), Path(config.downloads_dir)
     )
     fetched = ", ".join(name for name, _ in to_download(experiments, runs))

@@ -216,6 +216,11 @@ class Config(Settings):
         description="whether reported values stand beside measured ones; false where the data are "
         "not the thesis's"
     )
+    strict: bool = Field(
+        False,
+        description="whether a dataset that is not there ends the workflow; without it its cells "
+        "say so and everything else is made",
+    )
     plugins: Many[str] = Field((), description="modules that declare more methods, scores, forms")
     seeds: Annotated[Many[Seed], Field(min_length=1)] = Field(
         description="one training for each; tables show mean and spread over them"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +25,7 @@ SHIFTS = {None: "o", "rot90": "s", "rot360": "D", "perm4": "v", "perm16": "^", "
 # Where nothing is told of the strategies: every pair of these differs in shape and colour.
 PLAIN_COLOURS = (BLACK, "#0072B2", "#E69F00", "#009E73", "#CC3311", "#56B4E9", "#CC79A7")
 PLAIN_MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", ">", "p", "h")
+LETTERS = 20  # of a footnote in an inch
 COLUMN, PAGE = 3.4, 6.8  # inches: a column and the page of a two-column paper
 PARAMETERS = {
     "font.size": 8,
@@ -99,22 +102,29 @@ def strategy_styles(
     return styles
 
 
+_FOOTNOTE: ContextVar[str] = ContextVar("footnote", default="")
+
+
 @contextmanager
-def house_style() -> Iterator[None]:
+def house_style(footnote: str = "") -> Iterator[None]:
     """Inside, figures are drawn as here, whatever the person's matplotlibrc, backend and LaTeX are.
 
-    Afterwards the person's settings are back.
+    Afterwards the person's settings are back. footnote: printed below every figure.
     """
+    token = _FOOTNOTE.set(footnote)
     backend = os.environ.pop("MPLBACKEND", None)  # a name that matplotlib refuses ends its import
     try:
         import matplotlib
     finally:
         if backend is not None:
             os.environ["MPLBACKEND"] = backend
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(PARAMETERS)
-        yield
+    try:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(PARAMETERS)
+            yield
+    finally:
+        _FOOTNOTE.reset(token)
 
 
 def new_figure(
@@ -134,10 +144,24 @@ def new_figure(
 
 def save_figure(figure: Figure, prefix: Path, records: list[dict[str, Any]]) -> None:
     """Writes prefix.pdf, prefix.png (200 dpi) and prefix.csv; the same data give the same bytes."""
+    options = {}
+    if footnote := _FOOTNOTE.get():
+        width = int(figure.get_figwidth() * LETTERS)
+        lines = "\n".join(textwrap.wrap(footnote, width))
+        figure.text(0.01, -0.02, lines, ha="left", va="top", fontsize=7)
+        options = {"bbox_inches": "tight"}
     for suffix, metadata in (
         ("pdf", {"CreationDate": None, "Creator": "ssl_ood", "Producer": None}),
         ("png", {"Software": None}),
     ):
         with atomic_path(prefix.with_name(f"{prefix.name}.{suffix}")) as partial:
-            figure.savefig(partial, format=suffix, dpi=200, metadata=metadata)
+            figure.savefig(partial, format=suffix, dpi=200, metadata=metadata, **options)
     write_text(prefix.with_name(f"{prefix.name}.csv"), to_csv(records))
+
+
+def draw_nothing(prefix: Path) -> None:
+    """A figure of whose data nothing is there: the footnote says what is missing."""
+    figure, grid = new_figure(PAGE, 0.4)
+    grid[0, 0].set_axis_off()
+    grid[0, 0].text(0, 0.5, "No data for this figure", va="center")
+    save_figure(figure, prefix, [])

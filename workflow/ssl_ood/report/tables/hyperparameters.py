@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ssl_ood.common.registry import register
-from ssl_ood.common.vocabulary import AVERAGE, BASE, NO_NEGATIVES, UNTRAINED
-from ssl_ood.evaluation.measurements import MEASURED
+from ssl_ood.common.vocabulary import AVERAGE, BASE, MEASURED, NO_NEGATIVES, UNTRAINED
 from ssl_ood.report.draft import Draft, measured
 from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Scored

@@ -2,8 +2,10 @@
 
 Runs the command after `--` and shows its jobs and the running trainings, in place on a terminal and
 line by line elsewhere; its whole output goes to RESULTS/snakemake.log, and what matters of it is
-printed when it fails. The exit code is the command's. Without a command it shows the trainings that
-run, also on other machines.
+printed when it fails. The exit code is the command's, or 3 where it made all that could be made and
+some cells of its tables have no data: what is missing is printed. Where downloads failed, it is run
+once more without what needs them. Without a command it shows the trainings that run, also on other
+machines.
 
 A Snakemake (`snakemake` or `python -m snakemake`) is given `--logger=ssl-ood`, which lets it write
 what it does to a pipe that is read here: local or with `--profile slurm`, quiet or not. Where a
@@ -18,8 +20,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common.files import read_json
 from ssl_ood.study.watch.follow import follow, follow_trainings
 
+INCOMPLETE = 3  # exit code where everything was made but what data are missing for
 STOPPED = 130  # exit code after Ctrl-C before there is anything to pass it on to
 
 
@@ -42,12 +46,49 @@ def _run(options: argparse.Namespace) -> int:
     sys.stdout.reconfigure(errors="replace")  # an exotic sign in a log must not end the watch
     try:
         if command:
-            return follow(command, options.results, sys.stdout)
+            return _follow(command, options.results)
         return follow_trainings(options.results, options.once, sys.stdout)
     except KeyboardInterrupt:
         return STOPPED
     finally:
         _flush_or_forget()
+
+
+def _follow(command: list[str], results: Path) -> int:
+    """Runs the command until no other download fails; what is missing then is said."""
+    seen: set[str] = set()
+    while True:
+        before = _failed_downloads(results)
+        code = follow(command, results, sys.stdout)
+        after = _failed_downloads(results)
+        failed = {name for name, when in after.items() if when != before.get(name)} - seen
+        if code in (0, STOPPED) or not failed:
+            break
+        seen |= failed
+        names = ", ".join(sorted(failed))
+        print(f"{names} could not be fetched: once more, without what needs it", flush=True)
+    left_out = _left_out(results)
+    if code or not left_out:
+        return code
+    print("Not all data are there, so that cells are empty. Left out:")
+    for sentence in left_out:
+        print(f"  {sentence}")
+    return INCOMPLETE
+
+
+def _failed_downloads(results: Path) -> dict[str, int]:
+    """When each download failed that did, by dataset; see `datasets.places.failed_fetch`."""
+    marks = (results / "archives").glob("*.failed.json")
+    return {path.name.removesuffix(".failed.json"): path.stat().st_mtime_ns for path in marks}
+
+
+def _left_out(results: Path) -> list[str]:
+    """What the tables and figures in the folder lack; see `study.gaps.write_gaps`."""
+    try:
+        told = read_json(results / "gaps.json")
+    except (OSError, ValueError):
+        return []
+    return list(dict.fromkeys(sentence for gaps in told.values() for sentence in gaps))
 
 
 def _flush_or_forget() -> None:

@@ -1,0 +1,244 @@
+"""What is not there: archives that nobody has put in place, downloads that failed, what waits.
+
+A dataset or published weights that cannot be had leave a gap: the cells that need them say
+`no data` or `no weights`, and everything else is made. With `strict: true` there are no gaps: what
+is not there ends the workflow.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ssl_ood.common.files import read_json, write_json
+from ssl_ood.common.vocabulary import NO_DATA, NO_WEIGHTS
+from ssl_ood.datasets.catalogue import Dataset
+from ssl_ood.datasets.names import PackedSet
+from ssl_ood.datasets.places import failed_fetch, present
+from ssl_ood.datasets.weights import Weights
+from ssl_ood.study.runs import Experiments, Run, Target, needed_sets, shown_runs
+
+RETRY_HOURS = 12.0  # a download that failed is tried again after so long
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A dataset or weights that cannot be had. name: of the folder of its archives; todo: how a
+    person fills it; bytes: to put in place, 0 where nobody knows."""
+
+    name: str
+    title: str
+    files: tuple[str, ...]
+    todo: str
+    bytes: int
+    status: str = NO_DATA
+
+    def sentence(self) -> str:
+        """`RSNA: rsna.zip (3.7 GB) is not there. How to get it.`"""
+        size = f" ({self.bytes / 1e9:,.1f} GB)" if self.bytes else ""
+        verb = "is" if len(self.files) == 1 else "are"
+        return f"{self.title}: {', '.join(self.files)}{size} {verb} not there. {self.todo}"
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """The gaps of a study. sets: by path of the packed set; weights: by name."""
+
+    experiments: Experiments
+    sets: dict[str, Gap] = field(default_factory=dict)
+    weights: dict[str, Gap] = field(default_factory=dict)
+
+    def all(self) -> list[Gap]:
+        """Every gap once."""
+        return list(dict.fromkeys([*self.sets.values(), *self.weights.values()]))
+
+    def there(self, sets: Iterable[PackedSet]) -> list[PackedSet]:
+        """Those of the packed sets that are there or can be made."""
+        return [s for s in sets if s.path not in self.sets]
+
+    def before(self, run: Run) -> list[Gap]:
+        """The gaps because of which a run cannot be trained and evaluated, itself or the one that
+        it starts from."""
+        needed = [s.path for s in (run.train, run.test, *run.sources)]
+        found = [self.sets[path] for path in needed if path in self.sets]
+        if run.weights in self.weights:
+            found.append(self.weights[run.weights])
+        return list(dict.fromkeys(found + (self.before(run.initial) if run.initial else [])))
+
+    def runs(self, runs: Iterable[Run]) -> list[Run]:
+        """Those that can be trained and evaluated."""
+        return [run for run in runs if not self.before(run)]
+
+    def of(self, target: Target) -> list[Gap]:
+        """The gaps of a table or figure."""
+        found = [gap for run in target.runs for gap in self.before(run)]
+        sets = [s for run in target.runs for s in run.ood] if target.trains else []
+        sets += target.in_distribution
+        found += [self.sets[s.path] for s in sets if s.path in self.sets]
+        return list(dict.fromkeys(found))
+
+    def spec(self, name: str) -> dict[str, Any]:
+        """What the table or figure stage is told: see `Experiments.spec`; runs that wait have a
+        status, `gaps` says what they wait for."""
+        spec, target = self.experiments.spec(name), self.experiments.targets[name]
+        gaps = self.of(target)
+        if not gaps:
+            return spec
+        waiting = {run.id: self.before(run)[0].status for run in target.runs if self.before(run)}
+        spec["runs"] = [
+            run | ({"status": waiting[run["run"]]} if run["run"] in waiting else {})
+            for run in spec["runs"]
+        ]
+        spec["configs"] = [c for c in spec["configs"] if c["run"] not in waiting]
+        spec["gaps"] = [f"{gap.sentence()} {self._waits(gap, target)}" for gap in gaps]
+        return spec
+
+    def evaluation_config(self, run: Run) -> dict[str, Any]:
+        """The content of evaluation/{run}.json: see `Experiments.evaluation_config`."""
+        config = self.experiments.evaluation_config(run)
+        for entry, packed in zip(config["ood"], run.ood, strict=True):
+            if packed.path in self.sets:
+                entry["available"] = False
+        return config
+
+    def waiting(self, gap: Gap, runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
+        """Of these runs, those that wait for the gap to be trained, and to be tested against it."""
+        runs = list(runs)
+        train = [run for run in runs if gap in self.before(run)]
+        test = [
+            run
+            for run in runs
+            if run not in train and gap in [self.sets.get(s.path) for s in run.ood]
+        ]
+        return train, test
+
+    def _waits(self, gap: Gap, target: Target) -> str:
+        train, test = self.waiting(gap, target.runs if target.trains else ())
+        parts = [f"{len(train)} to train"] if train else []
+        parts += [f"{len(test)} to test against it"] if test else []
+        return f"Models that wait for it: {', '.join(parts)}." if parts else ""
+
+    def frozen(self) -> str:
+        """As JSON: jobs go by what the plan has seen, not by what has come since."""
+        parts = (self.sets, self.weights)
+        return json.dumps([{name: asdict(gap) for name, gap in part.items()} for part in parts])
+
+
+def thawed(experiments: Experiments, text: str) -> Gaps:
+    """The gaps that `Gaps.frozen` has written."""
+    sets, weights = (
+        {name: Gap(**entry | {"files": tuple(entry["files"])}) for name, entry in part.items()}
+        for part in json.loads(text)
+    )
+    return Gaps(experiments, sets, weights)
+
+
+def find_gaps(experiments: Experiments) -> Gaps:
+    """The gaps of a study as this machine's disks are; none where the config is strict.
+
+    A packed set that is there leaves no gap, whatever became of its archives.
+    """
+    config = experiments.config
+    if config.strict:
+        return Gaps(experiments)
+    results = Path(config.results_dir)
+    sets = experiments.packed_sets()
+    sets |= {s.path: s for t in experiments.targets.values() for s in t.in_distribution}
+    absent = [s for s in sets.values() if not (results / "data" / s.path / "meta.json").exists()]
+    gaps: dict[str, Gap] = {}
+    for packed in absent:
+        dataset = experiments.datasets[packed.dataset]
+        split = dataset.split(packed.split)
+        if gap := _gap(dataset.read_for([split]), experiments, NO_DATA):
+            gaps[packed.path] = gap
+    weights = {}
+    for name in {run.weights for run in experiments.runs.values() if run.weights}:
+        if not (results / "weights" / f"{name}.safetensors").exists() and (
+            gap := _gap(experiments.weights[name], experiments, NO_WEIGHTS)
+        ):
+            weights[name] = gap
+    return Gaps(experiments, gaps, weights)
+
+
+def _gap(source: Dataset | Weights, experiments: Experiments, status: str) -> Gap | None:
+    """What is missing of a dataset or weights that cannot be fetched; None where nothing is."""
+    config = experiments.config
+    places = Path(config.downloads_dir), [Path(folder) for folder in config.archive_dirs]
+    missing = [
+        archive
+        for archive in source.archives
+        if not archive.package and not archive.optional and not present(source, archive, *places)
+    ]
+    if not missing:
+        return None
+    todo = f"{source.how_to_get}."
+    if source.free:
+        marker = failed_fetch(Path(config.results_dir, "archives", f"{source.store}.json"))
+        reason = _recent_failure(marker)
+        if reason is None:
+            return None
+        todo = f"{reason} Delete {marker} to try again at once."
+    size = sum(archive.bytes or 0 for archive in missing)
+    origin = experiments.datasets.get(source.store, source)  # of a derived set, that it is from
+    return Gap(source.store, origin.title, tuple(a.file for a in missing), todo, size, status)
+
+
+def _recent_failure(marker: Path) -> str | None:
+    """Why a download failed in the last hours; None where none did."""
+    try:
+        told = read_json(marker)
+        age = time.time() - told["time"]
+        return str(told["reason"]) if 0 <= age < 3600 * RETRY_HOURS else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_gaps(gaps: Gaps, targets: Sequence[Target], path: Path) -> None:
+    """Brings the file that `ssl_ood watch` ends by up to date: sentences by table or figure."""
+    try:
+        told = dict(read_json(path))
+    except (OSError, ValueError, TypeError):
+        told = {}
+    for target in targets:
+        told[target.name] = [gap.sentence() for gap in gaps.of(target)]
+    known = {name: told[name] for name in gaps.experiments.targets if told.get(name)}
+    if known or path.exists():
+        write_json(path, known)
+
+
+def describe_gaps(gaps: Gaps, hours: dict[str, float], unit: str) -> str:
+    """Every gap with what waits for it, for a person to read; empty without gaps.
+
+    hours: of the training of each run, by id.
+    """
+    lines = []
+    for gap in gaps.all():
+        train, test = gaps.waiting(gap, shown_runs(gaps.experiments.targets.values()))
+        spent = sum(hours.get(run.id, 0.0) for run in train)
+        lines.append(
+            f"  {gap.sentence()} For it wait {len(train)} trainings ({spent:,.3g} {unit}) and "
+            f"{len(test)} evaluations."
+        )
+    if not lines:
+        return ""
+    config = gaps.experiments.config
+    where = ", ".join(map(str, config.archive_dirs)) or "a folder named under archive_dirs"
+    return "\n".join(
+        [
+            "Not there. What needs it is left out, its cells say so (strict: true refuses it):",
+            *lines,
+            f"Put each file, under its name, into {config.downloads_dir}/DATASET or one of: "
+            f"{where}.",
+        ]
+    )
+
+
+def used_sets(experiments: Experiments, gaps: Gaps) -> list[PackedSet]:
+    """The packed sets that runs or targets use and that are there or can be made."""
+    sets = [s for run in gaps.runs(experiments.runs.values()) for s in needed_sets(run)]
+    sets += [s for target in experiments.targets.values() for s in target.in_distribution]
+    return gaps.there(dict.fromkeys(sets))
