@@ -25,8 +25,9 @@ TOLD = {
 
 @pytest.fixture
 def study(thesis, load, tmp_path):
-    """The thesis-scale experiments with results in an empty folder."""
-    return load(thesis | {"results_dir": str(tmp_path), "downloads_dir": str(tmp_path)})
+    """The thesis-scale experiments with results in an empty folder, whatever data are there."""
+    places = {"results_dir": str(tmp_path), "downloads_dir": str(tmp_path)}
+    return load(thesis | places | {"strict": True})
 
 
 def end(study, run, **changes):

@@ -105,7 +105,11 @@ def test_the_training_of_a_run_waits_for_what_it_starts_from(snakemake, tmp_path
     run = "label_efficiency-rsna_labelled-none-rsna_con+labels_100-seed0"
     first = "rsna_pretraining-rsna_labelled-none-scratch-seed0"
     said = snakemake(
-        f"{tmp_path}/runs/{run}/model.safetensors", "-n", "--config", f"results_dir={tmp_path}"
+        f"{tmp_path}/runs/{run}/model.safetensors",
+        "-n",
+        "--config",
+        f"results_dir={tmp_path}",
+        "strict=true",
     )
     assert said.returncode == 0, said.stdout
     jobs = re.findall(

@@ -99,7 +99,7 @@ def tell_of_gaps(jobs):
     """Says what is left out of the tables and figures that are made, here and to `ssl_ood watch`."""
     names = {job.rule.name for job in jobs} & EXPERIMENTS.targets.keys()
     for job in jobs:
-        names |= {*job.wildcards.values()} if job.rule.name in ("table", "figure") else set()
+        names |= {*job.wildcards} if job.rule.name in ("table", "figure") else set()
     targets = [target for name, target in EXPERIMENTS.targets.items() if name in names]
     gaps.write_gaps(GAPS, targets, Path(R, "gaps.json"))
     left_out = dict.fromkeys(gap.sentence() for target in targets for gap in GAPS.of(target))
@@ -171,7 +171,7 @@ def split_lists(wildcards):
     return [
         f"{R}/splits/{dataset}-{split}/{tested.dataset}-{tested.split}-{tested.size}px.json"
         for dataset, split in sorted(trained)
-        for tested in GAPS.there((run.test, *run.ood))
+        for tested in (run.test, *GAPS.there(run.ood))
         if store[dataset] == store[tested.dataset]
     ]
 

@@ -7,7 +7,11 @@ rule evaluate:
     input:
         weights=f"{R}/runs/{{run}}/model.safetensors",
         packed=lambda wildcards: packed_meta(
-            GAPS.there((run_of(wildcards).train, run_of(wildcards).test, *run_of(wildcards).ood))
+            (
+                run_of(wildcards).train,
+                run_of(wildcards).test,
+                *GAPS.there(run_of(wildcards).ood),
+            )
         ),
     output:
         config=f"{R}/evaluation/{{run}}.json",

@@ -160,7 +160,7 @@ def describe_plan(experiments: Experiments, names: list[str]) -> str:
         + ".",
         _disk_lines(experiments, left),
     ]
-    waiting = describe_gaps(gaps, hours, unit)
+    waiting = describe_gaps(gaps, targets, hours, unit)
     return "\n\n".join(filter(None, [*parts, _dataset_lines(experiments, runs), waiting]))
 
 

@@ -52,10 +52,6 @@ class Gaps:
     sets: dict[str, Gap] = field(default_factory=dict)
     weights: dict[str, Gap] = field(default_factory=dict)
 
-    def all(self) -> list[Gap]:
-        """Every gap once."""
-        return list(dict.fromkeys([*self.sets.values(), *self.weights.values()]))
-
     def there(self, sets: Iterable[PackedSet]) -> list[PackedSet]:
         """Those of the packed sets that are there or can be made."""
         return [s for s in sets if s.path not in self.sets]
@@ -210,14 +206,14 @@ def write_gaps(gaps: Gaps, targets: Sequence[Target], path: Path) -> None:
         write_json(path, known)
 
 
-def describe_gaps(gaps: Gaps, hours: dict[str, float], unit: str) -> str:
-    """Every gap with what waits for it, for a person to read; empty without gaps.
+def describe_gaps(gaps: Gaps, targets: Sequence[Target], hours: dict[str, float], unit: str) -> str:
+    """Every gap of these targets with what waits for it, for a person to read; empty without gaps.
 
     hours: of the training of each run, by id.
     """
     lines = []
-    for gap in gaps.all():
-        train, test = gaps.waiting(gap, shown_runs(gaps.experiments.targets.values()))
+    for gap in dict.fromkeys(gap for target in targets for gap in gaps.of(target)):
+        train, test = gaps.waiting(gap, shown_runs(targets))
         spent = sum(hours.get(run.id, 0.0) for run in train)
         lines.append(
             f"  {gap.sentence()} For it wait {len(train)} trainings ({spent:,.3g} {unit}) and "
@@ -226,7 +222,7 @@ def describe_gaps(gaps: Gaps, hours: dict[str, float], unit: str) -> str:
     if not lines:
         return ""
     config = gaps.experiments.config
-    where = ", ".join(map(str, config.archive_dirs)) or "a folder named under archive_dirs"
+    where = ", ".join(config.archive_dirs) or "a folder named under archive_dirs"
     return "\n".join(
         [
             "Not there. What needs it is left out, its cells say so (strict: true refuses it):",
