@@ -146,3 +146,90 @@ def test_t_interval_agrees_with_scipy():
     low, high = student.interval(0.95, 2, np.mean(values), np.std(values, ddof=1) / 3**0.5)
     assert metrics.t_interval(values) == pytest.approx((np.mean(values), low, high))
     assert np.isnan(metrics.t_interval([0.8]).low)
+
+
+def two_models(rng, images=(60, 50), shared=0.8):
+    """Scores of two models that agree in part, on the same images; two OOD sets."""
+
+    def draw(count, shift):
+        common = rng.standard_normal(count)
+        return [shared * common + 0.6 * rng.standard_normal(count) + s for s in shift]
+
+    inside = draw(images[0], (0, 0))
+    outside = [draw(images[1], (0.8, 0.6)), draw(images[1] + 7, (0.4, 0.5))]
+    return [metrics.ModelScores(inside[m], [out[m] for out in outside]) for m in (0, 1)]
+
+
+def test_the_difference_of_two_models_is_that_of_their_aurocs():
+    one, other = two_models(np.random.default_rng(0))
+    found = metrics.auroc_difference(one, other)
+    means = [np.mean([metrics.auroc(m.in_scores, out) for out in m.out_sets]) for m in (one, other)]
+    assert found.value == pytest.approx(means[0] - means[1])
+    assert metrics.auroc_difference(one, one) == pytest.approx((0, 0, 0))
+
+
+def test_its_interval_is_that_of_a_bootstrap_over_images():
+    """Images are drawn again for both models alike; 4,000 times."""
+    rng = np.random.default_rng(1)
+    one, other = two_models(rng, (150, 120))
+    found = metrics.auroc_difference(one, other)
+    n_in, n_out = len(one.in_scores), [len(out) for out in one.out_sets]
+    draws = []
+    for _ in range(4000):
+        rows, cols = rng.integers(0, n_in, n_in), [rng.integers(0, n, n) for n in n_out]
+        values = [
+            np.mean([metrics.auroc(m.in_scores[rows], out[c])
+                     for out, c in zip(m.out_sets, cols, strict=True)])
+            for m in (one, other)
+        ]  # fmt: skip
+        draws.append(values[0] - values[1])
+    deviation = (found.high - found.low) / 2 / 1.959964
+    assert deviation == pytest.approx(np.std(draws), rel=0.06)
+
+
+def test_a_difference_is_surer_than_two_intervals_where_models_agree():
+    one, other = two_models(np.random.default_rng(2), (300, 300), shared=3.0)
+    found = metrics.auroc_difference(one, other)
+    apart = [metrics.mean_auroc_interval(m.in_scores, m.out_sets) for m in (one, other)]
+    alone = np.hypot(*(interval.high - interval.low for interval in apart))
+    assert found.high - found.low < 0.5 * alone
+
+
+def test_models_of_other_images_are_not_compared():
+    one, other = two_models(np.random.default_rng(3))
+    with pytest.raises(UserError, match="other numbers of images"):
+        metrics.auroc_difference(one, other._replace(in_scores=other.in_scores[1:]))
+
+
+def test_the_contrast_of_two_sets_is_that_of_a_bootstrap():
+    rng = np.random.default_rng(4)
+    inside, near, far = rng.standard_normal(150), rng.standard_normal(120) + 0.3, \
+        rng.standard_normal(90) + 1.2  # fmt: skip
+    found = metrics.auroc_contrast(inside, far, near)
+    assert found.value == pytest.approx(metrics.auroc(inside, far) - metrics.auroc(inside, near))
+    draws = []
+    for _ in range(4000):
+        a, b, c = (x[rng.integers(0, len(x), len(x))] for x in (inside, far, near))
+        draws.append(metrics.auroc(a, b) - metrics.auroc(a, c))
+    deviation = (found.high - found.low) / 2 / 1.959964
+    assert deviation == pytest.approx(np.std(draws), rel=0.06)
+
+
+def test_the_difference_of_two_accuracies_by_hand():
+    labels = np.array([0, 1, 2, 3])
+    found = metrics.accuracy_difference([0, 1, 2, 0], [0, 0, 0, 0], labels)
+    # Right and wrong by image: 0, 1, 1, 0; their variance is 1/3, of the mean 1/12.
+    half = 1.959964 * np.sqrt(1 / 12)
+    assert found == pytest.approx((0.5, 0.5 - half, 0.5 + half), abs=1e-6)
+
+
+@pytest.mark.parametrize(("rho", "n"), [(0.8, 10), (-0.3, 30), (1.0, 9)])
+def test_the_limits_of_a_rank_correlation_by_hand(rho, n):
+    low, high = metrics.spearman_limits(rho, n)
+    if rho == 1.0:
+        assert 0.99 < low <= high <= 1
+        return
+    z, half = 0.5 * np.log((1 + rho) / (1 - rho)), 1.959964 * np.sqrt(1.06 / (n - 3))
+    expected = [np.tanh(z - half), np.tanh(z + half)]
+    assert [low, high] == pytest.approx(expected, abs=1e-6)
+    assert np.isnan(metrics.spearman_limits(rho, 3)).all()

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import csv
+import math
 
+import numpy as np
 import pytest
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.report.claims.table import CHECKS, FAILS, HOLDS, UNKNOWN, check_claims
+from ssl_ood.evaluation.score_files import write_scores
+from ssl_ood.measures.metrics import auroc
+from ssl_ood.report.claims.case import judged
+from ssl_ood.report.claims.table import (
+    CHECKS,
+    FAILS,
+    HOLDS,
+    UNDECIDED,
+    UNKNOWN,
+    check_claims,
+)
 from ssl_ood.report.reported import reported_claims
-from ssl_ood.report.results import load_results
+from ssl_ood.report.results import Measurement, load_results, summarise
 
 ROLES = {"claims": "section 6", "near": "cifar100", "far": "texture"}
 
@@ -34,13 +46,13 @@ def test_every_claim_has_a_check_and_a_row_of_one_chapter(reported):
     assert len(rows) == len({row["id"] for row in rows})
     assert {row["id"] for row in rows} == set(CHECKS)
     for row in rows:
-        assert ("section 6" in row["where"]) != ("section 7" in row["where"]), row
+        assert sum(f"section {chapter}" in row["where"] for chapter in (5, 6, 7)) == 1, row
 
 
 def test_only_the_claims_of_the_chapter_are_checked(study, reported):
     study.thesis(seeds=[0])
     found = verdicts(study, reported)
-    assert len(found) == 22 and not [name for name in found if name.startswith("medical")]
+    assert len(found) == 26 and not [name for name in found if name.startswith("medical")]
 
 
 def test_the_values_of_the_claims_are_as_they_were_given(reported):
@@ -92,7 +104,72 @@ def test_a_gain_far_from_the_number_holds_only_where_the_number_is_not_claimed(s
 def test_one_seed_is_said_to_be_one(study, reported):
     study.thesis(seeds=[0])
     found = verdicts(study, reported, show_reported=False)["rotation_ahead"]
-    assert "(1 seed)" in found["measured"] and found["verdict"] == HOLDS
+    assert "(1 seed)" in found["measured"] and found["verdict"] == UNDECIDED
+    assert "one seed, and no interval over images" in found["reason"]
+
+
+def scored(rng, folder, run, lead, images=400):
+    """Writes scores whose AUROC rises with `lead`; a seed of `rng` gives the same noise."""
+    table = {name: [] for name in ("role", "dataset", "cosine_tau@0.040")}
+    for role, dataset, shift in (("test", "cifar10", 0), ("ood", "cifar100", lead),
+                                 ("ood", "texture", lead)):  # fmt: skip
+        table["role"] += [role] * images
+        table["dataset"] += [dataset] * images
+        table["cosine_tau@0.040"] += list(rng.standard_normal(images) + shift)
+    count = len(table["role"])
+    columns = {name: np.array(values) for name, values in table.items()}
+    columns |= {"set": columns["dataset"], "index": np.arange(count)}
+    columns |= dict.fromkeys(("label", "knn_label", "knn_weighted_label"), np.full(count, -1))
+    write_scores(columns, folder / f"{run}.parquet")
+    own = columns["cosine_tau@0.040"]
+    return np.mean([auroc(own[:images], own[i : i + images]) for i in (images, 2 * images)])
+
+
+@pytest.mark.parametrize(("lead", "verdict"), [(1.5, HOLDS), (1.02, UNDECIDED), (0.5, FAILS)])
+def test_one_seed_is_judged_by_the_images_that_both_have_scored(
+    study, reported, tmp_path, lead, verdict
+):
+    sets = ["cifar100", "texture"]
+    for strategy, shift in (("none", 1.0), ("rot_imgn", lead)):
+        run = study.run("cifar10", strategy, ood=sets)
+        mean = scored(np.random.default_rng(0), tmp_path, run, shift)
+        study.fill("cifar10", strategy, 0, auroc=mean, ood=sets)
+    spec = study.spec("table_claims", show_reported=False, **ROLES)
+    scores = sorted(tmp_path.glob("*.parquet"))
+    results = load_results(spec, study.write(), reported, scores)
+    found = {r["id"]: r for r in check_claims(results)}["gain_rot_imgn_over_none"]
+    assert found["verdict"] == verdict, found
+    assert "over images (1 seed)" in found["measured"]
+    assert found["low"] < found["value"] < found["high"]
+
+
+def test_near_is_harder_than_far(study, reported):
+    for seed in (0, 1, 2):
+        for i, strategy in enumerate(("none", "imgn", "rot_imgn", "dti")):
+            near, far = 0.8 + 0.01 * i + 0.001 * seed, 0.95
+            study.fill("cifar10", strategy, seed, auroc={"cifar100": near, "texture": far},
+                       ood=["cifar100", "texture"])  # fmt: skip
+    found = verdicts(study, reported, show_reported=False)["near_harder_than_far"]
+    assert found["verdict"] == HOLDS and "4 of 4 strategies" in found["measured"]
+    change(study, "auroc", "dti", 0.97, dataset="cifar100")
+    found = verdicts(study, reported, show_reported=False)["near_harder_than_far"]
+    assert found["verdict"] == FAILS and "not for DTI" in found["reason"]
+
+
+def test_sensitivity_above_a_half(study, reported):
+    study.thesis()
+    assert verdicts(study, reported)["sensitivity_above_half"]["verdict"] in (HOLDS, FAILS)
+    change(study, "sensitivity", "rot_imgn", lambda v: 0.55 + 0.01 * v)
+    assert verdicts(study, reported)["sensitivity_above_half"]["verdict"] == HOLDS
+    change(study, "sensitivity", "rot_imgn", lambda v: 0.45)
+    assert verdicts(study, reported)["sensitivity_above_half"]["verdict"] == FAILS
+
+
+def test_no_agreement_with_an_effect_reaches_to_nothing():
+    """0.96 points ahead: +0.01 is within a point of it, and no lead of 0.96."""
+    seeds = [Measurement("a", s, v, math.nan, math.nan) for s, v in enumerate((0.009, 0.01, 0.011))]
+    assert judged(summarise(seeds), 0.96).verdict == FAILS
+    assert judged(summarise(seeds), None).verdict == HOLDS
 
 
 def test_an_interval_that_includes_zero_is_said(study, reported):
@@ -177,7 +254,7 @@ def test_missing_runs_make_a_claim_unmeasurable_and_are_named(study, reported):
     assert found["gain_rot_dti_over_dti"]["verdict"] == UNKNOWN
     assert "Rot. DTI" in found["gain_rot_dti_over_dti"]["reason"]
     assert found["auroc_follows_knn"]["verdict"] == UNKNOWN
-    assert found["gain_rot_imgn_over_none"]["verdict"] == HOLDS
+    assert found["gain_rot_imgn_over_none"]["verdict"] == UNDECIDED  # one seed, no images
 
 
 def test_claims_on_the_average_leave_photographs_out(study, reported):

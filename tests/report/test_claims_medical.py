@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ssl_ood.report.claims.table import FAILS, HOLDS, UNKNOWN, check_claims, claims_table
+from ssl_ood.report.claims.table import FAILS, HOLDS, UNDECIDED, UNKNOWN, check_claims, claims_table
 from ssl_ood.report.results import load_results
 
 # AUROC by the Mahalanobis distance in hundredths: of RSNA's opacities, glaucoma and polyps. Those
@@ -19,8 +19,10 @@ VALUES = {
                      "pixperm_both": 97.5, "perm4_indist": 99.3, "perm4_auxiliary": 99.2,
                      "perm4_outdomain": 99.0},
 }  # fmt: skip
+SCORES = "medical_scores_rank_differently"
 ROLES = {"rsna": "rsna", "hyper_kvasir": "hyper_kvasir", "lag": "lag"}
-COSINE = 3.0  # points above the Mahalanobis distance
+# Points of the cosine score above the Mahalanobis distance: ahead on LAG alone.
+COSINE = {"rsna": -3.0, "lag": 3.0, "hyper_kvasir": -1.0}
 SECOND = 10.0  # points of RSNA's second OOD set below the first
 # What makes each claim fail: a dataset, and the values there that are other than in the thesis.
 AGAINST = {
@@ -36,9 +38,9 @@ AGAINST = {
     "medical_own_over_auxiliary_lag": ("lag", {"rot_auxiliary": 83.5}),
     "medical_sources_alike_hyper_kvasir": ("hyper_kvasir", {"perm4_indist": 98.5}),
     "medical_domains_alike_hyper_kvasir": ("hyper_kvasir", {"perm4_outdomain": 98}),
-    "medical_over_others_rsna": ("rsna", {"rot_both": 93.9}),
-    "medical_over_others_hyper_kvasir": ("hyper_kvasir", {"perm4_both": 97}),
-    "medical_over_others_lag": ("lag", {"rot_both": 84}),
+    "medical_over_others_rsna": ("rsna", {"rot_both": 91}),
+    "medical_over_others_hyper_kvasir": ("hyper_kvasir", {"perm4_both": 95}),
+    "medical_over_others_lag": ("lag", {"rot_both": 82}),
 }
 
 
@@ -46,10 +48,10 @@ AGAINST = {
 def measured(medical):
     """A function: runs of the values above, or of others of a dataset, and their `Results`."""
 
-    def run(reported, home="", other=None, *, homes=tuple(VALUES), seeds=(0, 1, 2), without=(),
-            show_reported=True, roles=ROLES):  # fmt: skip
+    def run(reported, home="", values_of=None, *, homes=tuple(VALUES), seeds=(0, 1, 2), without=(),
+            show_reported=True, roles=ROLES, cosine=COSINE):  # fmt: skip
         for name in homes:
-            values = VALUES[name] | (other or {} if name == home else {})
+            values = VALUES[name] | (values_of or {} if name == home else {})
             for i, (strategy, value) in enumerate(values.items()):
                 if (name, strategy) in without:
                     continue
@@ -61,9 +63,9 @@ def measured(medical):
                     sets = {first: auroc}
                     if name == "rsna":
                         sets["rsna_not_normal"] = auroc - SECOND / 100
-                    cosine = {k: v + COSINE / 100 for k, v in sets.items()}
+                    other = {k: v + cosine[name] / 100 for k, v in sets.items()}
                     medical.trained("medical", name, strategy, seed=seed,
-                                    aurocs={"mahalanobis": sets, "cosine_max": cosine})  # fmt: skip
+                                    aurocs={"mahalanobis": sets, "cosine_max": other})  # fmt: skip
         spec = medical.spec(
             "table_claims_medical", scores=("mahalanobis", "cosine_max"), claims="section 7",
             roles=roles, score="mahalanobis", show_reported=show_reported,
@@ -79,12 +81,33 @@ def verdicts(results, reported):
 
 def test_all_claims_hold_on_measurements_like_the_thesis(measured, reported):
     found = verdicts(measured(reported), reported)
-    assert set(found) == set(AGAINST)
-    assert {name: record["verdict"] for name, record in found.items()} == dict.fromkeys(
-        AGAINST, HOLDS
-    )
-    for record in found.values():
-        assert record["n"] == 3 and record["runs"] and record["measured"]
+    assert set(found) == {*AGAINST, SCORES}
+    verdict = {name: record["verdict"] for name, record in found.items()}
+    # Half a point ahead of CCD on LAG, where a seed moves it by a third of one.
+    assert verdict.pop("medical_over_others_lag") == UNDECIDED
+    assert set(verdict.values()) == {HOLDS}
+    for name in AGAINST:
+        assert found[name]["n"] == 3 and found[name]["runs"] and found[name]["measured"]
+
+
+def test_what_the_thesis_chose_on_the_test_says_so(measured, reported):
+    found = verdicts(measured(reported), reported)
+    chosen = {
+        name for name, record in found.items() if "chosen by the test AUROC" in record["reason"]
+    }
+    assert chosen == {name for name in found if "_best_" in name and "combination" not in name} | {
+        name for name in found if "_over_others_" in name
+    }
+
+
+@pytest.mark.parametrize(
+    ("cosine", "verdict"),
+    [(COSINE, HOLDS), (COSINE | {"lag": -3.0}, FAILS), (COSINE | {"lag": 0.0}, UNDECIDED)],
+)
+def test_the_two_scores_rank_differently_or_not(measured, reported, cosine, verdict):
+    found = verdicts(measured(reported, cosine=cosine), reported)[SCORES]
+    assert found["verdict"] == verdict, found
+    assert found["measured"].startswith("S_md minus S_cs: RSNA +3.00")
 
 
 @pytest.mark.parametrize("name", AGAINST)
@@ -222,10 +245,10 @@ def test_what_was_not_planned_cannot_be_measured(measured, reported):
 def test_the_table_is_of_its_chapter(measured, reported, shows):
     table = claims_table(measured(reported, show_reported=shows))
     assert table.name == "table_claims_medical"
-    unknown = 0 if shows else 3
+    hold, undecided, unknown = (15, 1, 0) if shows else (13, 0, 3)
     assert table.caption == (
-        f"The claims of chapter 7 in words: {15 - unknown} hold, 0 do not, {unknown} cannot be "
-        "measured with these data; score mahalanobis."
+        f"The claims of chapter 7 in words: {hold} hold, 0 do not, {undecided} are undecided, "
+        f"{unknown} cannot be measured with these data; score mahalanobis."
     )
-    assert ("Thesis" in table.header) == shows and len(table.rows) == 15
+    assert ("Thesis" in table.header) == shows and len(table.rows) == 16
     assert not any("number of the thesis" in note for note in table.notes)  # none has a number

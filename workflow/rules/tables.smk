@@ -3,7 +3,10 @@
 
 rule table:
     input:
-        lambda wildcards: measurements_of(wildcards.table),
+        measurements=lambda wildcards: measurements_of(wildcards.table),
+        scores=lambda wildcards: (
+            scores_of(wildcards.table) if "scores" in needs_of(wildcards.table) else []
+        ),
     output:
         csv=f"{R}/tables/{{table}}.csv",
         page=report(
@@ -29,7 +32,8 @@ rule table:
         spec=lambda wildcards: json.dumps(GAPS.spec(wildcards.table), indent=1),
     shell:
         "printf '%s\\n' {params.spec:q} > {output.spec:q} &&"
-        " python -m ssl_ood table --spec {output.spec:q} --measurements {input:q}"
+        " python -m ssl_ood table --spec {output.spec:q} --measurements {input.measurements:q}"
+        " --scores {input.scores:q}"
         " --reported {params.reported:q} --output {params.prefix:q} 2> {log:q}"
 
 

@@ -103,6 +103,78 @@ def mean_auroc_interval(
     return Interval(value, max(0.0, value - half), min(1.0, value + half))
 
 
+class ModelScores(NamedTuple):
+    """Scores of one model, of the in-distribution images and of each OOD set."""
+
+    in_scores: ArrayLike
+    out_sets: Sequence[ArrayLike]
+
+
+def auroc_difference(one: ModelScores, other: ModelScores, confidence: float = 0.95) -> Interval:
+    """Mean AUROC of one model minus that of another on the same images, with DeLong's interval.
+
+    Both have scored the same images in the same order, so what an image does to both cancels: the
+    components of the two are subtracted before their variance is taken, which is DeLong's
+    covariance. For one model on two OOD sets see `auroc_contrast`. Raises UserError where the
+    numbers of images differ.
+    """
+    of_in, variance, value = 0.0, 0.0, 0.0
+    if [len(np.ravel(s)) for s in (one.in_scores, *one.out_sets)] != [
+        len(np.ravel(s)) for s in (other.in_scores, *other.out_sets)
+    ]:
+        raise UserError("Two models are compared on other numbers of images: score both again.")
+    sets = len(one.out_sets)
+    for out, other_out in zip(one.out_sets, other.out_sets, strict=True):
+        a, b = placements(one.in_scores, out), placements(other.in_scores, other_out)
+        of_in = of_in + (a[0] - b[0]) / sets
+        value += float(a[1].mean() - b[1].mean()) / sets
+        variance += _variance_of_mean(a[1] - b[1]) / sets**2
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(
+        variance + _variance_of_mean(np.asarray(of_in))
+    )
+    return Interval(value, value - half, value + half)
+
+
+def auroc_contrast(
+    in_scores: ArrayLike, one: ArrayLike, other: ArrayLike, confidence: float = 0.95
+) -> Interval:
+    """AUROC of one OOD set minus that of another by the same model, with DeLong's interval.
+
+    The in-distribution images are shared, the OOD images are not.
+    """
+    a, b = placements(in_scores, one), placements(in_scores, other)
+    variance = _variance_of_mean(a[0] - b[0]) + _variance_of_mean(a[1]) + _variance_of_mean(b[1])
+    value = float(a[1].mean() - b[1].mean())
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(variance)
+    return Interval(value, value - half, value + half)
+
+
+def accuracy_difference(
+    one: ArrayLike, other: ArrayLike, labels: ArrayLike, confidence: float = 0.95
+) -> Interval:
+    """Share of right answers of one model minus that of another on the same images.
+
+    The interval is the normal one of the mean of the differences by image, -1, 0 or 1.
+    """
+    labels = np.asarray(labels)
+    differences = (np.asarray(one) == labels).astype(float) - (np.asarray(other) == labels)
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(_variance_of_mean(differences))
+    value = float(differences.mean())
+    return Interval(value, value - half, value + half)
+
+
+def spearman_limits(rho: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of a rank correlation over n points (Fieller, Hartley and Pearson 1957).
+
+    Fisher's z with the variance 1.06 / (n - 3); NaN for fewer than 4 points.
+    """
+    if n < 4 or math.isnan(rho):
+        return math.nan, math.nan
+    z = math.atanh(min(max(rho, -1 + 1e-12), 1 - 1e-12))
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(1.06 / (n - 3))
+    return math.tanh(z - half), math.tanh(z + half)
+
+
 def _variance_of_mean(values: NDArray[np.float64]) -> float:
     # One image alone says nothing about the spread: 0.25 is the largest variance of a share.
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.25

@@ -31,7 +31,7 @@ def make_table(spec: dict[str, Any], files: Files, prefix: Path) -> None:
     from ssl_ood.report.writers import write_table
 
     form = lookup("table", spec["form"], spec["name"]).load()
-    table = form(load_results(spec, files.measurements, files.reported))
+    table = form(load_results(spec, files.measurements, files.reported, files.scores))
     notes = [f"{gap} Its cells have no number." for gap in spec.get("gaps", ())]
     write_table(replace(table, notes=[*table.notes, *notes]), prefix)
 

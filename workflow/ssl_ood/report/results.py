@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -101,13 +101,15 @@ class Results:
 
     spec: see `study.runs.Experiments.spec`. frame: the measurements of its runs, tidy; see
     `evaluation.measurements`. quoted: the reported values, see `read_reported`; no rows unless
-    spec["show_reported"]. reported_dir: where these and the claims in words are.
+    spec["show_reported"]. reported_dir: where these and the claims in words are. scores_of: the
+    files of the scores of every image, by run, for forms that need them.
     """
 
     spec: dict[str, Any]
     frame: pd.DataFrame
     quoted: pd.DataFrame
     reported_dir: Path = Path()
+    scores_of: dict[str, Path] = field(default_factory=dict)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -242,7 +244,10 @@ class Results:
 
 
 def load_results(
-    spec: dict[str, Any], measurements: Sequence[Path], reported_dir: Path | None = None
+    spec: dict[str, Any],
+    measurements: Sequence[Path],
+    reported_dir: Path | None = None,
+    scores: Sequence[Path] = (),
 ) -> Results:
     """Reads the measurements of the target's runs and, where they are shown, the reported values.
 
@@ -252,7 +257,8 @@ def load_results(
     frame = frame[frame["run"].isin([run["run"] for run in spec["runs"]])].reset_index(drop=True)
     _refuse_missing(spec, set(frame["run"]))
     quoted = read_reported(reported_dir if spec["show_reported"] else None)
-    return Results(spec, frame, quoted, reported_dir or Path())
+    files = {path.stem: path for path in scores}
+    return Results(spec, frame, quoted, reported_dir or Path(), files)
 
 
 def _refuse_missing(spec: dict[str, Any], measured: set[str]) -> None:

@@ -1,28 +1,39 @@
 """What a check of a claim may look at (`Case`), what it says (`Finding`), and how it is judged.
 
-Differences are taken within a seed, so that what a seed does to both sides cancels.
+Differences are taken within a seed, so that what a seed does to both sides cancels. A verdict rests
+on an interval: over seeds (Student) where there are several, else over the images of one run, for
+two models over the same images (DeLong). Where the interval leaves it open, the claim is undecided.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ssl_ood.common.vocabulary import AVERAGE, NO_NEGATIVES
+from ssl_ood.report.claims.paired import contrast_of_sets, paired_difference
 from ssl_ood.report.results import Measurement, Results, Summary, summarise
 
-TOLERANCE = 1.0  # points: a measured number this near to the thesis's agrees with it
+HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+UNKNOWN = "not measurable with these data"
+# A measured number this near to the thesis's agrees with it, in points; of an effect, half of it
+# at most, so that no agreement reaches to nothing.
+TOLERANCE = 1.0
 ON_PAR = 1.0  # points: a difference this small is "on par"
+COUNTED = ("occupied_soft_classes", "mean_entropy", "entropy_of_mean", "log_k")  # no shares
+# What the thesis chose by looking at the OOD sets that it then reports.
+SELECTED = "shift and score were chosen by the test AUROC itself, so that it is too high"
 LABELS = "labels"  # in the note of a reported method that uses labels
 # The datasets of chapter 7; the option `roles` of a target says which of its own stand for them.
 ROLES = {"rsna": "RSNA", "hyper_kvasir": "Hyper-Kvasir", "lag": "LAG"}
 
 
 class Finding(NamedTuple):
-    """Whether a claim holds; the measurement in words (empty: told from the summary); why."""
+    """HOLDS, FAILS or UNDECIDED; the measurement in words (empty: told from the summary); why."""
 
-    holds: bool
+    verdict: str
     text: str
     reason: str
     summary: Summary | None = None
@@ -121,21 +132,50 @@ class Case:
         return max(strategies, key=lambda strategy: self.mean(strategy, **what))
 
     def difference(self, one: str, other: str, **what: Any) -> Summary:
-        """Summary in points of `one` minus `other` within each seed."""
+        """Summary of `one` minus `other` within each seed: in points, or as the metric is counted.
+
+        Of a single seed the interval is over the images that both have scored, where there is one.
+        """
         a, b = self.by_seed(one, **what), self.by_seed(other, **what)
-        pairs = [
-            Measurement(
-                f"{a[seed].run};{b[seed].run}",
-                seed,
-                100 * (a[seed].value - b[seed].value),
-                float("nan"),
-                float("nan"),
-            )
-            for seed in a
-            if seed in b
-        ]
-        if not pairs:
+        if not a.keys() & b.keys():
             raise NotMeasurable(f"{self.title(one)} and {self.title(other)} have no seed in common")
+        return self.between(a, b, **what)
+
+    def between(self, a: dict[int, Measurement], b: dict[int, Measurement], **what: Any) -> Summary:
+        """See `difference`: of two models' measurements by seed, which have a seed in common.
+
+        scores: the two scores, where they are not the same.
+        """
+        metric = what.get("metric", "auroc")
+        factor = 1.0 if metric in COUNTED else 100.0
+        both = sorted(a.keys() & b.keys())
+        interval = None
+        if len(both) == 1:
+            scores = what.get("scores") or [what.get("score", self.results.score)] * 2
+            sides = [(one[both[0]].run, score) for one, score in zip((a, b), scores, strict=True)]
+            interval = paired_difference(self.results, *sides, metric, what.get("ood", ""))
+        pairs = []
+        for seed in both:
+            limits = (interval.low, interval.high) if interval else (math.nan, math.nan)
+            values = (a[seed].value - b[seed].value, *limits)
+            name = f"{a[seed].run};{b[seed].run}"
+            pairs.append(Measurement(name, seed, *(factor * v for v in values)))
+        return summarise(pairs, self.results.confidence)
+
+    def contrast(self, strategy: str, one: str, other: str) -> Summary:
+        """Summary in points: AUROC of a strategy against OOD set `one` minus that against `other`.
+
+        Of a single seed the interval is over images, where their scores are there.
+        """
+        a, b = (self.by_seed(strategy, ood=ood) for ood in (one, other))
+        pairs = []
+        for seed in sorted(a.keys() & b.keys()):
+            limits = (math.nan, math.nan)
+            if len(a) == 1:
+                found = contrast_of_sets(self.results, a[seed].run, one, other)
+                limits = (found.low, found.high) if found else limits
+            values = (a[seed].value - b[seed].value, *limits)
+            pairs.append(Measurement(a[seed].run, seed, *(100 * v for v in values)))
         return summarise(pairs, self.results.confidence)
 
     def margin(self, strategy: str, other: float, **what: Any) -> Summary:
@@ -194,31 +234,58 @@ def claim(name: str, words: str) -> Callable[[Check], Check]:
     return register
 
 
+def ahead(summary: Summary, least: float = 0.0) -> str:
+    """The verdict on "more than `least`"."""
+    if summary.low > least:
+        return HOLDS
+    return FAILS if summary.high <= least else UNDECIDED
+
+
+def at_most(summary: Summary, limit: float) -> str:
+    """The verdict on "`limit` at most"."""
+    if summary.high <= limit:
+        return HOLDS
+    return FAILS if summary.low > limit else UNDECIDED
+
+
+def every(verdicts: Iterable[str]) -> str:
+    """The verdict on all of several claims at once."""
+    found = set(verdicts)
+    return next((v for v in (FAILS, UNDECIDED) if v in found), HOLDS)
+
+
+def open_because(summary: Summary, limit: float = 0.0) -> str:
+    """Why an interval leaves a verdict open; nothing where it does not."""
+    if math.isnan(summary.low):
+        return "one seed, and no interval over images for this measure"
+    if summary.low <= limit <= summary.high:
+        return f"the interval over {summary.over} includes {limit:g}"
+    return ""
+
+
 def judged(summary: Summary, reported: float | None, more: str = "") -> Finding:
     """A difference that should be positive and, where the thesis's number counts, reach it."""
-    reasons = [more] if more else []
-    holds = summary.mean > 0
-    if not holds:
-        other = "there is no difference" if summary.mean == 0 else "it has the other sign"
-        reasons.append(other)
-    if summary.n > 1 and summary.low <= 0 <= summary.high:
-        reasons.append("the interval over seeds includes 0")
+    verdict, reasons = ahead(summary), [more, open_because(summary)]
+    if verdict == FAILS:
+        same = summary.mean == 0
+        reasons.append("there is no difference" if same else "it has the other sign")
     if reported is not None:
-        agreed, words = agrees(summary, reported)
+        agreed, words = agrees(summary, reported, min(TOLERANCE, abs(reported) / 2))
         larger = summary.mean > reported
-        holds = holds and (agreed or larger)
-        words += " (larger)" if larger and not agreed else ""
-        reasons.append(words)
-    return Finding(holds, "", "; ".join(reasons), summary)
+        if verdict == HOLDS and not (agreed or larger):
+            verdict = FAILS
+        reasons.append(words + (" (larger)" if larger and not agreed else ""))
+    return Finding(verdict, "", "; ".join(filter(None, reasons)), summary)
 
 
-def agrees(summary: Summary, reported: float) -> tuple[bool, str]:
-    """Whether a measured number is the thesis's, within its interval or `TOLERANCE`; why."""
-    if summary.n > 1 and summary.low <= reported <= summary.high:
+def agrees(summary: Summary, reported: float, tolerance: float = TOLERANCE) -> tuple[bool, str]:
+    """Whether a measured number is the thesis's, within its interval or a tolerance; why."""
+    if summary.low <= reported <= summary.high:
         return True, "the thesis's number lies in the interval"
-    if abs(summary.mean - reported) <= TOLERANCE:
-        return True, "within 1 point of the thesis's number"
-    return False, "more than 1 point from the thesis's number"
+    points = f"{tolerance:.2g} point" + "s" * (tolerance != 1)
+    if abs(summary.mean - reported) <= tolerance:
+        return True, f"within {points} of the thesis's number"
+    return False, f"more than {points} from the thesis's number"
 
 
 def seeds_ahead(case: Case, one: str, other: str, **what: Any) -> str:

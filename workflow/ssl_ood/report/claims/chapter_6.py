@@ -8,28 +8,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
-from ssl_ood.common.vocabulary import BASE, NO_NEGATIVES
-from ssl_ood.measures.metrics import spearman
+from ssl_ood.common.vocabulary import BASE, NO_NEGATIVES, SEEDS
+from ssl_ood.measures.metrics import spearman, spearman_limits, t_interval
 from ssl_ood.report.claims.case import (
+    FAILS,
+    HOLDS,
     ON_PAR,
+    UNDECIDED,
     Case,
     Check,
     Finding,
     NotMeasurable,
     agrees,
+    ahead,
+    at_most,
     claim,
+    every,
     judged,
+    open_because,
     seeds_ahead,
 )
-from ssl_ood.report.results import summarise
-from ssl_ood.report.tables.hyperparameters import chosen, lambda_choices, tau_choices
+from ssl_ood.report.results import Measurement, Summary, summarise
+from ssl_ood.report.tables.hyperparameters import Choice, chosen, lambda_choices, tau_choices
 from ssl_ood.report.writers import number, signed
 
 ALIKE = 1.25  # "roughly the same number": the largest at most this often the smallest
 FEWEST_POINTS = 4  # strategies that a rank correlation is taken over
 PERMUTED = ("perm16_imgn", "perm4_imgn", "pixperm_imgn")
+OCCUPIED = "occupied_soft_classes"
+TAU_RANGE = (0.02, 0.08)
 TABLE = "table_6_1"  # where the thesis reports other methods
 OTHER_DATA = "the thesis's number is for its own data"
 
@@ -41,7 +51,7 @@ def knn_accuracy_none(case: Case) -> Finding:
     if case.reported is None:
         raise NotMeasurable(OTHER_DATA, summary)
     agreed, reason = agrees(summary, case.reported)
-    return Finding(agreed, "", reason, summary)
+    return Finding(HOLDS if agreed else FAILS, "", reason, summary)
 
 
 @claim(
@@ -75,18 +85,26 @@ def _best_of_sets(second: bool) -> Check:
     def check(case: Case) -> Finding:
         home = case.second if second else case.home
         sets = case.results.ood_sets(home)
-        ahead = 0
+        leads = []
         for ood in sets:
             best = max(case.other_methods(TABLE, home, ood))
-            ours = max(case.mean(s, home=home, ood=ood) for s in ("rot_imgn", "combined"))
-            ahead += 100 * ours > best
+            ours = case.best(("rot_imgn", "combined"), home=home, ood=ood)
+            leads.append(case.margin(ours, best, home=home, ood=ood))
         if case.reported is None:
             raise NotMeasurable(OTHER_DATA)
-        holds = ahead >= case.reported
+        found = [ahead(lead) for lead in leads]
+        sure, possible = found.count(HOLDS), len(found) - found.count(FAILS)
+        verdict = HOLDS if sure >= case.reported else UNDECIDED
         own = [_own_best(case, home, ood) for ood in sets]
         reason = f"the thesis's own table gives {own.count('ahead')}"
         reason += f" and {own.count('tie')} tied" if "tie" in own else ""
-        return Finding(holds, f"{ahead} of {len(sets)} sets", reason)
+        reason += f"; by their intervals between {sure} and {possible}" if sure < possible else ""
+        counted = sum(lead.mean > 0 for lead in leads)
+        return Finding(
+            verdict if possible >= case.reported else FAILS,
+            f"{counted} of {len(sets)} sets",
+            reason,
+        )
 
     return check
 
@@ -134,6 +152,38 @@ claim(
 
 
 @claim(
+    "second_to_first_on_par",
+    "With the second in-distribution set, ours is on par with the best other self-supervised "
+    "method on the first",
+)
+def second_to_first_on_par(case: Case) -> Finding:
+    best = max(case.other_methods(TABLE, case.second, case.home, with_labels=False))
+    ours = case.best(("rot_imgn", "combined"), home=case.second, ood=case.home)
+    summary = case.margin(ours, best, home=case.second, ood=case.home)
+    shortfall = summary.scaled(-1.0)
+    flipped = replace(shortfall, low=-summary.high, high=-summary.low)
+    reason = f"{case.title(ours)}; on par: at most {ON_PAR:g} point behind"
+    return Finding(at_most(flipped, ON_PAR), "", reason, summary)
+
+
+@claim(
+    "near_harder_than_far",
+    "Near OOD images ({near}) are harder to detect than far ones ({far}) for every strategy",
+)
+def near_harder_than_far(case: Case) -> Finding:
+    leads = {s: case.contrast(s, case.far, case.near) for s in case.results.strategies(case.home)}
+    verdicts = {s: ahead(lead) for s, lead in leads.items()}
+    count = sum(lead.mean > 0 for lead in leads.values())
+    reasons = []
+    for verdict, words in ((FAILS, "not for"), (UNDECIDED, "open for")):
+        names = [case.title(s) for s, found in verdicts.items() if found == verdict]
+        reasons += [f"{words} {', '.join(names)}"] if names else []
+    least = min(leads.values(), key=lambda lead: lead.mean)
+    text = f"{count} of {len(leads)} strategies, the smallest lead {signed(least.mean)} points"
+    return Finding(every(verdicts.values()), text, "; ".join(reasons), least)
+
+
+@claim(
     "rotation_ahead",
     "{rot_imgn} is ahead of patch permutation and pixel shuffling on average over {average}",
 )
@@ -151,8 +201,8 @@ def rotation_ahead(case: Case) -> Finding:
 def permutation_not_ahead_of_none(case: Case) -> Finding:
     gains = {s: case.difference(s, NO_NEGATIVES, ood=case.average) for s in PERMUTED}
     text = ", ".join(f"{case.title(s)} {signed(gain.mean)}" for s, gain in gains.items())
-    holds = max(gain.mean for gain in gains.values()) <= ON_PAR
-    return Finding(holds, f"{text} points", f"on par: at most {ON_PAR:g} point ahead")
+    verdict = every(at_most(gain, ON_PAR) for gain in gains.values())
+    return Finding(verdict, f"{text} points", f"on par: at most {ON_PAR:g} point ahead")
 
 
 def _higher(one: str, other: str, metric: str) -> Check:
@@ -161,6 +211,15 @@ def _higher(one: str, other: str, metric: str) -> Check:
         return judged(summary, None, seeds_ahead(case, one, other, metric=metric))
 
     return check
+
+
+@claim(
+    "sensitivity_above_half",
+    "With rotated negatives, {rot_imgn}, the sensitivity is above 0.5",
+)
+def sensitivity_above_half(case: Case) -> Finding:
+    summary = case.margin("rot_imgn", 50.0, metric="sensitivity")
+    return judged(summary, None, "points above 50")
 
 
 claim(
@@ -186,9 +245,28 @@ def optimal_tau(case: Case) -> Finding:
     titles = [f"{v:g} for {case.results.title('datasets', home)}" for home, v in best.items()]
     text = f"τ = {', '.join(titles)}" + (f"; mean {average:.4g}" if len(best) > 1 else "")
     reason = f"to hold, the mean lies within a step of the grid ({step:g}) of {expected:g}"
+    verdict = HOLDS if abs(average - expected) <= step + 1e-9 else FAILS
     if {taus[0], taus[-1]} & set(best.values()):
-        reason += "; the sensitivity is largest at an end of the grid"
-    return Finding(abs(average - expected) <= step + 1e-9, text, reason)
+        reason += "; the sensitivity is largest at an end of the grid, so that it may lie beyond"
+        verdict = UNDECIDED
+    return Finding(verdict, text, reason)
+
+
+@claim(
+    "tau_range",
+    "Over the datasets the temperature τ that the sensitivity chooses lies between 0.02 and 0.08",
+)
+def tau_range(case: Case) -> Finding:
+    best = {home: chosen(tau_choices(case.results, home)) for home in case.homes}
+    best = {home: choice.value for home, choice in best.items() if choice is not None}
+    taus = case.results.spec["evaluation"]["taus"]
+    if not best:
+        raise NotMeasurable("no sensitivity has been measured")
+    if min(taus) >= TAU_RANGE[0] and max(taus) <= TAU_RANGE[1]:
+        raise NotMeasurable("the config measures no temperature outside of that range")
+    text = ", ".join(f"τ = {v:g} for {case.dataset(home)}" for home, v in best.items())
+    inside = all(TAU_RANGE[0] <= v <= TAU_RANGE[1] for v in best.values())
+    return Finding(HOLDS if inside else FAILS, text, "")
 
 
 @claim(
@@ -205,10 +283,28 @@ def optimal_lambda(case: Case) -> Finding:
     base = next((c.value for c in choices if c.variant == BASE and c.strategy == strategy), None)
     expected = base if case.reported is None else case.reported
     values = ", ".join(f"{number(100 * c.sensitivity.mean)} at {c.value:g}" for c in choices)
-    best = chosen(choices).value
-    return Finding(
-        best == expected, f"λ = {best:g} ({case.title(strategy)})", f"sensitivity {values}"
-    )
+    best = chosen(choices)
+    text, reason = f"λ = {best.value:g} ({case.title(strategy)})", f"sensitivity {values}"
+    rivals = [c for c in choices if c.value != expected]
+    if best.value != expected:
+        rivals = [best]
+    ours = next((c for c in choices if c.value == expected), None)
+    if ours is None:
+        return Finding(FAILS, text, f"λ = {expected:g} was not trained; {reason}")
+    leads = [_more_sensitive(case, ours, rival) for rival in rivals]
+    nearest = min(leads, key=lambda lead: lead.mean)
+    return Finding(ahead(nearest), text, "; ".join(filter(None, [reason, open_because(nearest)])))
+
+
+def _more_sensitive(case: Case, one: Choice, other: Choice) -> Summary:
+    """How many points of sensitivity a choice of λ is ahead of another."""
+    found = [
+        case.by_seed(choice.strategy, variant=choice.variant, metric="sensitivity")
+        for choice in (one, other)
+    ]
+    if not found[0].keys() & found[1].keys():
+        raise NotMeasurable("the values of λ have no seed in common")
+    return case.between(*found, metric="sensitivity")
 
 
 def correlation(case: Case, metric: str, ood: str) -> tuple[float, int, list[float]]:
@@ -254,9 +350,12 @@ def _correlates(metric: str) -> Check:
             parts.append(
                 f"ρ = {number(rho)} for {case.results.title('datasets', ood)}" + _each_seed(by_seed)
             )
-            rhos.append(rho)
+            rhos.append(_interval(case, rho, n, by_seed))
         reason = f"Spearman over {n} strategies, of means over seeds"
-        return Finding(all(rho > 0 for rho in rhos), "; ".join(parts), reason)
+        verdict = every(ahead(rho) for rho in rhos)
+        if verdict == UNDECIDED:
+            reason += f"; the interval over {rhos[0].over} includes 0"
+        return Finding(verdict, "; ".join(parts), reason)
 
     return check
 
@@ -283,11 +382,26 @@ def sensitivity_beats_knn(case: Case) -> Finding:
         f"ρ = {number(sensitivity)}{_each_seed(by_seed)} against "
         f"{number(knn)}{_each_seed(knn_by_seed)}"
     )
-    return Finding(sensitivity > knn, text, f"Spearman over {n} strategies, of means over seeds")
+    reason = f"Spearman over {n} strategies, of means over seeds"
+    paired = [a - b for a, b in zip(by_seed, knn_by_seed, strict=True)]
+    if len(paired) < 2:
+        return Finding(UNDECIDED, text, f"{reason}; one seed")
+    lead = _interval(case, sensitivity - knn, n, paired)
+    return Finding(ahead(lead), text, "; ".join(filter(None, [reason, open_because(lead)])))
+
+
+def _interval(case: Case, rho: float, n: int, by_seed: list[float]) -> Summary:
+    """The interval of a rank correlation over n strategies: over seeds, where there are several,
+    else over the strategies."""
+    if len(by_seed) > 1:
+        mean, low, high = t_interval(by_seed, case.results.confidence)
+        return Summary(mean, math.nan, low, high, SEEDS, len(by_seed), ())
+    low, high = spearman_limits(rho, n, case.results.confidence)
+    return Summary(rho, math.nan, low, high, "strategies", 1, ())
 
 
 def _occupied(case: Case, strategies: Sequence[str]) -> dict[str, float]:
-    return {s: case.mean(s, metric="occupied_soft_classes") for s in strategies}
+    return {s: case.mean(s, metric=OCCUPIED) for s in strategies}
 
 
 @claim(
@@ -299,10 +413,17 @@ def fewer_soft_classes(case: Case) -> Finding:
     counts = _occupied(case, case.with_negatives())
     if not counts:
         raise NotMeasurable("no strategy with negatives has been measured")
+    leads = {s: case.difference(NO_NEGATIVES, s, metric=OCCUPIED) for s in counts}
     against = {s: n for s, n in counts.items() if n >= none}
     text = f"{len(counts) - len(against)} of {len(counts)} kinds occupy fewer than {none:.0f}"
-    reason = ", ".join(f"{case.title(s)} {n:.0f}" for s, n in against.items())
-    return Finding(not against, text, f"not fewer: {reason}" if against else "means over seeds")
+    names = ", ".join(f"{case.title(s)} {n:.0f}" for s, n in against.items())
+    reasons = [f"not fewer: {names}"] if against else ["means over seeds"]
+    unsure = [case.title(s) for s, lead in leads.items() if ahead(lead) == UNDECIDED]
+    if next(iter(leads.values())).n == 1:
+        reasons.append("one seed, and no interval over images for this measure")
+    elif unsure:
+        reasons.append(f"the interval over seeds includes 0 for {', '.join(unsure)}")
+    return Finding(every(map(ahead, leads.values())), text, "; ".join(reasons))
 
 
 @claim(
@@ -312,8 +433,24 @@ def fewer_soft_classes(case: Case) -> Finding:
 def rotations_occupy_alike(case: Case) -> Finding:
     counts = _occupied(case, ["rot_imgn", "rot_dti", "rot_indist"])
     text = ", ".join(f"{case.title(s)} {n:.0f}" for s, n in counts.items())
-    holds = max(counts.values()) <= ALIKE * min(counts.values())
-    return Finding(holds, text, f"to hold, the largest is at most {ALIKE:g} times the smallest")
+    ratios = _ratios(case, tuple(counts))
+    reason = f"to hold, the largest is at most {ALIKE:g} times the smallest"
+    unsure = at_most(ratios, ALIKE) == UNDECIDED
+    reasons = [reason, open_because(ratios, ALIKE)] if unsure else [reason]
+    return Finding(at_most(ratios, ALIKE), text, "; ".join(filter(None, reasons)))
+
+
+def _ratios(case: Case, strategies: Sequence[str]) -> Summary:
+    """The largest number of soft-classes as a multiple of the smallest, within each seed."""
+    found = [case.by_seed(s, metric=OCCUPIED) for s in strategies]
+    seeds = sorted(set.intersection(*(set(one) for one in found)))
+    if not seeds:
+        raise NotMeasurable("these strategies have no seed in common")
+    values = [[one[seed].value for one in found] for seed in seeds]
+    ratios = [max(v) / max(min(v), 1) for v in values]
+    nothing = (math.nan, math.nan)
+    rows = [Measurement("", s, r, *nothing) for s, r in zip(seeds, ratios, strict=True)]
+    return summarise(rows, case.results.confidence)
 
 
 @claim(
@@ -328,4 +465,6 @@ def in_distribution_fewest_soft_classes(case: Case) -> Finding:
         raise NotMeasurable("no auxiliary negatives have been measured")
     least = min(counts, key=counts.__getitem__)
     text = f"{own:.0f} against {counts[least]:.0f} ({case.title(least)}) and more"
-    return Finding(own < counts[least], text, "means over seeds")
+    lead = case.difference(least, "rot_indist", metric=OCCUPIED)
+    reasons = ["means over seeds", open_because(lead)]
+    return Finding(ahead(lead), text, "; ".join(filter(None, reasons)))

@@ -11,19 +11,28 @@ from itertools import product
 
 from ssl_ood.common.vocabulary import NO_NEGATIVES
 from ssl_ood.report.claims.case import (
+    FAILS,
+    HOLDS,
     ON_PAR,
+    SELECTED,
+    UNDECIDED,
     Case,
     Check,
     Finding,
     NotMeasurable,
+    ahead,
+    at_most,
     claim,
+    every,
     judged,
+    open_because,
     seeds_ahead,
 )
 from ssl_ood.report.results import Summary
 from ssl_ood.report.writers import signed
 
 SHIFTS = ("rot", "rot360", "perm4", "perm16", "pixperm")
+SCORES = ("mahalanobis", "cosine_max")  # S_md and S_cs
 OWN, AUXILIARY, BOTH = "indist", "auxiliary", "both"  # ends of the names of strategies: sources
 EVERY_SHIFT = [f"{shift}_{BOTH}" for shift in SHIFTS]
 
@@ -63,12 +72,12 @@ def compared(case: Case, home: str, one: str, other: str, *more: str) -> Finding
 # ---- every dataset
 
 
-def holds(points: float, ahead: bool) -> bool:
-    """Whether a lead is one; or, where none is claimed, whether it is no more than on par."""
-    return points > 0 if ahead else points <= ON_PAR
+def holds(points: float, leads: bool) -> bool:
+    """Whether a printed lead is one; or, where none is claimed, whether it is at most on par."""
+    return points > 0 if leads else points <= ON_PAR
 
 
-def everywhere(case: Case, leads: dict[str, Leads], ahead: bool, more: str = "") -> Finding:
+def everywhere(case: Case, leads: dict[str, Leads], is_ahead: bool, more: str = "") -> Finding:
     """Whether leads hold on every dataset; the summary is that of where they do least."""
     judged_by = {home: next(iter(found.values())) for home, found in leads.items()}
     texts = []
@@ -76,22 +85,24 @@ def everywhere(case: Case, leads: dict[str, Leads], ahead: bool, more: str = "")
         others = beside(case, found)
         told = f"{case.dataset(home)} {signed(judged_by[home].mean)}"
         texts.append(told + (f" ({others})" if others else ""))
-    against = [case.dataset(home) for home, s in judged_by.items() if not holds(s.mean, ahead)]
+    verdicts = {h: ahead(s) if is_ahead else at_most(s, ON_PAR) for h, s in judged_by.items()}
+    against = [case.dataset(home) for home, verdict in verdicts.items() if verdict == FAILS]
+    unsure = {h: judged_by[h] for h, verdict in verdicts.items() if verdict == UNDECIDED}
     reasons = [f"not on {', '.join(against)}"] if against else []
-    undecided = [
-        case.dataset(home) for home, s in judged_by.items() if s.n > 1 and s.low <= 0 <= s.high
-    ]
-    if not ahead:
-        reasons.append(f"on par: at most {ON_PAR:g} point ahead")
-    elif undecided:
-        reasons.append(f"the interval over seeds includes 0 on {', '.join(undecided)}")
+    if unsure:
+        limit = 0.0 if is_ahead else ON_PAR
+        why = open_because(next(iter(unsure.values())), limit)
+        reasons.append(f"{why} on {', '.join(map(case.dataset, unsure))}")
+    reasons += [] if is_ahead else [f"on par: at most {ON_PAR:g} point ahead"]
     reasons += [more] if more else []
-    least = (min if ahead else max)(judged_by.values(), key=lambda s: s.mean)
-    return Finding(not against, f"{', '.join(texts)} points", "; ".join(reasons), least)
+    least = (min if is_ahead else max)(judged_by.values(), key=lambda s: s.mean)
+    return Finding(
+        every(verdicts.values()), f"{', '.join(texts)} points", "; ".join(reasons), least
+    )
 
 
 def against_its_table(
-    case: Case, leads: dict[str, Leads], one: str, other: str, ahead: bool
+    case: Case, leads: dict[str, Leads], one: str, other: str, is_ahead: bool
 ) -> str:
     """Datasets of which table 7.3 does not show what the text says; nothing where it agrees."""
     printed = {
@@ -102,12 +113,12 @@ def against_its_table(
     names = []
     for home, found in leads.items():
         a, b = (printed.get((home, next(iter(found)), strategy)) for strategy in (one, other))
-        if a is not None and b is not None and not holds(a - b, ahead):
+        if a is not None and b is not None and not holds(a - b, is_ahead):
             names.append(case.dataset(home))
     return f"table 7.3 itself does not show it on {', '.join(names)}" if names else ""
 
 
-def _on_every_dataset(one: str, other: str, ahead: bool = True) -> Check:
+def _on_every_dataset(one: str, other: str, is_ahead: bool = True) -> Check:
     def check(case: Case) -> Finding:
         homes = [
             home
@@ -117,8 +128,8 @@ def _on_every_dataset(one: str, other: str, ahead: bool = True) -> Check:
         if not homes:
             raise NotMeasurable(f"no dataset has both {case.title(one)} and {case.title(other)}")
         leads = {home: leads_of(case, home, one, other) for home in homes}
-        more = against_its_table(case, leads, one, other, ahead)
-        return everywhere(case, leads, ahead, more)
+        more = against_its_table(case, leads, one, other, is_ahead)
+        return everywhere(case, leads, is_ahead, more)
 
     return check
 
@@ -133,7 +144,7 @@ claim(
 claim(
     "medical_pixel_shuffle_not_effective",
     "{pixperm_both} is inferior to or on par with {none} on every dataset that has both",
-)(_on_every_dataset("pixperm_both", NO_NEGATIVES, ahead=False))
+)(_on_every_dataset("pixperm_both", NO_NEGATIVES, is_ahead=False))
 
 
 # ---- the best shift of a dataset
@@ -150,7 +161,7 @@ def _best_shift(role: str, strategy: str) -> Check:
         nearest = f"over {case.title(rival)}, the best of the {len(rivals)} other shifts"
         if len(rivals) == 1:
             nearest = f"over {case.title(rival)}, the only other shift"
-        return compared(case, home, strategy, rival, nearest)
+        return compared(case, home, strategy, rival, nearest, SELECTED)
 
     return check
 
@@ -193,7 +204,7 @@ def medical_combination_best(case: Case) -> Finding:
 def medical_in_domain_better(case: Case) -> Finding:
     large = f"a large margin: more than {ON_PAR:g} point"
     finding = compared(case, case.role("rsna"), "rot_auxiliary", "rot_outdomain", large)
-    return finding._replace(holds=finding.summary.mean > ON_PAR)
+    return finding._replace(verdict=ahead(finding.summary, ON_PAR))
 
 
 def _sources(role: str, one: str, other: str) -> Check:
@@ -221,7 +232,9 @@ def _alike(role: str, *strategies: str) -> Check:
         most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
         summary = case.difference(most, least, **where)
         reason = f"the best above the worst; to hold, at most {ON_PAR:g} point"
-        return Finding(summary.mean <= ON_PAR, "", reason, summary)
+        unsure = at_most(summary, ON_PAR) == UNDECIDED and open_because(summary, ON_PAR)
+        reasons = "; ".join(filter(None, [reason, unsure]))
+        return Finding(at_most(summary, ON_PAR), "", reasons, summary)
 
     return check
 
@@ -248,7 +261,8 @@ def _over_other_methods(role: str, strategy: str, artefact: str, score: str) -> 
             margins[ood] = case.margin(strategy, best, home=home, ood=ood, score=score)
         nearest = min(margins, key=lambda ood: margins[ood].mean)
         several = f"on {case.dataset(nearest)}, the smaller margin" if len(margins) > 1 else ""
-        return judged(margins[nearest], None, several)
+        more = "; ".join(filter(None, [several, SELECTED]))
+        return judged(margins[nearest], None, more)
 
     return check
 
@@ -262,3 +276,29 @@ claim(
 claim(
     "medical_over_others_lag", "{rot_both} is ahead of other methods on {lag} by the cosine score"
 )(_over_other_methods("lag", "rot_both", "table_7_2", "cosine_max"))
+
+
+# ---- the two scores
+
+
+@claim(
+    "medical_scores_rank_differently",
+    "The Mahalanobis and the cosine score rank differently by dataset: neither is ahead on all",
+)
+def medical_scores_rank_differently(case: Case) -> Finding:
+    leads = {}
+    for home in case.results.in_distributions():
+        strategy = case.best(case.results.strategies(home), home=home, ood=ood_sets(case, home)[0])
+        what = {"home": home, "ood": ood_sets(case, home)[0]}
+        found = [case.by_seed(strategy, score=s, **what) for s in SCORES]
+        leads[home] = case.between(*found, ood=what["ood"], scores=SCORES)
+    if len(leads) < 2:
+        raise NotMeasurable("one dataset has no order of datasets")
+    text = ", ".join(f"{case.dataset(h)} {signed(lead.mean)}" for h, lead in leads.items())
+    verdicts = [ahead(lead) for lead in leads.values()]
+    verdict = UNDECIDED
+    if FAILS in verdicts and HOLDS in verdicts:
+        verdict = HOLDS
+    elif set(verdicts) in ({HOLDS}, {FAILS}):
+        verdict = FAILS
+    return Finding(verdict, f"S_md minus S_cs: {text} points", "of the best strategy of each")

@@ -13,11 +13,21 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ssl_ood.common.errors import UserError
+from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.common.registry import register
-from ssl_ood.common.settings import Settings
-from ssl_ood.report.claims import chapter_6, chapter_7  # noqa: F401, they fill CHECKS
-from ssl_ood.report.claims.case import CHECKS, Case, Finding, NotMeasurable
+from ssl_ood.common.settings import Many, Settings
+from ssl_ood.common.vocabulary import SEEDS
+from ssl_ood.report.claims import chapter_5, chapter_6, chapter_7  # noqa: F401, they fill CHECKS
+from ssl_ood.report.claims.case import (
+    CHECKS,
+    FAILS,
+    HOLDS,
+    UNDECIDED,
+    UNKNOWN,
+    Case,
+    Finding,
+    NotMeasurable,
+)
 from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Scored
 from ssl_ood.report.reported import reported_claims
@@ -25,13 +35,18 @@ from ssl_ood.report.results import Results
 from ssl_ood.report.table_parts import score_words
 from ssl_ood.report.writers import number, signed
 
-HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "not measurable with these data"
+VERDICTS = (HOLDS, FAILS, UNDECIDED, UNKNOWN)
 
 
 def check_claims(results: Results) -> list[dict[str, Any]]:
     """A record for every claim of the chapter: id, where, claim, measurement, verdict, reason."""
     chapter, reported_dir = results.options["claims"], results.reported_dir
     rows = [row for row in reported_claims(reported_dir) if chapter in row["where"]]
+    only = results.options.get("only") or [row["id"] for row in rows]
+    for name in only:
+        if name not in CHECKS:
+            raise unknown(name, CHECKS, "claim", f"the option only of {results.spec['name']}")
+    rows = [row for row in rows if row["id"] in only]
     if not rows:
         raise UserError(
             f"{reported_dir} has no claim of {chapter}: correct the option claims of "
@@ -49,16 +64,14 @@ def check_claims(results: Results) -> list[dict[str, Any]]:
         case = Case(results, float(row["value"]) if shows and _is_number(row["value"]) else None)
         try:
             finding = check(case)
-            verdict = HOLDS if finding.holds else FAILS
         except NotMeasurable as why:
-            finding = Finding(False, why.text, why.reason, why.summary)
-            verdict = UNKNOWN
+            finding = Finding(UNKNOWN, why.text, why.reason, why.summary)
         summary = finding.summary
         record = {
             "id": row["id"],
             "where": row["where"],
             "claim": row["claim"] if shows else case.fill(words),
-            "verdict": verdict,
+            "verdict": finding.verdict,
             "measured": finding.text or (describe(summary, row["unit"]) if summary else ""),
             "reason": finding.reason,
             "value": summary and summary.mean,
@@ -74,13 +87,14 @@ def check_claims(results: Results) -> list[dict[str, Any]]:
 
 
 def describe(summary, unit: str) -> str:
-    """`+4.80 points [4.10, 5.50] over 3 seeds`, or `+4.80 points (1 seed)`."""
+    """`+4.80 points [4.10, 5.50] over 3 seeds`, or `... over images (1 seed)`."""
     show = signed if unit in ("points", "sign") else number
     words = {"percent": " %", "points": " points", "sign": " points"}.get(unit, "")
     text = f"{show(summary.mean)}{words}"
-    if summary.over == "seeds" and not math.isnan(summary.low):
-        return f"{text} [{number(summary.low)}, {number(summary.high)}] over {summary.n} seeds"
-    return f"{text} (1 seed)"
+    where = f"over {summary.n} seeds" if summary.over == SEEDS else "over images (1 seed)"
+    if math.isnan(summary.low):
+        return f"{text} (1 seed)"
+    return f"{text} [{number(summary.low)}, {number(summary.high)}] {where}"
 
 
 class Roles(Settings):
@@ -97,6 +111,7 @@ class ClaimsOptions(Scored):
     claims: Annotated[str, Field(pattern="^section [1-9]$")] = Field(
         description="where the thesis makes them"
     )
+    only: Many[str] = Field((), description="of these claims, by their ids; without it all")
     near: str | None = Field(None, description="an OOD set that is like the in-distribution set")
     far: str | None = Field(None, description="an OOD set that is not")
     roles: Roles = Field(Roles(), description="datasets that stand for those of chapter 7")
@@ -107,7 +122,7 @@ class ClaimsOptions(Scored):
     "claims",
     title="Claims",
     notes="What a chapter of the thesis says in words, what was measured, and a verdict.",
-    needs={"measurements"},
+    needs={"measurements", "scores"},
     settings=ClaimsOptions,
 )
 def claims_table(results: Results) -> Table:
@@ -130,20 +145,25 @@ def claims_table(results: Results) -> Table:
                 Cell(record["reason"]),
             ]
         )
-    counts = {v: sum(r["verdict"] == v for r in records) for v in (HOLDS, FAILS, UNKNOWN)}
+    counts = {v: sum(r["verdict"] == v for r in records) for v in VERDICTS}
     caption = (
         f"The claims of {chapter} in words: {counts[HOLDS]} hold, {counts[FAILS]} do not, "
-        f"{counts[UNKNOWN]} cannot be measured with these data; {score_words(results)}."
+        f"{counts[UNDECIDED]} are undecided, {counts[UNKNOWN]} cannot be measured with these data; "
+        f"{score_words(results)}."
     )
+    level = f"{100 * results.confidence:g} %"
     notes = [
-        f"Intervals are {100 * results.confidence:g} % Student intervals of the mean over seeds.",
-        "The verdict follows the mean over seeds; where the interval leaves the direction open, "
-        "the last column says so.",
+        f"Intervals are {level} Student intervals of the mean over seeds; of one seed, over its "
+        "images, for two models over the same images (DeLong's covariance), which says nothing of "
+        "another training.",
+        "A claim holds, or does not, where the interval says so, and is undecided where it does "
+        "not; the last column says why.",
     ]
     if any(_is_number(record["reported"]) for record in records):
         notes.append(
-            "A number of the thesis holds where the interval over seeds contains it or the "
-            "measurement is within 1 point of it; a gain also where it is larger."
+            "A number of the thesis holds where the interval contains it or the measurement is "
+            "within 1 point of it, of a gain within half of it at most; a gain also where it is "
+            "larger."
         )
     text = len(header)
     wide = {1: "5.5cm", 2: "2.5cm", text - 2: "4cm", text - 1: "2cm", text: "5cm"}
