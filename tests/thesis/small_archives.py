@@ -18,7 +18,7 @@ CATALOGUE = Path(__file__).parents[2] / "resources" / "datasets.yaml"
 TRAIN, AUXILIARY = 60, 48
 TESTED = {
     "cifar10": 20, "cifar100": 26, "svhn": 21, "imagenet30": 24, "tinyimagenet": 19, "lsun": 22,
-    "stl10": 18, "places365": 23, "texture": 25, "tinyimagenet_odin": 17,
+    "stl10": 18, "places365": 23, "texture": 25, "tinyimagenet_odin": 17, "lsun_resize": 16,
 }  # fmt: skip
 SPLITS = {"tinyimagenet": "val", "places365": "validation", "texture": "all"}  # others: test
 
@@ -56,7 +56,8 @@ def write_archives(folder: Path) -> None:
     writers.imagenet30(folder, pictures("imagenet30", 64, 80), of_classes, jpeg)
     of_classes = labels("tinyimagenet", 0, 9)
     writers.tinyimagenet(folder, pictures("tinyimagenet", 64), of_classes, jpeg)
-    writers.odin(folder, "LSUN_resize", pictures("lsun", 32))
+    writers.lsun(folder, pictures("lsun", 64, 90), jpeg)
+    writers.odin(folder, "LSUN_resize", pictures("lsun_resize", 32))
     writers.odin(folder, "Imagenet_resize", pictures("tinyimagenet_odin", 32))
     writers.stl10(folder, pictures("stl10", 96), labels("stl10", 1, 10))
     writers.places365(folder, pictures("places365", 256), labels("places365", 0, 2), jpeg)
