@@ -29,7 +29,8 @@ rule build_negatives:
         data=DATA,
         against=lambda wildcards: [
             f"{s.dataset}/{s.split}"
-            for s in GAPS.there((negative_run(wildcards).test, *negative_run(wildcards).ood))
+            for s in GAPS.there((negative_run(wildcards).test, *negative_run(wildcards).tested))
+            if not s.own_size  # compared at the size of the negatives
         ],
     shell:
         "printf '%s\n' {params.config:q} > {output.config:q} &&"
