@@ -1,4 +1,4 @@
-"""The table of choices that the thesis leaves open, from resources/protocol.csv: it needs no run."""
+"""The table of choices that the thesis leaves open, from resources/protocol.csv; needs no run."""
 
 from __future__ import annotations
 
