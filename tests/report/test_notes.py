@@ -11,6 +11,7 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.catalogue import load_catalogue
 from ssl_ood.report.notes import read_notes
 from ssl_ood.report.reported import NOTES, by_key, read_reported
+from ssl_ood.report.results import load_results
 
 ROOT = Path(__file__).parents[2]
 NONE, ROT = "none", "rot_imgn"
@@ -105,3 +106,12 @@ def test_a_faulty_note_is_a_sentence(reported, tmp_path):
     (tmp_path / NOTES).write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"notes.csv: row 1 is wrong at artefact: 'Table 6.1'"):
         read_notes(tmp_path / NOTES)
+
+
+def test_a_set_at_a_size_of_its_own_has_a_title(study, reported):
+    fill(study)
+    spec = study.spec("table_negative_sampling", in_distribution=["cifar10"])
+    spec["runs"] = [run | {"beside": ["svhn@256"]} for run in spec["runs"]]
+    results = load_results(spec, study.write(), reported)
+    assert results.beside_sets("cifar10") == ["svhn@256"]
+    assert results.title("datasets", "svhn@256") == "SVHN, straight to 256 px"
