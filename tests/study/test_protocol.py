@@ -28,8 +28,16 @@ PENDING = {
     "evaluation.knn_temperature", "evaluation.soft_class_temperature",
     "studies.medical.override.training.batch_size",
     "studies.medical.override.training.warmup_epochs",
+    "studies.medical.override.training.negatives", "studies.medical.override.views.shift_place",
+    "studies.medical.override.views.shift_identity", "studies.medical.override.views.blur_scaled",
+    "methods.moco.training.precision", "methods.finetune.training.precision",
 }  # fmt: skip
-PENDING_READINGS = {"as_written", "bfloat16", "float32", "frozen_head", "teacher_0.04"}
+PENDING_READINGS = {
+    "as_written", "as_written_batch", "bfloat16", "blur_unscaled", "cls_token_timm",
+    "first_global_negative", "float32", "frozen_head", "local_scale_dino", "negatives_shared",
+    "norm_last_layer", "position_timm", "shift_never_identity", "shift_on_image",
+    "teacher_temperature_0.04", "warmup_10",
+}  # fmt: skip
 # What the thesis says plainly, by the line of its text that says it.
 SAID = {
     "methods.dino.training.epochs": 1350, "methods.dino.training.teacher_temperature": 1350,
