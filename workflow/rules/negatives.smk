@@ -3,7 +3,11 @@
 
 rule build_negatives:
     input:
-        lambda wildcards: packed_meta(GAPS.there(experiments.needed_sets(negative_run(wildcards)))),
+        lambda wildcards: packed_meta(
+            s
+            for s in GAPS.there(experiments.needed_sets(negative_run(wildcards)))
+            if not s.own_size
+        ),
     output:
         config=f"{R}/negatives/{{study}}-{{in_distribution}}-{{strategy}}/config.json",
         manifest=f"{R}/negatives/{{study}}-{{in_distribution}}-{{strategy}}/manifest.json",
