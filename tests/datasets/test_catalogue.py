@@ -20,6 +20,7 @@ THESIS = [
     "imagenet30",
     "tinyimagenet",
     "lsun",
+    "lsun_resize",
     "stl10",
     "places365",
     "texture",
@@ -35,7 +36,8 @@ THESIS = [
 ]
 COUNTS = {
     ("cifar10", "train"): 50_000, ("cifar100", "test"): 10_000, ("svhn", "test"): 26_032,
-    ("stl10", "test"): 8_000, ("texture", "all"): 5_640, ("places365", "validation"): 36_500,
+    ("stl10", "test"): 8_000, ("texture", "all"): 5_640, ("texture_test1", "test"): 1_880,
+    ("places365", "validation"): 36_500,
     ("lsun", "test"): 10_000, ("tinyimagenet", "val"): 10_000, ("imagenet30", "test"): 3_000,
     ("imagenet", "train"): 1_281_167, ("dti", "train"): 300_000, ("rsna", "normal"): 8_851,
     ("rsna", "opacity"): 6_012, ("hyper_kvasir", "train"): 1_600, ("hyper_kvasir", "test"): 500,

@@ -81,6 +81,18 @@ def test_squash_scales_both_sides():
     np.testing.assert_array_equal(to_square(image, 30, fit="squash"), reference)
 
 
+def test_the_study_says_how_images_fit_and_another_fit_is_packed_anew(make, tarred):
+    image = photograph((60, 100))
+    files = {"a.png": make.encoded(image)}
+    cut, _ = tarred(files, size=30)
+    np.testing.assert_array_equal(cut.images[0], to_square(image, 30))
+    squashed, meta = tarred(files, size=30, fit="squash")  # into the same folder
+    reference = np.asarray(Image.fromarray(image).resize((30, 30), Image.BICUBIC))
+    np.testing.assert_array_equal(squashed.images[0], reference)
+    assert (cut.meta["fit"], meta["fit"]) == ("crop", "squash")
+    assert cut.meta["fingerprint"] != meta["fingerprint"]
+
+
 @pytest.mark.parametrize("side", [(375, 500), (250, 333), (500, 333)])
 def test_a_jpeg_decoded_small_is_the_same_picture(make, side):
     jpeg = make.encoded(photograph(side), "JPEG", quality=90)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 import pickle
+from functools import partial
 
-import lmdb
 import numpy as np
 import pytest
 
@@ -140,7 +140,7 @@ def test_imagenet30(mirror, small, through, make, rng):
 
 
 @pytest.mark.parametrize(
-    ("name", "root"), [("lsun", "LSUN_resize"), ("tinyimagenet_odin", "Imagenet_resize")]
+    ("name", "root"), [("lsun_resize", "LSUN_resize"), ("tinyimagenet_odin", "Imagenet_resize")]
 )
 def test_the_odin_sets(mirror, small, through, make, rng, name, root):
     images = pictures(rng, 6, 36, 36)
@@ -152,15 +152,8 @@ def test_the_odin_sets(mirror, small, through, make, rng, name, root):
 
 def test_lsun_as_its_authors_publish_it(mirror, small, through, make, rng, tmp_path):
     images = pictures(rng, 5, 24, 24)
-    with (
-        lmdb.open(str(tmp_path / "test_lmdb"), map_size=1 << 20) as store,
-        store.begin(write=True) as t,
-    ):
-        for i, image in enumerate(images):
-            t.put(f"{i:040x}".encode(), make.encoded(image, "WEBP", lossless=True))
-    files = {f"test_lmdb/{f.name}": f.read_bytes() for f in (tmp_path / "test_lmdb").iterdir()}
-    make.zipped(mirror.folder / "test_lmdb.zip", files)
-    packed = through(small("lsun_original", mirror.folder, test=5), "test", 24)
+    make.lsun(mirror.folder, images, partial(make.encoded, kind="WEBP", lossless=True))
+    packed = through(small("lsun", mirror.folder, mirror.url, test=5), "test", 24)
     np.testing.assert_array_equal(packed.images, images)
     assert packed.files[3] == f"{3:040x}"
     assert not list(tmp_path.glob("data/**/data.mdb")), "the unpacked lmdb is left behind"
@@ -170,7 +163,7 @@ def test_lsun_as_its_authors_publish_it(mirror, small, through, make, rng, tmp_p
 def test_a_damaged_lmdb_is_said(mirror, small, through, make, mdb):
     make.zipped(mirror.folder / "test_lmdb.zip", {"test_lmdb/data.mdb": mdb})
     with pytest.raises(UserError, match=r"test_lmdb.zip is damaged \("):
-        through(small("lsun_original", mirror.folder, test=5), "test", 24)
+        through(small("lsun", mirror.folder, mirror.url, test=5), "test", 24)
 
 
 def test_places365(mirror, small, through, make, rng):

@@ -11,10 +11,12 @@ import io
 import pickle
 import struct
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import lmdb
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
@@ -194,6 +196,17 @@ def odin(folder: Path, root: str, images: Sequence[np.ndarray]) -> None:
     """One of the sets that ODIN's authors resized: LSUN_resize, Imagenet_resize."""
     files = {f"{root}/{root}/{i}.png": encoded(image) for i, image in enumerate(images)}
     tar(folder / f"{root}.tar.gz", files)
+
+
+def lsun(folder: Path, images: Sequence[np.ndarray], encode: Encode = encoded) -> None:
+    """The test set of the authors' downloader: a zipped lmdb; keys of 40 hexadecimal digits."""
+    with tempfile.TemporaryDirectory() as scratch:
+        store = Path(scratch, "test_lmdb")
+        with lmdb.open(str(store), map_size=1 << 24) as database, database.begin(write=True) as t:
+            for i, image in enumerate(images):
+                t.put(f"{i:040x}".encode(), encode(image))
+        files = {f"test_lmdb/{f.name}": f.read_bytes() for f in store.iterdir()}
+    zipped(folder / "test_lmdb.zip", files)
 
 
 def places365(

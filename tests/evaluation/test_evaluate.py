@@ -71,7 +71,7 @@ class Case:
         model = SimpleNamespace(
             settings=SimpleNamespace(seed=0, method=self.method), logits=lambda features: features
         )
-        tested = {s.dataset for s in self.ood if s.available}
+        tested = {s.called for s in self.ood if s.available}
         sets = [s for s in self.sets.values() if s.role != "ood" or s.dataset in tested]
         table = score_sets(sets, model, evaluation, "cpu")
         write_scores(table, self.folder / "s.parquet")
@@ -178,6 +178,26 @@ def test_an_ood_set_that_is_not_there_has_no_data_and_leaves_the_others_alone(ca
     both = others.merge(whole, on=key, suffixes=("", "_whole"))
     assert len(both) == len(others) > 10
     assert (both.value == both.value_whole).all()
+
+
+def test_a_set_beside_is_measured_and_counts_in_no_mean(case):
+    """Also the images of a set that go straight to another size, under a name of their own."""
+    _, whole = case.both_stages()
+    again = case.sets["far-test"]
+    case.sets["far-test@256"] = replace(again, name="far-test@256", dataset="far@256")
+    case.ood[0] = replace(case.ood[0], beside=True)
+    case.ood.append(OODSet("far", "test", beside=True, size=256))
+    table, metrics = case.both_stages()
+    assert (table["set"] == "far-test@256").sum() == 60
+    chosen = metrics[(metrics.metric == "auroc") & (metrics.score == "mahalanobis")]
+    areas = chosen.set_index("dataset").value
+    before = whole[(whole.metric == "auroc") & (whole.score == "mahalanobis")]
+    before = before.set_index("dataset").value
+    assert areas["near"] == before["near"] and areas["far@256"] == areas["far"]
+    assert areas["average"] == pytest.approx((areas["far"] + areas["cut"]) / 2)
+    assert areas["average_without_photographs"] == areas["far"]
+    pooled = chosen.set_index("dataset").n_out["pooled"]
+    assert pooled == 120
 
 
 def test_pooled_is_the_union_of_all_ood_images_not_the_mean_over_the_sets(case):

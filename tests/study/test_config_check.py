@@ -80,6 +80,19 @@ MISTAKES = [
      "in-distribution dataset itself: take it out of the list."),
     ("studies/natural/in_distribution/cifar10/ood", ["svhn", "cifar100", "svhn"],
      "config: studies.natural.in_distribution.cifar10.ood names a dataset twice: name it once."),
+    ("studies/natural/in_distribution/cifar10/beside", ["svnh@256"],
+     "config: studies.natural.in_distribution.cifar10.beside: unknown dataset 'svnh'; did you mean "
+     "'svhn'?"),
+    ("studies/natural/in_distribution/cifar10/beside", ["lsun@big"],
+     "config: studies.natural.in_distribution.cifar10.beside: 'big' is no size in pixels: write "
+     "lsun@256, for instance."),
+    ("studies/natural/in_distribution/cifar10/beside", ["cifar10@256"],
+     "config: studies.natural.in_distribution.cifar10.beside names cifar10, which is the "
+     "in-distribution dataset itself: take it out of the list."),
+    ("studies/natural/in_distribution/cifar10/beside", ["lsun@256", "lsun"],
+     "config: studies.natural.in_distribution.cifar10.beside names a dataset twice: name it once."),
+    ("studies/natural/fit", "stretch",
+     "config: studies.natural.fit is 'stretch': it should be 'crop' or 'squash'."),
     ("seeds", [0, 1, 0],
      "config: seeds [0, 1, 0] names a seed twice, a duplicate run: name it once."),
     ("evaluation/taus", [0.04, 0, 0.08],

@@ -7,7 +7,9 @@ import copy
 import pytest
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.evaluation.measure import OODSet
 from ssl_ood.study import layers
+from ssl_ood.study.runs import needed_sets
 
 STRATEGIES = [
     "none", "imgn", "rot_imgn", "rot360_imgn", "dti", "perm16_imgn", "perm4_imgn", "rot_dti",
@@ -52,7 +54,7 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
     assert set(found.runs) == expected
     assert len(found.runs) == 67 * len(seeds) + 30
     assert all(name == run.id for name, run in found.runs.items())
-    assert (len(thesis["tables"]), len(thesis["figures"])) == (14, 9)
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (15, 9)
 
 
 def test_ids_and_settings_of_runs_are_unique(thesis, demo, load):
@@ -195,10 +197,12 @@ def test_an_edited_variant_or_temperature_trains_its_own_runs_only(thesis, load)
 def test_packed_sets_are_the_least_possible(thesis, load):
     found = load(thesis)
     ood = ["svhn", "imagenet30", "tinyimagenet", "lsun", "stl10", "places365", "texture"]
-    own = [f"cifar{n}/{split}-32px" for n in (10, 100) for split in ("train", "test")]
+    own = [f"cifar{n}/{split}-32px-squash" for n in (10, 100) for split in ("train", "test")]
     others = {"tinyimagenet": "val", "places365": "validation", "texture": "all"}
-    natural = [f"{name}/{others.get(name, 'test')}-32px" for name in ood]
-    natural += [*own, "imagenet/train-32px", "dti/train-32px"]
+    ood = [f"{name}/{others.get(name, 'test')}" for name in ood]
+    natural = [f"{name}-32px-squash" for name in [*ood, "lsun_resize/test", "texture_test1/test"]]
+    natural += [*own, "imagenet/train-32px-squash", "dti/train-32px-squash"]
+    natural += [f"{name}-256px-squash" for name in ood if not name.startswith("svhn")]
     large = [f"rsna/{split}_{n}" for split in ("train", "test") for n in range(5)]
     large += [f"rsna_{name}/test" for name in ("opacity", "not_normal", "labelled")]
     large += ["rsna_labelled/train"]
@@ -210,6 +214,44 @@ def test_packed_sets_are_the_least_possible(thesis, load):
     large = [f"{name}-512px" for name in large]
     medical = [f"{name}-256px" for name in medical]
     assert set(found.packed_sets()) == {*natural, *large, *medical}
+
+
+def test_studies_of_one_size_that_fit_images_otherwise_share_no_packed_set(thesis, load):
+    after = copy.deepcopy(thesis)
+    after["studies"]["cut"] = copy.deepcopy(after["studies"]["natural"]) | {"fit": "crop"}
+    after["tables"]["table_cut"] = copy.deepcopy(after["tables"]["table_ood_auroc"])
+    after["tables"]["table_cut"] |= {"study": "cut", "form": "ood_auroc"}
+    found = load(after)
+    squashed, cut = (
+        found.runs[f"{study}-cifar10-rot_imgn-base-seed0"] for study in ("natural", "cut")
+    )
+    assert squashed.train.path == "cifar10/train-32px-squash" != cut.train.path
+    assert cut.train.path == "cifar10/train-32px"
+    paths = [{s.path for s in needed_sets(run)} for run in (squashed, cut)]
+    assert not paths[0] & paths[1]
+    assert squashed.training_config["fit"] == "squash" and "fit" not in cut.training_config
+    assert squashed.settings.fit == "squash" and cut.settings.fit == "crop"
+
+
+def test_a_set_beside_is_evaluated_and_trains_nothing_again(thesis, load):
+    after = copy.deepcopy(thesis)
+    after["studies"]["natural"]["in_distribution"]["cifar10"]["beside"] = ["lsun@64", "lsun_resize"]
+    assert retrained(load, thesis, after) == (set(), set(), set())
+    found = load(after)
+    run = found.runs["natural-cifar10-rot_imgn-base-seed0"]
+    assert [s.path for s in run.beside] == [
+        "lsun/test-64px-squash", "lsun_resize/test-32px-squash",
+    ]  # fmt: skip
+    told = found.evaluation_config(run)["ood"]
+    assert told[-2:] == [
+        {"dataset": "lsun", "split": "test", "photographs": False, "beside": True, "size": 64},
+        {"dataset": "lsun_resize", "split": "test", "photographs": False, "beside": True},
+    ]
+    for entry, packed in zip(told, run.tested, strict=True):
+        assert OODSet(**entry).packed(run.settings) == packed
+        assert OODSet(**entry).called == packed.called
+    assert run.summary()["beside"] == ["lsun@64", "lsun_resize"]
+    assert "lsun_resize" not in run.summary()["ood"]
 
 
 def test_a_table_of_other_tables_has_their_runs(thesis, load):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ssl_ood.study.costs import describe_plan
-from ssl_ood.study.gaps import RETRY_HOURS, find_gaps, thawed, write_gaps
+from ssl_ood.study.gaps import RETRY_HOURS, describe_gaps, find_gaps, thawed, write_gaps
 
 RUN = "natural-cifar10-rot_imgn-base-seed0"
 IMAGENET = "ILSVRC2012_img_train.tar"
@@ -47,7 +47,7 @@ def test_what_only_a_person_gets_is_a_gap_until_it_lies_there(thesis, load, plac
 
 def test_a_packed_set_needs_no_archive(thesis, load, places):
     study = load(thesis | places)
-    packed = Path(places["results_dir"], "data", "imagenet", "train-32px", "meta.json")
+    packed = Path(places["results_dir"], "data", "imagenet", "train-32px-squash", "meta.json")
     packed.parent.mkdir(parents=True)
     packed.touch()
     assert not find_gaps(study).before(study.runs[RUN])
@@ -60,8 +60,10 @@ def test_a_download_that_failed_is_a_gap_for_some_hours(thesis, load, places, ho
     gaps = find_gaps(study)
     run = study.runs["natural-cifar10-none-base-seed0"]
     config = gaps.evaluation_config(run)
-    absent = [s["dataset"] for s in config["ood"] if not s.get("available", True)]
-    assert absent == (["svhn", "imagenet30"] if is_gap else ["imagenet30"])
+    absent = [s for s in config["ood"] if not s.get("available", True)]
+    of_tables = [s["dataset"] for s in absent if not s.get("beside")]
+    assert of_tables == (["svhn", "imagenet30"] if is_gap else ["imagenet30"])
+    assert [(s["dataset"], s["size"]) for s in absent if s.get("beside")] == [("imagenet30", 256)]
     assert not gaps.before(run)
     spec = gaps.spec("table_negative_sampling")
     told = [text for text in spec["gaps"] if text.startswith("SVHN")]
@@ -70,6 +72,17 @@ def test_a_download_that_failed_is_a_gap_for_some_hours(thesis, load, places, ho
         assert f"Nothing answers. Delete {path} to try again at once." in told[0]
     assert not any("status" in r for r in spec["runs"] if r["run"] == run.id)
     assert {r["status"] for r in spec["runs"] if r["strategy"] == "imgn"} == {"no_data"}
+
+
+def test_a_gap_of_a_set_beside_is_told_by_the_plan_and_by_no_table(thesis, load, places):
+    study = load(thesis | places)
+    mark(places, "lsun_resize", 0)
+    gaps, target = find_gaps(study), study.targets["table_negative_sampling"]
+    assert "lsun_resize" not in [gap.name for gap in gaps.of(target)]
+    assert "LSUN_resize.tar.gz" not in " ".join(gaps.spec(target.name)["gaps"])
+    told = describe_gaps(gaps, [target], {}, "hours")
+    assert told.count("LSUN (resized): LSUN_resize.tar.gz is not there.") == 1
+    assert "For it wait 0 trainings (0 hours) and 10 evaluations." in told
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"time": "now"}'])

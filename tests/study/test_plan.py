@@ -82,7 +82,7 @@ def test_disk_is_what_the_packed_sets_and_runs_take(study):
     run = study.targets["figure_views"].runs[0]
     disk = plan.disk_needed(study, [run])
     images = {s.path: study.count(s) for s in needed_sets(run)}
-    assert disk.packed == sum(images.values()) * 32 * 32 * 3
+    assert disk.packed == sum(n * (256 if "256px" in p else 32) ** 2 * 3 for p, n in images.items())
     assert disk.checkpoints == pytest.approx(3 * 4 * 4 * 26.6e6, rel=0.1)
     assert disk.runs > 2 * 4 * 26e6 + 60_000 * 384 * 4
     assert disk.unknown == ()

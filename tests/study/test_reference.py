@@ -14,9 +14,10 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_reference_in_the_repository_is_up_to_date(tmp_path):
     """`ssl_ood reference` writes it anew."""
-    write_reference(tmp_path, ROOT / "config.yaml")
+    write_reference(tmp_path, ROOT / "config.yaml", tmp_path)
     for name in ("README.md", "config.yaml"):
         assert (ROOT / "config" / name).read_text() == (tmp_path / name).read_text(), name
+    assert (ROOT / "docs" / "protocol.md").read_text() == (tmp_path / "protocol.md").read_text()
 
 
 def test_every_key_of_the_config_is_in_it():

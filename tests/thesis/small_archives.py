@@ -18,7 +18,8 @@ CATALOGUE = Path(__file__).parents[2] / "resources" / "datasets.yaml"
 TRAIN, AUXILIARY = 60, 48
 TESTED = {
     "cifar10": 20, "cifar100": 26, "svhn": 21, "imagenet30": 24, "tinyimagenet": 19, "lsun": 22,
-    "stl10": 18, "places365": 23, "texture": 25, "tinyimagenet_odin": 17,
+    "stl10": 18, "places365": 23, "texture": 25, "tinyimagenet_odin": 17, "lsun_resize": 16,
+    "texture_test1": 11,
 }  # fmt: skip
 SPLITS = {"tinyimagenet": "val", "places365": "validation", "texture": "all"}  # others: test
 
@@ -56,12 +57,14 @@ def write_archives(folder: Path) -> None:
     writers.imagenet30(folder, pictures("imagenet30", 64, 80), of_classes, jpeg)
     of_classes = labels("tinyimagenet", 0, 9)
     writers.tinyimagenet(folder, pictures("tinyimagenet", 64), of_classes, jpeg)
-    writers.odin(folder, "LSUN_resize", pictures("lsun", 32))
+    writers.lsun(folder, pictures("lsun", 64, 90), jpeg)
+    writers.odin(folder, "LSUN_resize", pictures("lsun_resize", 32))
     writers.odin(folder, "Imagenet_resize", pictures("tinyimagenet_odin", 32))
     writers.stl10(folder, pictures("stl10", 96), labels("stl10", 1, 10))
     writers.places365(folder, pictures("places365", 256), labels("places365", 0, 2), jpeg)
     of_classes = folders("texture", "banded", "dotted", "woven")
-    writers.dtd(folder, pictures("texture", 64, 90), of_classes, encode=jpeg)
+    test1 = range(TESTED["texture_test1"])
+    writers.dtd(folder, pictures("texture", 64, 90), of_classes, test1, jpeg)
     write_auxiliary(folder)
     write_medical(folder)
 
@@ -82,6 +85,7 @@ def write_catalogue(path: Path, archives: Path) -> None:
     """The project's catalogue with the checksums, sizes and counts of these archives."""
     catalogue = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
     counts = {(name, SPLITS.get(name, "test")): count for name, count in TESTED.items()}
+    counts["texture", "test"] = counts.pop(("texture_test1", "test"))  # derived from it
     counts |= {(name, "train"): TRAIN for name in ("cifar10", "cifar100")}
     counts |= {(name, "train"): AUXILIARY for name in ("imagenet", "dti")}
     for (name, split), count in counts.items():

@@ -28,6 +28,8 @@ pytestmark = pytest.mark.thesis
 
 FAR = ["svhn", "imagenet30", "tinyimagenet", "lsun", "stl10", "places365", "texture"]
 OOD = {"cifar10": ["cifar100", *FAR], "cifar100": ["cifar10", *FAR]}  # rows of tables 6.1 and 6.2
+BESIDE = ["lsun_resize", "texture_test1", *(name for name in FAR if name != "svhn")]
+LARGE = 256  # pixels of those that have the name of another OOD set
 OTHERS = ["Geometric", "SSD", "CSI", "MTL"]  # columns of table 6.1
 OURS = ["rot_imgn", "combined"]
 # Columns of table 6.2, figure 6.3 and figure 2 of the paper.
@@ -37,18 +39,18 @@ NEGATIVES = [("cifar10", s) for s in [*SAMPLING[1:], "combined"]] + [("cifar100"
 TABLES = ["ood_auroc", "negative_sampling", "quality", "hyperparameters", "claims"]
 FIGURES = ["sensitivity", "occupied_soft_classes", "negatives", "views", "color_histograms"]
 RUNS = 11 + 2 + 1 + 2  # strategies on CIFAR10, on CIFAR100, the untrained network, other lambdas
-DATASETS = len({*OOD["cifar10"], *OOD["cifar100"], "imagenet", "dti"})
+DATASETS = len({*OOD["cifar10"], *OOD["cifar100"], "imagenet", "dti", "lsun_resize"})
 ALL_RUNS = RUNS + RUNS_OF_CHAPTER_5 + RUNS_OF_CHAPTER_7
 JOBS = {
     "fetch_dataset": DATASETS + len(ARCHIVES),
     "fetch_weights": len(WEIGHTS),
     "convert_weights": len(WEIGHTS),
-    # CIFAR10 and CIFAR100 to train on, and to test
-    "pack_dataset": DATASETS + 2 + len(SETS),
+    # CIFAR10 and CIFAR100 to train on, and to test; test1 of Texture; six sets at a second size
+    "pack_dataset": DATASETS + 2 + 1 + 6 + len(SETS),
     "write_split": 2 + len(PROOFS),
     "build_negatives": len(NEGATIVES) + len(NEGATIVES_OF_CHAPTER_7),
     **dict.fromkeys(["train", "evaluate"], ALL_RUNS),
-    "table": 14,
+    "table": 15,
     "figure": 9,
     "write_costs": 1,
     "all": 1,
@@ -71,15 +73,21 @@ def test_every_job_ran_once(finished):
 def test_every_set_has_the_images_of_its_archive(finished):
     sizes = {("cifar10", "train"): TRAIN, ("cifar100", "train"): TRAIN}
     sizes |= {("imagenet", "train"): AUXILIARY, ("dti", "train"): AUXILIARY}
-    tested = {*OOD["cifar10"], *OOD["cifar100"]}
+    tested = {*OOD["cifar10"], *OOD["cifar100"], *BESIDE}
     sizes |= {(name, SPLITS.get(name, "test")): TESTED[name] for name in tested}
-    sizes |= {tuple(name.split("/")): count for name, count in SETS.items()}
+    expected = {f"{name}/{split}-32px-squash": (n, 32) for (name, split), n in sizes.items()}
+    large = [name for name in BESIDE if name in FAR]
+    splits = [f"{name}/{SPLITS.get(name, 'test')}" for name in large]
+    expected |= {
+        f"{split}-{LARGE}px-squash": (TESTED[name], LARGE)
+        for name, split in zip(large, splits, strict=True)
+    }
+    expected |= {f"{name}-32px": (count, 32) for name, count in SETS.items()}
     data = finished.study.results("data")
-    found = {path.parts[-3:-1] for path in data.glob("*/*/meta.json")}
-    assert found == {(name, f"{split}-32px") for name, split in sizes}
-    for (name, split), count in sizes.items():
-        folder = data / name / f"{split}-32px"
-        assert np.load(folder / "images.npy", mmap_mode="r").shape == (count, 32, 32, 3)
+    assert {"/".join(p.parts[-3:-1]) for p in data.glob("*/*/meta.json")} == expected.keys()
+    for name, (count, side) in expected.items():
+        folder = data / name
+        assert np.load(folder / "images.npy", mmap_mode="r").shape == (count, side, side, 3)
         assert json.loads((folder / "meta.json").read_text())["count"] == count
 
 
@@ -229,7 +237,7 @@ def test_every_negative_set_was_checked(finished):
                 continue
             assert pair["images"] == AUXILIARY
             tested = {n: TESTED[n.split("/")[0]] for n in pair["also_in_test_sets"]}
-            names = {f"{n}/{SPLITS.get(n, 'test')}" for n in [home, *OOD[home]]}
+            names = {f"{n}/{SPLITS.get(n, 'test')}" for n in [home, *OOD[home], *BESIDE]}
             assert set(tested) == names
             for name, found in pair["also_in_test_sets"].items():
                 assert (found["images"], found["identical"]) == (tested[name], 0)
@@ -263,7 +271,7 @@ def test_a_new_ood_set_trains_nothing_again(finished, tmp_path):
     assert code == 0, log
     assert study.results("runs", run, "model.safetensors").stat().st_mtime_ns == before
     said = study.results("logs", "evaluate", f"{run}.log").read_text()
-    assert said.count("as before") == 2 + len(OOD["cifar10"])
+    assert said.count("as before") == 2 + len(OOD["cifar10"]) + len(BESIDE)
     measured = pd.read_parquet(study.results("measurements", f"{run}.parquet"))
     assert (measured.dataset == "tinyimagenet_odin").any() and measured.value.notna().all()
 
@@ -272,8 +280,8 @@ def test_tested_images_among_the_negatives_are_caught(finished, tmp_path):
     """An identical one ends the workflow with a sentence; one compressed again is counted."""
     study = finished.study.copy(tmp_path / "study")
     data = study.results("data")
-    leaked = np.load(data / "svhn" / "test-32px" / "images.npy")[3]
-    seen = np.load(data / "lsun" / "test-32px" / "images.npy")[5]
+    leaked = np.load(data / "svhn" / "test-32px-squash" / "images.npy")[3]
+    seen = np.load(data / "lsun" / "test-32px-squash" / "images.npy")[5]
     large = np.asarray(Image.fromarray(seen).resize((90, 90), Image.BICUBIC))
     again = decoded(encoded(large, "JPEG", quality=60))
     write_auxiliary(study.archives, imagenet=[again], dti=[leaked])
@@ -285,7 +293,7 @@ def test_tested_images_among_the_negatives_are_caught(finished, tmp_path):
     near = {name: found["near"] for name, found in pair["also_in_test_sets"].items()}
     assert near == dict.fromkeys(near, 0) | {"lsun/test": 1}
     ((mine, theirs),) = pair["also_in_test_sets"]["lsun/test"]["examples"]
-    assert mine == "n00/n00_0.JPEG" and theirs.endswith("LSUN_resize/5.png")
+    assert mine == "n00/n00_0.JPEG" and theirs == f"{5:040x}"
     code, log = study.snakemake(
         "results/negatives/natural-cifar10-dti/manifest.json", "--show-failed-logs"
     )
@@ -321,5 +329,5 @@ def test_where_the_config_is_strict_nothing_starts_without_restricted_archives(f
     code, log = fresh.snakemake("all")
     assert code == 1 and "imagenet: ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar." in log, log
     # What needs none of them is made all the same.
-    code, log = fresh.snakemake("results/data/cifar10/test-32px/meta.json")
+    code, log = fresh.snakemake("results/data/cifar10/test-32px-squash/meta.json")
     assert code == 0, log

@@ -21,6 +21,7 @@ os.environ.update(
 from ssl_ood.study import gaps
 from ssl_ood.study import runs as experiments
 from ssl_ood.study import costs as plan
+from ssl_ood.datasets.names import CROP, FITS
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.common.registry import lookup
@@ -146,6 +147,11 @@ def run_of(wildcards):
     return EXPERIMENTS.runs[wildcards.run]
 
 
+def fit_of(wildcards):
+    """What becomes of images that are not square, from the end of a packed set's name."""
+    return wildcards.fit.removeprefix("-") or CROP
+
+
 def packed_meta(sets):
     """The last written file of packed sets: what depends on a packed set depends on it."""
     return list(dict.fromkeys(f"{DATA}/{s.path}/meta.json" for s in sets))
@@ -168,10 +174,11 @@ def split_lists(wildcards):
     run = run_of(wildcards)
     store = {name: dataset.store for name, dataset in EXPERIMENTS.datasets.items()}
     trained = {(r.train.dataset, r.train.split) for r in experiments.with_initial([run])}
+    sets = [run.settings.packed(s.dataset, s.split) for s in run.tested]
     return [
-        f"{R}/splits/{dataset}-{split}/{tested.dataset}-{tested.split}-{tested.size}px.json"
+        f"{R}/splits/{dataset}-{split}/{Path(tested.path).parent}-{Path(tested.path).name}.json"
         for dataset, split in sorted(trained)
-        for tested in (run.test, *GAPS.there(run.ood))
+        for tested in dict.fromkeys((run.test, *GAPS.there(sets)))
         if store[dataset] == store[tested.dataset]
     ]
 
@@ -313,3 +320,4 @@ wildcard_constraints:
     dataset=alternatives(EXPERIMENTS.datasets),
     split="[a-z0-9_]+",
     size="[0-9]+",
+    fit="|".join(["", *(f"-{fit}" for fit in FITS if fit != CROP)]),

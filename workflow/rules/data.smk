@@ -27,14 +27,14 @@ rule pack_dataset:
             f"{R}/archives/{EXPERIMENTS.datasets[wildcards.dataset].store}.json"
         ),
     output:
-        images=f"{DATA}/{{dataset}}/{{split}}-{{size}}px/images.npy",
-        labels=f"{DATA}/{{dataset}}/{{split}}-{{size}}px/labels.npy",
-        files=f"{DATA}/{{dataset}}/{{split}}-{{size}}px/files.txt",
-        meta=f"{DATA}/{{dataset}}/{{split}}-{{size}}px/meta.json",
+        images=f"{DATA}/{{dataset}}/{{split}}-{{size}}px{{fit}}/images.npy",
+        labels=f"{DATA}/{{dataset}}/{{split}}-{{size}}px{{fit}}/labels.npy",
+        files=f"{DATA}/{{dataset}}/{{split}}-{{size}}px{{fit}}/files.txt",
+        meta=f"{DATA}/{{dataset}}/{{split}}-{{size}}px{{fit}}/meta.json",
     log:
-        f"{R}/logs/pack_dataset/{{dataset}}-{{split}}-{{size}}px.log",
+        f"{R}/logs/pack_dataset/{{dataset}}-{{split}}-{{size}}px{{fit}}.log",
     benchmark:
-        f"{R}/benchmarks/pack_dataset/{{dataset}}-{{split}}-{{size}}px.jsonl"
+        f"{R}/benchmarks/pack_dataset/{{dataset}}-{{split}}-{{size}}px{{fit}}.jsonl"
     conda:
         "../../envs/ssl_ood.yaml"
     threads: EXECUTION["threads"]["pack"]
@@ -48,9 +48,10 @@ rule pack_dataset:
         ),
         corrupt=CONFIG["max_corrupt_share"],
         folder=lambda wildcards, output: Path(output.meta).parent,
+        fit=fit_of,
     shell:
         "python -m ssl_ood pack {wildcards.dataset:q}"
-        " --split {wildcards.split:q} --size {wildcards.size:q} --manifest {input.manifest:q}"
+        " --split {wildcards.split:q} --size {wildcards.size:q} --fit {params.fit} --manifest {input.manifest:q}"
         " --output {params.folder:q} --workers {threads}"
         " --max-corrupt-share {params.corrupt:q} 2> {log:q}"
 
@@ -59,12 +60,12 @@ rule pack_dataset:
 # must come out of the same archives.
 rule write_split:
     input:
-        train=f"{DATA}/{{dataset}}/{{split}}-{{size}}px/meta.json",
-        test=f"{DATA}/{{test_dataset}}/{{test_split}}-{{size}}px/meta.json",
+        train=f"{DATA}/{{dataset}}/{{split}}-{{size}}px{{fit}}/meta.json",
+        test=f"{DATA}/{{test_dataset}}/{{test_split}}-{{size}}px{{fit}}/meta.json",
     output:
-        f"{R}/splits/{{dataset}}-{{split}}/{{test_dataset}}-{{test_split}}-{{size}}px.json",
+        f"{R}/splits/{{dataset}}-{{split}}/{{test_dataset}}-{{test_split}}-{{size}}px{{fit}}.json",
     log:
-        f"{R}/logs/write_split/{{dataset}}-{{split}}-{{test_dataset}}-{{test_split}}-{{size}}px.log",
+        f"{R}/logs/write_split/{{dataset}}-{{split}}-{{test_dataset}}-{{test_split}}-{{size}}px{{fit}}.log",
     wildcard_constraints:
         test_dataset=alternatives(EXPERIMENTS.datasets),
         test_split="[a-z0-9_]+",
@@ -74,11 +75,12 @@ rule write_split:
     params:
         version=VERSIONS["splits"],
         data=lambda wildcards, input: Path(input.train).parents[2],
+        fit=fit_of,
         # How a name tells the patient.
         group=lambda wildcards: EXPERIMENTS.datasets[wildcards.dataset].group,
     shell:
         "python -m ssl_ood splits --data {params.data:q} --size {wildcards.size:q}"
-        " --train {wildcards.dataset:q}/{wildcards.split:q}"
+        " --fit {params.fit} --train {wildcards.dataset:q}/{wildcards.split:q}"
         " --test {wildcards.test_dataset:q}/{wildcards.test_split:q} --output {output:q} 2> {log:q}"
 
 

@@ -10,7 +10,7 @@ rule evaluate:
             (
                 run_of(wildcards).train,
                 run_of(wildcards).test,
-                *GAPS.there(run_of(wildcards).ood),
+                *GAPS.there(run_of(wildcards).tested),
             )
         ),
     output:

@@ -3,7 +3,11 @@
 
 rule build_negatives:
     input:
-        lambda wildcards: packed_meta(GAPS.there(experiments.needed_sets(negative_run(wildcards)))),
+        lambda wildcards: packed_meta(
+            s
+            for s in GAPS.there(experiments.needed_sets(negative_run(wildcards)))
+            if not s.own_size
+        ),
     output:
         config=f"{R}/negatives/{{study}}-{{in_distribution}}-{{strategy}}/config.json",
         manifest=f"{R}/negatives/{{study}}-{{in_distribution}}-{{strategy}}/manifest.json",
@@ -29,7 +33,8 @@ rule build_negatives:
         data=DATA,
         against=lambda wildcards: [
             f"{s.dataset}/{s.split}"
-            for s in GAPS.there((negative_run(wildcards).test, *negative_run(wildcards).ood))
+            for s in GAPS.there((negative_run(wildcards).test, *negative_run(wildcards).tested))
+            if not s.own_size  # compared at the size of the negatives
         ],
     shell:
         "printf '%s\n' {params.config:q} > {output.config:q} &&"

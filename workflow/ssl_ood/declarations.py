@@ -37,6 +37,7 @@ DECLARING = (
     "ssl_ood.report.tables.medical",
     "ssl_ood.report.tables.methods",
     "ssl_ood.report.tables.natural",
+    "ssl_ood.report.tables.protocol",
     "ssl_ood.report.tables.quality",
 )
 PLUGINS = "SSL_OOD_PLUGINS"  # the variable that tells jobs, separated as PATH is

@@ -26,7 +26,7 @@ VERSIONS = {
     "train": 3,
     "features": 3,
     "evaluate": 1,
-    "table": 2,
+    "table": 3,
     "figure": 2,
     "weights": 1,
     "splits": 1,

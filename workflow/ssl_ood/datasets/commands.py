@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ssl_ood.datasets.names import FITS
+
 if TYPE_CHECKING:
     from ssl_ood.datasets.catalogue import Dataset
 
@@ -39,6 +41,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     pack.add_argument("--catalogue", type=Path, default=CATALOGUE)
     pack.add_argument("--split", required=True)
     pack.add_argument("--size", type=int, required=True, help="side of the images in pixels")
+    _add_fit(pack)
     pack.add_argument("--manifest", type=Path, required=True, help="what fetch has written")
     pack.add_argument("--output", type=Path, required=True, help="the folder to make")
     pack.add_argument("--workers", type=int, help="processes that decode (default: the cores)")
@@ -61,6 +64,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     splits.add_argument("--train", required=True, metavar="DATASET/SPLIT")
     splits.add_argument("--test", required=True, metavar="DATASET/SPLIT")
     splits.add_argument("--size", type=int, required=True, help="side of the images in pixels")
+    _add_fit(splits)
     splits.add_argument("--output", type=Path, required=True, help="the lists to write (json)")
     splits.set_defaults(run=run_splits)
 
@@ -84,6 +88,15 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
         help="print nothing; fail if an archive that only a person can get is missing",
     )
     table.set_defaults(run=run_datasets)
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default=FITS[0],
+        help="what becomes of images that are not square: the middle of them, or all of them",
+    )
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
@@ -166,6 +179,7 @@ def run_pack(args: argparse.Namespace) -> None:
         args.size,
         args.manifest,
         args.output,
+        fit=args.fit,
         workers=args.workers,
         max_corrupt_share=args.max_corrupt_share,
         wait=args.wait,
@@ -180,7 +194,9 @@ def run_splits(args: argparse.Namespace) -> None:
     from ssl_ood.datasets.splits import write_split
 
     catalogue = load_catalogue(args.catalogue)
-    sides = write_split(catalogue, args.data, args.train, args.test, args.size, args.output)
+    sides = write_split(
+        catalogue, args.data, args.train, args.test, args.size, args.output, args.fit
+    )
     for side in sides.values():
         patients = "" if side["patients"] is None else f" of {side['patients']:,} patients"
         print(f"{side['set']}: {side['images']:,} images{patients}, listed in {args.output}")

@@ -30,6 +30,7 @@ from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.datasets.archives import Data
 from ssl_ood.datasets.catalogue import Dataset
 from ssl_ood.datasets.decode import Undecodable, to_square
+from ssl_ood.datasets.names import CROP
 from ssl_ood.datasets.packed import open_packed
 from ssl_ood.datasets.partial import Partial, disk_errors, exclusive
 from ssl_ood.datasets.readers import Item, open_split
@@ -45,10 +46,13 @@ def pack(
     folder: Path,
     *,
     workers: int | None = None,
+    fit: str = CROP,
     max_corrupt_share: float = 0.0,
     wait: bool = False,
 ) -> dict[str, Any]:
     """Packs a split at `size` x `size` pixels into `folder`; returns its metadata.
+
+    fit: CROP or SQUASH, what becomes of images that are not square (`to_square`).
 
     The folder appears when it is whole, with images.npy (N, S, S, 3) uint8, labels.npy (N,)
     int64, files.txt and meta.json (see `packed.open_packed`). A set that is there already, from
@@ -66,7 +70,7 @@ def pack(
     source = [
         {k: a[k] for k in ("file", "bytes", "sha256", "verified")} for a in manifest["archives"]
     ]
-    fingerprint = _fingerprint(dataset, split, size, source)
+    fingerprint = _fingerprint(dataset, split, size, fit, source)
     with exclusive(folder, wait):
         done = _finished(folder, fingerprint)
         if done is not None:
@@ -75,7 +79,7 @@ def pack(
             partial = Partial(folder, size, fingerprint)
         try:
             with disk_errors(folder):
-                classes = _write(partial, dataset, split, manifest, workers, max_corrupt_share)
+                classes = _write(partial, dataset, split, fit, manifest, workers, max_corrupt_share)
                 _check_count(partial, dataset, split, max_corrupt_share)
                 return partial.finish(
                     {
@@ -84,7 +88,7 @@ def pack(
                         "size": size,
                         "expected": spec.count,
                         "mode": dataset.options.get("mode", "RGB"),
-                        "fit": dataset.options.get("fit", "crop"),
+                        "fit": fit,
                         "classes": classes,
                         "source": source,
                         "code_version": VERSIONS["pack"],
@@ -98,6 +102,7 @@ def _write(
     partial: Partial,
     dataset: Dataset,
     split: str,
+    fit: str,
     manifest: Mapping[str, Any],
     workers: int | None,
     max_corrupt_share: float,
@@ -106,11 +111,7 @@ def _write(
     expected = dataset.split(split).count
     source = open_split(dataset, split, manifest, partial.scratch)
     items = islice(source.items, partial.items, None)
-    options = (
-        partial.size,
-        dataset.options.get("mode") == "L",
-        dataset.options.get("fit", "crop"),
-    )
+    options = partial.size, dataset.options.get("mode") == "L", fit
     title = f"packing {dataset.name} {split}"
     if partial.items:
         print(f"{title}: going on after {partial.items:,} images", file=sys.stderr, flush=True)
@@ -237,7 +238,9 @@ def _check_count(partial: Partial, dataset: Dataset, split: str, share: float) -
         raise UserError(f"{dataset.name} {split}: none of its images can be decoded.")
 
 
-def _fingerprint(dataset: Dataset, split: str, size: int, source: list[dict[str, Any]]) -> str:
+def _fingerprint(
+    dataset: Dataset, split: str, size: int, fit: str, source: list[dict[str, Any]]
+) -> str:
     spec = dataset.split(split)
     what = {
         "dataset": dataset.name,
@@ -251,6 +254,7 @@ def _fingerprint(dataset: Dataset, split: str, size: int, source: list[dict[str,
         "source": [(a["file"], a["sha256"]) for a in source],
         "code_version": VERSIONS["pack"],
         **({} if dataset.group is None else {"group": dataset.group}),
+        **({} if fit == CROP else {"fit": fit}),
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -9,11 +9,18 @@ from typing import Any
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import write_json
 from ssl_ood.datasets.catalogue import Dataset, get
+from ssl_ood.datasets.names import CROP, packed_path
 from ssl_ood.datasets.packed import open_packed
 
 
 def write_split(
-    catalogue: Mapping[str, Dataset], data: Path, train: str, test: str, size: int, output: Path
+    catalogue: Mapping[str, Dataset],
+    data: Path,
+    train: str,
+    test: str,
+    size: int,
+    output: Path,
+    fit: str = CROP,
 ) -> dict[str, Any]:
     """Compares the packed sets `train` and `test`, DATASET/SPLIT each, and lists both in `output`.
 
@@ -31,7 +38,8 @@ def write_split(
             "compare two sets of one archive."
         )
     files = {
-        side: open_packed(data / packed_folder(name, size)).files for side, name in sets.items()
+        side: open_packed(data / packed_folder(name, size, fit)).files
+        for side, name in sets.items()
     }
     _refuse_common(files["train"], files["test"], "image", sets)
     groups = {
@@ -52,12 +60,12 @@ def write_split(
     return result
 
 
-def packed_folder(name: str, size: int) -> str:
+def packed_folder(name: str, size: int, fit: str = CROP) -> str:
     """Where DATASET/SPLIT lies below the folder of packed sets; raises UserError for other text."""
     dataset, slash, split = name.partition("/")
     if not (dataset and slash and split):
         raise UserError(f"A packed set is named DATASET/SPLIT, such as rsna/train_0, not {name!r}.")
-    return f"{dataset}/{split}-{size}px"
+    return packed_path(dataset, split, size, fit)
 
 
 def _refuse_common(one, other, what: str, sets: Mapping[str, str]) -> None:

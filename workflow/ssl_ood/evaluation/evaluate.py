@@ -73,11 +73,11 @@ def evaluate_run(task: Task, weights: Path, places: Places, device: torch.device
     extractor = Extractor(model, places.features, device, task.evaluation.precision, seeing)
     own = task.run.in_distribution
     sets = [
-        extractor.read(places.data, own, task.run.train_split, "train"),
-        extractor.read(places.data, own, task.run.test_split, "test"),
+        extractor.read(places.data, task.run.packed(own, task.run.train_split), "train"),
+        extractor.read(places.data, task.run.packed(own, task.run.test_split), "test"),
     ]
     sets += [
-        extractor.read(places.data, s.dataset, s.split, "ood") for s in task.ood if s.available
+        extractor.read(places.data, s.packed(task.run), "ood") for s in task.ood if s.available
     ]
     summary = _soft_classes(model, sets[1], places.features, device)
     table = score_sets(sets, model, task.evaluation, device)

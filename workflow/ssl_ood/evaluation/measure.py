@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ssl_ood.common.vocabulary import AVERAGE, AVERAGE_HONEST, NO_DATA, POOLED
+from ssl_ood.datasets.names import AT, PackedSet
 from ssl_ood.evaluation.score_columns import split_column
 from ssl_ood.evaluation.score_files import NOT_SCORES
 from ssl_ood.measures import metrics
+from ssl_ood.methods.settings import RunSettings
 
 TPR = 0.95  # of the metric fpr95
 OF_OOD = ("auroc", "fpr95", "aupr")
@@ -26,12 +28,25 @@ SOFT_CLASSES = {
 @dataclass(frozen=True)
 class OODSet:
     """An OOD set of a run; photographs: cut from photographs, as auxiliary negatives are;
-    available: its images are there."""
+    available: its images are there; beside: it counts in no mean over sets; size: its own, in
+    pixels, where that is not the study's."""
 
     dataset: str
     split: str
     photographs: bool = False
     available: bool = True
+    beside: bool = False
+    size: int | None = None
+
+    def packed(self, run: RunSettings) -> PackedSet:
+        """Its images, as they were packed for a run."""
+        own = run.packed(self.dataset, self.split)
+        return own if self.size is None else replace(own, size=self.size, own_size=True)
+
+    @property
+    def called(self) -> str:
+        """See `PackedSet.called`."""
+        return self.dataset if self.size is None else f"{self.dataset}{AT}{self.size}"
 
 
 def measure(
@@ -42,10 +57,10 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Rows of measurements from a table of scores (`score_table`).
 
-    For every score and temperature: auroc, fpr95 and aupr against each OOD set, their mean over all
-    sets (average) and, where some sets are cut from photographs, over the others
-    (average_without_photographs), and where there are two or more sets against all of their images
-    at once (pooled); sensitivity. Of the run: the k-NN accuracies where there are labels; the
+    For every score and temperature: auroc, fpr95 and aupr against each OOD set; of those that are
+    not beside their mean (average), that over the sets that are not cut from photographs where some
+    are (average_without_photographs), and, of two or more, all of their images at once (pooled);
+    sensitivity. Of the run: the k-NN accuracies where there are labels; the
     teacher's soft-classes where the method has them. What needs a set that is not there has the
     status no_data.
     """
@@ -66,7 +81,7 @@ def _of_score(
     role, values = table["role"], table[column]
     below = values[role == "test"]
     outs = {
-        s.dataset: values[(role == "ood") & (table["dataset"] == s.dataset)]
+        s.called: values[(role == "ood") & (table["dataset"] == s.called)]
         for s in sets
         if s.available
     }
@@ -74,7 +89,7 @@ def _of_score(
         if not members <= outs.keys():
             yield from ({"dataset": name, "metric": m, "status": NO_DATA} for m in OF_OOD)
             continue
-        parts = [outs[s.dataset] for s in sets if s.dataset in members]
+        parts = [outs[s.called] for s in sets if s.called in members]
         if name == POOLED:
             parts = [np.concatenate(parts)]
         row = {"dataset": name, "n_in": len(below), "n_out": sum(map(len, parts))}
@@ -90,9 +105,9 @@ def _of_score(
 
 def _groups(sets: Sequence[OODSet]) -> dict[str, set[str]]:
     """What an AUROC is told of: each OOD set, their averages, and all of them at once."""
-    every = {s.dataset for s in sets}
-    honest = {s.dataset for s in sets if not s.photographs}
-    groups = {s.dataset: {s.dataset} for s in sets}
+    every = {s.called for s in sets if not s.beside}
+    honest = {s.called for s in sets if not s.beside and not s.photographs}
+    groups = {s.called: {s.called} for s in sets}
     if every:
         groups[AVERAGE] = every
     if honest and honest != every:

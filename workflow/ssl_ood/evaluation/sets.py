@@ -20,6 +20,7 @@ from ssl_ood.common.files import atomic_path, read_json, sha256_of, write_json
 from ssl_ood.common.log import say
 from ssl_ood.common.registry import Entry, lookup
 from ssl_ood.common.vocabulary import VERSIONS
+from ssl_ood.datasets.names import PackedSet
 from ssl_ood.datasets.packed import Packed, open_packed
 from ssl_ood.evaluation.features import extract, in_blocks
 from ssl_ood.methods.base import Model
@@ -50,10 +51,9 @@ class Extractor:
     precision: str
     image_scores: Sequence[tuple[Entry, dict[str, Any]]] = ()
 
-    def read(self, data: Path, dataset: str, split: str, role: str) -> EvaluatedSet:
-        """The set `dataset`/`split` below `data`, extracted now where that was not done before."""
-        packed = open_packed(data / dataset / f"{split}-{self.model.settings.size}px")
-        name = f"{dataset}-{split}"
+    def read(self, data: Path, chosen: PackedSet, role: str) -> EvaluatedSet:
+        """A packed set below `data`, extracted now where that was not done before."""
+        packed, name = open_packed(data / chosen.path), chosen.name
         features, fresh = self._features(packed, name)
         say(f"{name}: {len(packed)} images" + ("" if fresh else ", as before"))
         if not np.isfinite(features).all():
@@ -65,7 +65,7 @@ class Extractor:
             entry.name: self._scores(packed, name, entry, options)
             for entry, options in self.image_scores
         }
-        return EvaluatedSet(name, dataset, role, features, np.asarray(packed.labels), scores)
+        return EvaluatedSet(name, chosen.called, role, features, np.asarray(packed.labels), scores)
 
     def _features(self, packed: Packed, name: str) -> tuple[np.ndarray, bool]:
         proof = self._proof(packed) | {"code_version": VERSIONS["features"]}

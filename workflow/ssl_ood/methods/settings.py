@@ -30,6 +30,7 @@ from ssl_ood.common.settings import (
     read_settings,
 )
 from ssl_ood.common.vocabulary import VERSIONS
+from ssl_ood.datasets.names import PackedSet
 from ssl_ood.views.spec import ViewSpec
 
 # (dotted key, the rest of a sentence that begins with its place), of settings that do not fit.
@@ -239,11 +240,16 @@ class RunSettings(Settings):
     variant: str
     seed: int
     size: int
+    fit: Literal["crop", "squash"] = "crop"
     train_split: str
     test_split: str
     negatives: Many[Negative]
     initial: dict[str, str] | None = None  # {"run": ID} or {"weights": NAME}
     options: MethodSettings  # the sections
+
+    def packed(self, dataset: str, split: str) -> PackedSet:
+        """A set at the size and fit of the run's own."""
+        return PackedSet(dataset, split, self.size, self.fit)
 
     @property
     def training(self) -> Any:

@@ -27,12 +27,18 @@ class Files:
 
 
 def make_table(spec: dict[str, Any], files: Files, prefix: Path) -> None:
-    """Writes a table to prefix.csv, .md, .tex and .html; spec: see `Experiments.spec`."""
+    """Writes a table to prefix.csv, .md, .tex and .html; spec: see `Experiments.spec`.
+
+    Whatever the form, notes on the thesis's values that it shows, and on gaps, stand below it.
+    """
+    from ssl_ood.report.notes import reported_notes
     from ssl_ood.report.writers import write_table
 
     form = lookup("table", spec["form"], spec["name"]).load()
-    table = form(load_results(spec, files.measurements, files.reported, files.scores))
-    notes = [f"{gap} Its cells have no number." for gap in spec.get("gaps", ())]
+    results = load_results(spec, files.measurements, files.reported, files.scores)
+    table = form(results)
+    notes = reported_notes(results)
+    notes += [f"{gap} Its cells have no number." for gap in spec.get("gaps", ())]
     write_table(replace(table, notes=[*table.notes, *notes]), prefix)
 
 

@@ -16,6 +16,7 @@ QUOTED = "quoted"  # the status of a reported value
 # Columns that reported values have beside those of measurements.
 MORE_COLUMNS = ("artefact", "system", "unit", "note")
 CLAIMS = "claims_"  # what the names of files of claims start with
+NOTES = "notes.csv"  # of what is to be known of the values
 
 
 class ReportedKey(NamedTuple):
@@ -61,7 +62,7 @@ def read_reported(folder: Path | None) -> pd.DataFrame:
 
     rows = []
     for path in sorted(folder.glob("*.csv")) if folder else []:
-        for row in [] if path.name.startswith(CLAIMS) else read_rows(path):
+        for row in [] if path.name.startswith((CLAIMS, NOTES)) else read_rows(path):
             name, ours = row["method"], bool(row["variant"])
             who = {"strategy": name, "system": ""} if ours else {"strategy": "", "system": name}
             same = {key: row[key] for key in ("artefact", "variant", "metric", "score", "unit")}

@@ -24,6 +24,7 @@ from ssl_ood.common.vocabulary import (
     POOLED,
     SEEDS,
 )
+from ssl_ood.datasets.names import AT
 from ssl_ood.evaluation.measurements import read_measurements
 from ssl_ood.measures.metrics import t_interval
 from ssl_ood.report.reported import Reported, ReportedKey, by_key, read_reported
@@ -202,6 +203,11 @@ class Results:
         runs = [r for r in self.spec["runs"] if r["in_distribution"] == in_distribution]
         return list(dict.fromkeys(name for run in runs for name in run["ood"]))
 
+    def beside_sets(self, in_distribution: str) -> list[str]:
+        """The OOD sets that count in no average, some with a size of their own: lsun@256."""
+        runs = [r for r in self.spec["runs"] if r["in_distribution"] == in_distribution]
+        return list(dict.fromkeys(name for run in runs for name in run.get("beside", ())))
+
     def averages(self, in_distribution: str) -> list[str]:
         """Names of the averages over OOD sets that are shown."""
         photographs = set(self.spec["photographs"]) & set(self.ood_sets(in_distribution))
@@ -240,6 +246,9 @@ class Results:
         """How a dataset, strategy or variant is printed; its name where no title is given."""
         if kind == "datasets" and name in NAMES:
             return NAMES[name]
+        if kind == "datasets" and AT in name:
+            dataset, _, size = name.partition(AT)
+            return f"{self.title(kind, dataset)}, straight to {size} px"
         return self.spec.get("titles", {}).get(kind, {}).get(name, name)
 
 

@@ -22,6 +22,7 @@ from ssl_ood.common.vocabulary import (
     OUT_DOMAIN,
     RANDOM,
 )
+from ssl_ood.datasets.names import at_size
 from ssl_ood.methods.settings import INITIAL
 from ssl_ood.study.layers import merge
 from ssl_ood.study.settings import Config, Evaluation, Study
@@ -93,15 +94,31 @@ def _check_study(config: Config, name: str, study: Study, datasets: Collection[s
         for role in (AUXILIARY, OUT_DOMAIN):
             if (other := getattr(entry, role)) is not None:
                 known(other, datasets, "dataset", f"{here}.{role}")
-        for ood in entry.ood:
-            known(ood, datasets, "dataset", f"{here}.ood")
-            if ood == dataset:
-                raise UserError(
-                    f"config: {here}.ood names {dataset}, which is the in-distribution dataset "
-                    "itself: take it out of the list."
-                )
-        if len(set(entry.ood)) != len(entry.ood):
-            raise UserError(f"config: {here}.ood names a dataset twice: name it once.")
+        _check_ood(entry.ood, dataset, datasets, f"{here}.ood")
+        _check_ood(
+            [_dataset_of(n, here) for n in entry.beside], dataset, datasets, f"{here}.beside"
+        )
+        for key, names in ("ood", entry.ood), ("beside", (*entry.ood, *entry.beside)):
+            if len(set(names)) != len(names):
+                raise UserError(f"config: {here}.{key} names a dataset twice: name it once.")
+
+
+def _check_ood(names: Iterable[str], dataset: str, datasets: Collection[str], place: str) -> None:
+    for ood in names:
+        known(ood, datasets, "dataset", place)
+        if ood == dataset:
+            raise UserError(
+                f"config: {place} names {dataset}, which is the in-distribution dataset itself: "
+                "take it out of the list."
+            )
+
+
+def _dataset_of(name: str, here: str) -> str:
+    """The dataset of NAME@SIZE."""
+    try:
+        return at_size(name)[0]
+    except ValueError as error:
+        raise UserError(f"config: {here}.beside: {error}.") from None
 
 
 def evaluation_of(config: Config, study: Study, name: str) -> Evaluation:

@@ -95,7 +95,7 @@ def disk_needed(experiments: Experiments, runs: list[Run]) -> Disk:
 
 def _results_of(experiments: Experiments, run: Run) -> int:
     """Bytes of the teacher, its copy beside the checkpoints, the features and the scores."""
-    tested = [run.test, *run.ood]
+    tested = [run.test, *run.tested]
     images = sum(map(experiments.count, [run.train, *tested]))
     scores = len(run.evaluation.taus) + 6
     scored = sum(map(experiments.count, tested)) * scores * DOUBLE

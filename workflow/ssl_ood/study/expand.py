@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -19,7 +19,7 @@ from ssl_ood.common.vocabulary import (
     RANDOM,
     UNTRAINED,
 )
-from ssl_ood.datasets.names import PackedSet
+from ssl_ood.datasets.names import CROP, PackedSet, at_size
 from ssl_ood.methods.settings import read_run
 from ssl_ood.study.layers import merge
 from ssl_ood.study.runs import Experiments, Run, Target, with_initial
@@ -59,8 +59,11 @@ def expand(
         chosen = [maker.run(key) for key in dict.fromkeys(keys_of(config, name))]
         for run in with_initial(chosen):
             runs.setdefault(run.id, run)
-        kind, size = config.kind_of(name), config.studies[settings.study].size
-        train = [PackedSet(d, datasets[d].train_split, size) for d in settings.in_distribution]
+        kind, study = config.kind_of(name), config.studies[settings.study]
+        train = [
+            PackedSet(d, datasets[d].train_split, study.size, study.fit)
+            for d in settings.in_distribution
+        ]
         targets[name] = Target(
             name,
             kind,
@@ -137,6 +140,7 @@ class _Maker:
             "variant": key.variant,
             "seed": key.seed,
             "size": study.size,
+            **({} if study.fit == CROP else {"fit": study.fit}),
             "train_split": train.split,
             "test_split": test.split,
             "negatives": pairs,
@@ -150,6 +154,7 @@ class _Maker:
             train=train,
             test=test,
             ood=tuple(self._packed(key, name, "test") for name in entry.ood),
+            beside=tuple(self._beside(key, name) for name in entry.beside),
             sources=tuple(dict.fromkeys(sources)),
             evaluation=read_settings(
                 Evaluation, evaluation, f"config: studies.{key.study}.evaluation"
@@ -175,7 +180,13 @@ class _Maker:
             )
         split = split.format(seed=key.seed)
         dataset.split(split)
-        return PackedSet(dataset.name, split, study.size)
+        return PackedSet(dataset.name, split, study.size, study.fit)
+
+    def _beside(self, key: Key, name: str) -> PackedSet:
+        """A further OOD set: of the study's size, or NAME@SIZE."""
+        dataset, size = at_size(name)
+        packed = self._packed(key, dataset, "test")
+        return packed if size is None else replace(packed, size=size, own_size=True)
 
     def _negatives(self, key: Key, train: PackedSet) -> tuple[list[PackedSet], list[dict]]:
         """The sets that negatives come from, and the (source, split, shift) of each part."""

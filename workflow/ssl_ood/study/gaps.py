@@ -69,10 +69,12 @@ class Gaps:
         """Those that can be trained and evaluated."""
         return [run for run in runs if not self.before(run)]
 
-    def of(self, target: Target) -> list[Gap]:
-        """The gaps of a table or figure."""
+    def of(self, target: Target, beside: bool = False) -> list[Gap]:
+        """The gaps of a table or figure; beside: also of sets that its runs are tested against
+        beside those that it shows."""
         found = [gap for run in target.runs for gap in self.before(run)]
-        sets = [s for run in target.runs for s in run.ood] if target.trains else []
+        runs = target.runs if target.trains else ()
+        sets = [s for run in runs for s in (run.tested if beside else run.ood)]
         sets += target.in_distribution
         found += [self.sets[s.path] for s in sets if s.path in self.sets]
         return list(dict.fromkeys(found))
@@ -96,7 +98,7 @@ class Gaps:
     def evaluation_config(self, run: Run) -> dict[str, Any]:
         """The content of evaluation/{run}.json: see `Experiments.evaluation_config`."""
         config = self.experiments.evaluation_config(run)
-        for entry, packed in zip(config["ood"], run.ood, strict=True):
+        for entry, packed in zip(config["ood"], run.tested, strict=True):
             if packed.path in self.sets:
                 entry["available"] = False
         return config
@@ -108,7 +110,7 @@ class Gaps:
         test = [
             run
             for run in runs
-            if run not in train and gap in [self.sets.get(s.path) for s in run.ood]
+            if run not in train and gap in [self.sets.get(s.path) for s in run.tested]
         ]
         return train, test
 
@@ -212,7 +214,8 @@ def describe_gaps(gaps: Gaps, targets: Sequence[Target], hours: dict[str, float]
     hours: of the training of each run, by id.
     """
     lines = []
-    for gap in dict.fromkeys(gap for target in targets for gap in gaps.of(target)):
+    found = (gap for target in targets for gap in gaps.of(target, beside=True))
+    for gap in dict.fromkeys(found):
         train, test = gaps.waiting(gap, shown_runs(targets))
         spent = sum(hours.get(run.id, 0.0) for run in train)
         lines.append(

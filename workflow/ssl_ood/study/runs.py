@@ -33,6 +33,7 @@ class Run:
     train: PackedSet
     test: PackedSet
     ood: tuple[PackedSet, ...]
+    beside: tuple[PackedSet, ...]  # OOD sets that count in no average
     sources: tuple[PackedSet, ...]  # of the negatives
     evaluation: Evaluation
     evaluation_config: dict[str, Any]
@@ -43,6 +44,11 @@ class Run:
     @property
     def id(self) -> str:
         return self.settings.run
+
+    @property
+    def tested(self) -> tuple[PackedSet, ...]:
+        """Every set that it is scored against."""
+        return (*self.ood, *self.beside)
 
     @property
     def study(self) -> str:
@@ -94,6 +100,7 @@ class Run:
         return {
             **{name: self.training_config[name] for name in names},
             "ood": [s.dataset for s in self.ood],
+            "beside": [s.called for s in self.beside],
             "training": self.training_config["training"],
         }
 
@@ -168,8 +175,10 @@ class Experiments:
                 "dataset": s.dataset,
                 "split": s.split,
                 "photographs": self.datasets[s.dataset].photographs,
+                **({"beside": True} if s in run.beside else {}),
+                **({"size": s.size} if s.own_size else {}),
             }
-            for s in run.ood
+            for s in run.tested
         ]
         return {**run.training_config, "ood": ood, "evaluation": run.evaluation_config}
 
@@ -200,7 +209,7 @@ class Experiments:
 
 def needed_sets(run: Run) -> tuple[PackedSet, ...]:
     """The packed sets that a run is trained on and scored against."""
-    return (run.train, run.test, *run.ood, *run.sources)
+    return (run.train, run.test, *run.tested, *run.sources)
 
 
 def with_initial(runs: Iterable[Run]) -> Iterator[Run]:

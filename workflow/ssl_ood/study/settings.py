@@ -36,6 +36,11 @@ class InDistribution(Settings):
     """What models of a study are trained on, and tested against."""
 
     ood: Many[str] = Field(description="OOD sets that its runs are tested against")
+    beside: Many[str] = Field(
+        (),
+        description="further OOD sets, which count in no average and stand in no table that does "
+        "not ask for them; NAME@256 is one that is packed straight to that many pixels",
+    )
     train_split: Split | None = Field(None, description="instead of the catalogue's")
     test_split: Split | None = Field(None, description="instead of the catalogue's")
     auxiliary: str | None = Field(None, description="the dataset that strategies call auxiliary")
@@ -49,6 +54,11 @@ class Study(Settings):
     method: str = Field(description="how models are trained")
     size: Annotated[int, Field(ge=8, multiple_of=4)] = Field(
         description="pixels of the in-distribution images; everything is packed to it"
+    )
+    fit: Literal["crop", "squash"] = Field(
+        "crop",
+        description="what becomes of images that are not square: crop scales the shorter side and "
+        "takes the middle, squash scales both sides",
     )
     chapter: Count | None = Field(
         None, description="of the thesis: `snakemake chapter_N` makes its tables and figures"

@@ -11,7 +11,6 @@ import torch
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.streams import stream
-from ssl_ood.datasets.names import packed_path
 from ssl_ood.datasets.packed import open_packed
 from ssl_ood.methods.base import Batch, method_of
 from ssl_ood.methods.settings import RunSettings
@@ -64,7 +63,7 @@ def open_sources(settings: RunSettings, data: Path, device: torch.device) -> Sou
     opened: dict[str, Images] = {}
 
     def images_of(dataset: str, split: str) -> Images:
-        path = packed_path(dataset, split, settings.size)
+        path = settings.packed(dataset, split).path
         if path not in opened:
             packed = open_packed(data / path)
             opened[path], meta[path] = Images(packed.images, device), packed.meta
@@ -74,7 +73,7 @@ def open_sources(settings: RunSettings, data: Path, device: torch.device) -> Sou
     images = images_of(*own)
     labels = None
     if method_of(settings).uses_labels:
-        labels = open_packed(data / packed_path(*own, settings.size)).labels
+        labels = open_packed(data / settings.packed(*own).path).labels
         if not np.isin(labels, (0, 1)).all():
             raise UserError(
                 f"{settings.run}: {'/'.join(own)} has labels beside 0 (normal) and 1 (abnormal): "
