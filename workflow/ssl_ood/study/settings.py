@@ -23,13 +23,14 @@ Sections = dict[str, dict[str, Any]]  # of a method: training, views, backbone, 
 
 
 class Source(Settings):
-    """Where an equal part of the negatives comes from, and how it is shifted."""
+    """Where a part of the negatives comes from, and how it is shifted."""
 
     source: str = Field(
         description="a dataset of the catalogue, in_distribution, or what the study names for the "
         "in-distribution dataset as its auxiliary or out_domain set"
     )
     shift: str | None = Field(None, description="shifting transformation; without it none")
+    weight: Positive = Field(1.0, description="its weight against that of the other sources")
 
 
 class InDistribution(Settings):
@@ -226,7 +227,8 @@ class Config(Settings):
         description="one training for each; tables show mean and spread over them"
     )
     strategies: dict[Name, Many[Source]] = Field(
-        description="negative strategies, by name; each source gives an equal part of a batch"
+        description="negative strategies, by name; each source has its share, by its weight, of "
+        "the loss on negatives or of a batch (`training.negatives`)"
     )
     variants: dict[Name, Sections] = Field(
         description="what changes of a run's settings, by name; names joined by + are laid over "
