@@ -17,6 +17,7 @@ TPR = 0.95  # of the metric fpr95
 OF_OOD = ("auroc", "fpr95", "aupr")
 SOFT_CLASSES = {
     "occupied": "occupied_soft_classes",
+    "occupied_train": "occupied_soft_classes_train",
     "entropy_of_mean": "entropy_of_mean",
     "mean_entropy": "mean_entropy",
     "log_k": "log_k",
@@ -45,8 +46,8 @@ def measure(
     For every score and temperature: auroc, fpr95 and aupr against each OOD set, their mean over all
     sets (average) and, where some sets are cut from photographs, over the others
     (average_without_photographs), and where there are two or more sets against all of their images
-    at once (pooled); sensitivity. Of the run: the k-NN accuracies where there are labels; the
-    teacher's soft-classes where the method has them. What needs a set that is not there has the
+    at once (pooled); sensitivity. Of the run: the k-NN accuracies where there are labels, of the
+    weighted vote and of the majority; the teacher's soft-classes where the method has them. What needs a set that is not there has the
     status no_data.
     """
     for column in table:
@@ -109,7 +110,7 @@ def _of_run(
     labels = table["label"][test]
     for metric, column in (
         ("knn_accuracy", "knn_label"),
-        ("knn_accuracy_weighted", "knn_weighted_label"),
+        ("knn_accuracy_majority", "knn_majority_label"),
     ):
         voted = table[column][test]
         if voted.min() >= 0:

@@ -77,6 +77,10 @@ class Model:
         """(N, d) -> logits (N, K) of the classes; larger means more abnormal where K = 1."""
         raise NotImplementedError
 
+    def soft_class_logits(self, features: Tensor) -> Tensor:
+        """(N, d) -> the teacher's logits (N, K) of the soft-classes, float32."""
+        raise NotImplementedError
+
     def soft_classes(self, features: Tensor) -> Tensor:
         """(N, d) -> the teacher's probabilities (N, K), float32."""
         raise NotImplementedError

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from ssl_ood.common.settings import Count, Many, Name, Positive, Settings, Share
 from ssl_ood.common.vocabulary import BASE, JOIN
+from ssl_ood.methods.settings import Precision
 
 Seed = Annotated[int, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1)]
@@ -68,8 +69,9 @@ class Sensitivity(Settings):
 class Evaluation(Settings):
     """How the runs of a study are scored."""
 
-    precision: Literal["float32", "bfloat16"] = Field(
-        description="precision of the networks that features come from"
+    precision: Precision = Field(
+        description="precision of the networks that features come from: tf32 (on a CPU float32), "
+        "bfloat16, float32"
     )
     scores: Annotated[Many[str], Field(min_length=1)] = Field(
         description="anomaly scores to compute"
@@ -80,7 +82,11 @@ class Evaluation(Settings):
     )
     knn: int = Field(ge=0, description="neighbours of the k-NN accuracy; 0: none is measured")
     knn_temperature: Positive = Field(
-        description="temperature of the weighted vote of the k-NN accuracy"
+        description="temperature of the weighted vote of the k-NN accuracy, the one that is judged"
+    )
+    soft_class_temperature: Positive = Field(
+        description="temperature of the count of soft-classes over the training images, whose mean "
+        "logits are its centre",
     )
     confidence: Fraction = Field(description="level of the confidence intervals")
     sensitivity: Sensitivity = Field(description="how its images are held out")

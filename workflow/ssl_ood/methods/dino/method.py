@@ -33,6 +33,10 @@ class Teacher(Model):
 
     centre: Tensor | None = None
 
+    def soft_class_logits(self, features: Tensor) -> Tensor:
+        """(N, d) -> logits (N, K) of the soft-classes, float32."""
+        return self.network.head(features)
+
     def soft_classes(self, features: Tensor) -> Tensor:
         """(N, d) -> probabilities (N, K) of the soft-classes, float32."""
         temperature = self.settings.training.teacher_temperature[1]
