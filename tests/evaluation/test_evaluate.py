@@ -31,7 +31,13 @@ EVALUATION = {
     "scores": ["cosine_tau", "cosine_max", "mahalanobis"], "sensitivity": {"max_share": 0.2},
     "precision": "float32",
 }  # fmt: skip
-SOFT = {"occupied": 7, "occupied_train": 9, "entropy_of_mean": 2.0, "mean_entropy": 0.5, "log_k": 3.0}
+SOFT = {
+    "occupied": 7,
+    "occupied_train": 9,
+    "entropy_of_mean": 2.0,
+    "mean_entropy": 0.5,
+    "log_k": 3.0,
+}
 
 
 def unit(x):
@@ -129,7 +135,8 @@ def test_metrics_of_a_run_agree_with_scikit_learn_from_the_features(case):
     assert metrics[metrics.metric == "occupied_soft_classes_train"].value.item() == 9
     assert set(metrics.metric) == {
         "auroc", "fpr95", "aupr", "sensitivity", "knn_accuracy", "knn_accuracy_majority",
-        "occupied_soft_classes", "occupied_soft_classes_train", "entropy_of_mean", "mean_entropy", "log_k",
+        "occupied_soft_classes", "occupied_soft_classes_train", "entropy_of_mean",
+        "mean_entropy", "log_k",
     }  # fmt: skip
 
 

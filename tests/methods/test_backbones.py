@@ -130,7 +130,14 @@ def test_views_of_two_sizes_give_the_logits_of_each_alone(tiny):
 def test_the_thesis_backbone_is_vit_s_16(tiny):
     config = tiny().to_dict() | {
         "backbone": {"name": "vit_small_patch16_224", "drop_path_rate": 0.1},
-        "head": {"layers": 3, "hidden": 2048, "bottleneck": 256, "out": 4096},
+        "head": {
+            "layers": 3,
+            "hidden": 2048,
+            "bottleneck": 256,
+            "out": 4096,
+            "norm_last_layer": False,
+            "frozen": False,
+        },
     }
     with torch.device("meta"):
         network = build_network(read_run(config).options)

@@ -71,7 +71,14 @@ def test_the_run_config_says_what_the_thesis_says(thesis, load):
     assert config["views"]["positive"] == [2, 8]
     assert config["views"]["negative"] == [1, 8]
     assert (config["views"]["global_size"], config["views"]["local_size"]) == (256, 128)
-    assert config["head"] == {"layers": 3, "hidden": 2048, "bottleneck": 256, "out": 4096}
+    sizes = {"layers": 3, "hidden": 2048, "bottleneck": 256, "out": 4096}
+    assert config["head"] == sizes | {"norm_last_layer": False, "frozen": False}
+    # 128 and 128 of each source, as the authors' code of chapter 6 has it
+    training = config["training"]
+    assert (training["batch_size"], training["negatives"]) == (128, "per_source")
+    assert (training["lr_base"], training["warmup_epochs"]) == (0.004, 30)
+    assert training["precision"] == "tf32"
+    assert runs["natural-cifar100-combined-base-seed0"].settings.negatives_an_image == 2
     assert (config["size"], config["train_split"], config["test_split"]) == (32, "train", "test")
     assert config["negatives"] == [
         {"source": "cifar100", "split": "train", "shift": "rot90"},
@@ -105,7 +112,7 @@ def test_settings_are_layered_method_study_dataset_variant(thesis, load):
         load(thesis).runs["natural-cifar10-rot_imgn-lambda_2-seed0"].training_config["training"]
     )
     assert (training["lr_base"], training["clip_grad"], training["lambda"]) == (1.0, 2.0, 3.0)
-    assert training["batch_size"] == 256
+    assert training["batch_size"] == 128
 
 
 def trainings(load, config):

@@ -47,8 +47,8 @@ def measure(
     sets (average) and, where some sets are cut from photographs, over the others
     (average_without_photographs), and where there are two or more sets against all of their images
     at once (pooled); sensitivity. Of the run: the k-NN accuracies where there are labels, of the
-    weighted vote and of the majority; the teacher's soft-classes where the method has them. What needs a set that is not there has the
-    status no_data.
+    weighted vote and of the majority; the teacher's soft-classes where the method has them. What
+    needs a set that is not there has the status no_data.
     """
     for column in table:
         if column not in NOT_SCORES:

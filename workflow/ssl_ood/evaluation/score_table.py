@@ -3,8 +3,8 @@
 Rows by role: `test` (in-distribution test images), `ood`, and for the sensitivity score of section
 3.4 `sensitivity_held_out` and `sensitivity_test`: training images held out and the test images,
 both scored against the rest of the training images. Columns: set, dataset, role, index, label,
-knn_label (of a weighted vote) and knn_majority_label (of test rows), and one column for each score and temperature
-(`score_columns.column_name`). Larger scores are more anomalous.
+knn_label (of a weighted vote) and knn_majority_label (of test rows), and one column for each score
+and temperature (`score_columns.column_name`). Larger scores are more anomalous.
 """
 
 from __future__ import annotations

@@ -69,7 +69,6 @@ class Training(Settings):
         description="largest norm of a parameter's gradient; 0: no clipping"
     )
     precision: Precision = Field(
-        "tf32",
         description="precision of the networks' products: tf32 (on a CPU float32), bfloat16, "
         "float32",
     )

@@ -40,7 +40,6 @@ class DinoTraining(Training):
         alias="lambda", ge=0, description="weight of the loss on negatives, equation 5"
     )
     negatives: Literal["per_source", "shared"] = Field(
-        "per_source",
         description="per_source: every source of a strategy gives batch_size negatives, whose loss "
         "has its share of the sources' weights; shared: the sources give batch_size negatives "
         "together, by the same shares",
@@ -103,13 +102,10 @@ class DinoHead(Settings):
     bottleneck: Count = Field(description="dimensions of the unit vector before the last layer")
     out: int = Field(ge=2, description="soft-classes, K")
     norm_last_layer: bool = Field(
-        False,
         description="keep the norms of the last layer's K rows at 1; without it they are trained "
         "and decayed",
     )
-    frozen: bool = Field(
-        False, description="student and teacher keep the head that is drawn at the start"
-    )
+    frozen: bool = Field(description="student and teacher keep the head that is drawn at the start")
 
 
 class DinoSettings(MethodSettings):
