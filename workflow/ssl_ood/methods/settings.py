@@ -217,6 +217,10 @@ class MethodSettings(Settings):
         """Whether every source of negatives gives a whole batch of them, not its part of one."""
         return False
 
+    def work(self, negatives: int) -> float:
+        """Cost of a step for an image with so many negatives, against that with one."""
+        return 1.0
+
     @property
     def together(self) -> int:
         """Images of a batch that share their batch statistics, on however many devices."""
@@ -290,6 +294,11 @@ class RunSettings(Settings):
         if not self.negatives or not self.options.pushes_negatives:
             return 0
         return len(self.negatives) if self.options.negatives_of_each_source else 1
+
+    @property
+    def work(self) -> float:
+        """Cost of an image of a batch, against one with a single negative: 1 where none are."""
+        return self.options.work(self.negatives_an_image)
 
     @property
     def code(self) -> dict[str, int]:

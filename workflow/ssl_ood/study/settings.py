@@ -199,7 +199,8 @@ class Execution(Settings):
         "equally; 0: the processor",
     )
     images_per_second: Positive = Field(
-        description="speed of a training on one device, until one of its kind has ended here"
+        description="speed of a training on one device, of images with one negative each, until "
+        "one of its kind has ended here"
     )
     max_minutes: Count = Field(description="minutes of the longest job that the cluster allows")
     threads: Threads = Field(description="threads of a job, for each device")
