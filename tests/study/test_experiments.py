@@ -89,6 +89,57 @@ def test_the_run_config_says_what_the_thesis_says(thesis, load):
     assert other["negatives"][0]["source"] == "cifar10"
 
 
+READINGS = {
+    "as_written_batch": ("training.batch_size", 256),
+    "warmup_10": ("training.warmup_epochs", 10),
+    "norm_last_layer": ("head.norm_last_layer", True),
+    "frozen_head": ("head.frozen", True),
+    "teacher_temperature_0.04": ("training.teacher_temperature", (0.04, 0.01)),
+    "negatives_shared": ("training.negatives", "shared"),
+    "position_timm": ("backbone.position", "antialiased"),
+    "cls_token_timm": ("backbone.cls_token_std", 1e-6),
+    "bfloat16": ("training.precision", "bfloat16"),
+    "float32": ("training.precision", "float32"),
+}
+
+
+def test_a_variant_of_another_reading_changes_that_reading_alone(thesis, load):
+    table = thesis["tables"]["table_ood_auroc"]
+    table |= {"in_distribution": ["cifar10"], "variants": {"combined": ["base", *READINGS]}}
+    runs = load(thesis).runs
+
+    def flat(variant):
+        settings = runs[f"natural-cifar10-combined-{variant}-seed0"].settings.options
+        return {
+            f"{section}.{key}": value
+            for section, values in settings.model_dump().items()
+            for key, value in values.items()
+        }
+
+    base = flat("base")
+    for variant, (key, value) in READINGS.items():
+        changed = {k: v for k, v in flat(variant).items() if base[k] != v}
+        assert changed == {key: value}, variant
+
+
+def test_chapter_7_keeps_the_batch_that_its_text_says(thesis, load):
+    settings = load(thesis).runs["medical-rsna-rot_both-base-seed0"].settings
+    training = settings.training
+    assert (training.batch_size, training.negatives, training.warmup_epochs) == (256, "shared", 10)
+    # What holds for the same method in both chapters.
+    assert not settings.head.norm_last_layer
+    assert (settings.backbone.position, settings.backbone.cls_token_std) == ("bicubic", 0.02)
+
+
+def test_a_source_may_weigh_more_than_the_others(thesis, load):
+    thesis["strategies"]["combined"][1]["weight"] = 3.0
+    settings = load(thesis).runs["natural-cifar10-combined-base-seed0"].settings
+    assert [pair.weight for pair in settings.negatives] == [1.0, 3.0]
+    thesis["strategies"]["combined"][1]["weight"] = 0
+    with pytest.raises(UserError, match=r"strategies\.combined"):
+        load(thesis)
+
+
 def test_none_is_lambda_nought_without_negatives(thesis, load):
     run = load(thesis).runs["natural-cifar10-none-base-seed0"]
     assert run.training_config["training"]["lambda"] == 0
