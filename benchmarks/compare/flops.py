@@ -39,7 +39,8 @@ def training_step(config: dict, *, negatives: bool = True) -> float:
         global_views += views["negative"][0]
         local_views += views["negative"][1]
     width = backbone.get("embed_dim", 384)  # of ViT-S
-    of_head = head(width, **config["head"])
+    sizes = {name: config["head"][name] for name in ("layers", "hidden", "bottleneck", "out")}
+    of_head = head(width, **sizes)
     total = 0.0
     for size, student, teacher in (
         (views["global_size"], global_views, views["positive"][0]),

@@ -12,7 +12,7 @@ from ssl_ood.declarations import declare_everything
 from ssl_ood.methods.settings import RunSettings, read_run
 from ssl_ood.training.micro_batches import CPU_ROWS
 
-OF_A_DEVICE = 64  # images of the batch of 256, as the thesis shared it out to four GPUs
+OF_A_DEVICE = 64  # images at a time
 ROOT = Path(__file__).parents[2]
 
 # What the small preset changes of the settings in config.yaml: a network and views that two cores
@@ -82,6 +82,7 @@ def load(name: str, changes: dict | None = None) -> Preset:
             usual_micro=config["training"]["batch_size"], steps=2, train=8000, test=4000,
             dimensions=384, scores=60_000, resamples=50, matrix=2048,
         )  # fmt: skip
+    config["training"]["precision"] = "bfloat16"  # the usual side has half precision, too
     return Preset(
         name, config, images=50_000, micro=OF_A_DEVICE, usual_micro=OF_A_DEVICE, steps=10,
         train=50_000, test=100_000, dimensions=384, scores=60_000, resamples=1000, matrix=8192,

@@ -26,11 +26,18 @@ IDENTITY = {
     "method": "dino", "strategy": "none", "variant": "base", "seed": 0,
 }  # fmt: skip
 EVALUATION = {
-    "tau": 0.04, "taus": TAUS, "knn": 10, "knn_temperature": 0.07, "confidence": 0.95,
+    "tau": 0.04, "taus": TAUS, "knn": 10, "knn_temperature": 0.04, "confidence": 0.95,
+    "soft_class_temperature": 0.01,
     "scores": ["cosine_tau", "cosine_max", "mahalanobis"], "sensitivity": {"max_share": 0.2},
     "precision": "float32",
 }  # fmt: skip
-SOFT = {"occupied": 7, "entropy_of_mean": 2.0, "mean_entropy": 0.5, "log_k": 3.0}
+SOFT = {
+    "occupied": 7,
+    "occupied_train": 9,
+    "entropy_of_mean": 2.0,
+    "mean_entropy": 0.5,
+    "log_k": 3.0,
+}
 
 
 def unit(x):
@@ -90,7 +97,7 @@ def case(tmp_path):
 def test_metrics_of_a_run_agree_with_scikit_learn_from_the_features(case):
     table, metrics = case.both_stages()
     assert list(table.columns[:7]) == [
-        "set", "dataset", "role", "index", "label", "knn_label", "knn_weighted_label",
+        "set", "dataset", "role", "index", "label", "knn_label", "knn_majority_label",
     ]  # fmt: skip
     train, test = unit(case.features("home-train")), unit(case.features("home-test"))
 
@@ -113,17 +120,23 @@ def test_metrics_of_a_run_agree_with_scikit_learn_from_the_features(case):
         assert average["average", tau] == pytest.approx(mean, abs=1e-12)
         honest = (average["near", tau] + average["far", tau]) / 2
         assert average["average_without_photographs", tau] == pytest.approx(honest, abs=1e-12)
-    knn = KNeighborsClassifier(10, metric="cosine")
     labels = case.sets["home-train"].labels
-    expected = knn.fit(case.features("home-train"), labels).score(
-        case.features("home-test"), case.sets["home-test"].labels
-    )
-    accuracy = metrics[metrics.metric == "knn_accuracy"].value.item()
-    assert 0.5 < accuracy == pytest.approx(expected, abs=2 / 80)  # ties of votes may differ
+    # scikit-learn's distance is 1 - cos; the votes of the one that is judged weigh exp(cos / 0.04).
+    weights = {"knn_accuracy": lambda d: np.exp((1 - d) / 0.04), "knn_accuracy_majority": "uniform"}
+    for metric, weighted in weights.items():
+        knn = KNeighborsClassifier(10, metric="cosine", weights=weighted)
+        expected = knn.fit(case.features("home-train"), labels).score(
+            case.features("home-test"), case.sets["home-test"].labels
+        )
+        accuracy = metrics[metrics.metric == metric].value.item()
+        ties = 2 / 80 if weighted == "uniform" else 1e-12  # of votes: they may go either way
+        assert 0.5 < accuracy == pytest.approx(expected, abs=ties), metric
     assert metrics[metrics.metric == "occupied_soft_classes"].value.item() == 7
+    assert metrics[metrics.metric == "occupied_soft_classes_train"].value.item() == 9
     assert set(metrics.metric) == {
-        "auroc", "fpr95", "aupr", "sensitivity", "knn_accuracy", "knn_accuracy_weighted",
-        "occupied_soft_classes", "entropy_of_mean", "mean_entropy", "log_k",
+        "auroc", "fpr95", "aupr", "sensitivity", "knn_accuracy", "knn_accuracy_majority",
+        "occupied_soft_classes", "occupied_soft_classes_train", "entropy_of_mean",
+        "mean_entropy", "log_k",
     }  # fmt: skip
 
 
@@ -230,7 +243,7 @@ def test_one_ood_set_is_not_pooled(case):
 def test_a_run_without_ood_sets_has_neighbours_and_sensitivity_only(case):
     case.ood, case.soft = [], {}
     table, metrics = case.both_stages()
-    assert set(metrics.metric) == {"sensitivity", "knn_accuracy", "knn_accuracy_weighted"}
+    assert set(metrics.metric) == {"sensitivity", "knn_accuracy", "knn_accuracy_majority"}
     assert set(metrics.dataset) == {""}
     assert set(table.role) == {"test", "sensitivity_held_out", "sensitivity_test"}
 
@@ -239,7 +252,7 @@ def test_no_neighbours_where_none_are_asked_for(case):
     case.evaluation["knn"] = 0
     table, metrics = case.both_stages()
     assert not metrics.metric.str.startswith("knn").any()
-    assert table.knn_label.isna().all() and table.knn_weighted_label.isna().all()
+    assert table.knn_label.isna().all() and table.knn_majority_label.isna().all()
 
 
 def test_a_fine_tuned_classifier_is_ranked_by_its_output(case):

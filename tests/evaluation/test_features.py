@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,10 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.settings import read_settings
 from ssl_ood.evaluation import features, sets
 from ssl_ood.evaluation.evaluate import Places, Task, evaluate_run
-from ssl_ood.evaluation.features import extract, soft_classes
+from ssl_ood.evaluation.features import extract
 from ssl_ood.evaluation.measure import OODSet
 from ssl_ood.evaluation.measurements import read_measurements
+from ssl_ood.evaluation.soft_classes import occupied_around_mean, soft_classes
 from ssl_ood.methods.base import load_model, read_run
 from ssl_ood.methods.dino.loss import teacher_probabilities
 from ssl_ood.study.settings import Evaluation
@@ -60,8 +62,8 @@ def evaluation_of(precision="float32"):
         Evaluation,
         {
             "precision": precision, "scores": ["cosine_max"], "tau": 0.04, "taus": [0.04],
-            "knn": 1, "knn_temperature": 0.07, "confidence": 0.95,
-            "sensitivity": {"max_share": 0.2},
+            "knn": 1, "knn_temperature": 0.04, "confidence": 0.95,
+            "soft_class_temperature": 0.01, "sensitivity": {"max_share": 0.2},
         },
         "evaluation",
     )  # fmt: skip
@@ -93,6 +95,23 @@ def test_all_soft_classes_are_occupied_alike_by_different_images():
     assert summary["mean_entropy"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("block", [2, 100])
+def test_training_images_are_counted_around_their_own_mean(monkeypatch, block):
+    """Term by term; the centre and the temperature of the training have no part in it."""
+    logits = np.random.default_rng(0).normal(size=(9, 6)) * [1, 1, 1, 5, 1, 1]
+    centre, total = logits.mean(0), np.zeros(6)
+    for row in logits:
+        powers = np.exp((row - centre) / 0.3 - ((row - centre) / 0.3).max())
+        total += powers / powers.sum()
+    expected = int((total / 9 > 1 / 6).sum())
+    assert 0 < expected < 6
+    model = SimpleNamespace(soft_class_logits=lambda block: block)
+    monkeypatch.setitem(features.BATCH, "cpu", block)
+    assert occupied_around_mean(model, logits.astype(np.float32), CPU, 0.3) == expected
+    one = np.zeros((4, 6), np.float32)  # all images alike: every class has the average, none more
+    assert occupied_around_mean(model, one, CPU, 0.01) == 0
+
+
 def test_features_are_those_of_the_network_on_whole_images(extracted, data):
     extracted()
     model = load_model(extracted.config, extracted.weights, CPU)
@@ -114,6 +133,7 @@ def test_scores_and_measurements_are_of_every_set(extracted, tmp_path):
     measured = read_measurements([tmp_path / "measured.parquet"])
     assert {"noise", "dots", "average", "pooled", ""} == set(measured.dataset)
     assert set(measured.run) == {extracted.config.run}
+    assert {"occupied_soft_classes", "occupied_soft_classes_train"} <= set(measured.metric)
     probabilities = np.load(extracted.folder / "soft_classes.npy")
     assert probabilities.sum() == pytest.approx(1)
 

@@ -29,7 +29,8 @@ def evaluation_of(scores: list[str], **changes) -> Evaluation:
     """How scores are computed, typed as the config is."""
     plain = {
         "precision": "float32", "scores": scores, "tau": 0.04, "taus": TAUS, "knn": 10,
-        "knn_temperature": 0.07, "confidence": 0.95, "sensitivity": {"max_share": 0.2},
+        "knn_temperature": 0.04, "soft_class_temperature": 0.01, "confidence": 0.95,
+        "sensitivity": {"max_share": 0.2},
     }  # fmt: skip
     return read_settings(Evaluation, plain | changes, "evaluation")
 

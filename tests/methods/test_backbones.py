@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -11,9 +12,10 @@ from ssl_ood.methods.base import read_run
 from ssl_ood.methods.dino.network import Head, build_network
 
 
-def test_prototypes_are_a_weight_normalised_layer_of_gain_one():
+def test_prototypes_of_fixed_norm_are_a_weight_normalised_layer_of_gain_one():
     torch.manual_seed(0)
-    head = Head(6, layers=3, hidden=10, bottleneck=5, out=9)
+    head = Head(6, layers=3, hidden=10, bottleneck=5, out=9, norm_last_layer=True)
+    assert head.norms is None
     last = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(5, 9, bias=False))
     with torch.no_grad():
         last.parametrizations.weight.original0.fill_(1)  # g
@@ -28,6 +30,40 @@ def test_prototypes_are_a_weight_normalised_layer_of_gain_one():
     head.zero_grad()
     last(torch.nn.functional.normalize(head.mlp(features), dim=-1)).square().sum().backward()
     torch.testing.assert_close(mine, last.parametrizations.weight.original1.grad)
+
+
+def test_gradients_of_free_norms_are_those_worked_out():
+    """Of logits z = g v.x / |v|: dg = v.x / |v| dz, dv = g / |v| (x - (v.x) v / |v|^2) dz."""
+    torch.manual_seed(0)
+    head = Head(5, layers=1, hidden=1, bottleneck=4, out=3)
+    with torch.no_grad():
+        head.norms.copy_(torch.tensor([[0.5], [1.0], [2.0]]))
+    features, arriving = torch.randn(6, 5), torch.randn(6, 3)
+    head(features).backward(arriving)
+    x = head.mlp(features).detach().double().numpy()
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    v, g = (p.detach().double().numpy() for p in (head.prototypes, head.norms))
+    of_norms, of_prototypes = np.zeros((3, 1)), np.zeros((3, 4))
+    for image in range(6):
+        for k in range(3):
+            length, dz = np.sqrt((v[k] ** 2).sum()), arriving[image, k].item()
+            cosine = v[k] @ x[image] / length
+            logit = head(features)[image, k].item()
+            assert logit == pytest.approx(g[k, 0] * cosine, abs=1e-6)
+            of_norms[k, 0] += cosine * dz
+            of_prototypes[k] += g[k, 0] / length * (x[image] - cosine * v[k] / length) * dz
+    np.testing.assert_allclose(head.norms.grad, of_norms, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(head.prototypes.grad, of_prototypes, rtol=1e-5, atol=1e-6)
+
+
+def test_norms_start_at_one_so_that_both_kinds_of_head_start_alike():
+    heads = []
+    for fixed in (True, False):
+        torch.manual_seed(0)
+        heads.append(Head(6, layers=2, hidden=10, bottleneck=5, out=9, norm_last_layer=fixed))
+    features = torch.randn(4, 6)
+    assert torch.equal(heads[1].norms, torch.ones(9, 1))
+    assert torch.equal(heads[0](features), heads[1](features))
 
 
 @pytest.mark.parametrize(("layers", "widths"), [(1, [6, 5]), (2, [6, 10, 5]), (3, [6, 10, 10, 5])])
@@ -94,7 +130,14 @@ def test_views_of_two_sizes_give_the_logits_of_each_alone(tiny):
 def test_the_thesis_backbone_is_vit_s_16(tiny):
     config = tiny().to_dict() | {
         "backbone": {"name": "vit_small_patch16_224", "drop_path_rate": 0.1},
-        "head": {"layers": 3, "hidden": 2048, "bottleneck": 256, "out": 4096},
+        "head": {
+            "layers": 3,
+            "hidden": 2048,
+            "bottleneck": 256,
+            "out": 4096,
+            "norm_last_layer": False,
+            "frozen": False,
+        },
     }
     with torch.device("meta"):
         network = build_network(read_run(config).options)

@@ -145,14 +145,13 @@ MISTAKES = [
     ("variants/rsna_con/training/initial", "run/rsna_pretraining/labels_100",
      "config: for method moco, variants.rsna_con.training.initial: variants.labels_100.training "
      "has an unknown key 'labels'; known are batch_norm_images, batch_size, clip_grad, epochs, "
-     "initial, lr_base, lr_min, queue, sgd_momentum, teacher_momentum, temperature, "
-     "warmup_epochs ..."),
+     "initial, lr_base, lr_min, precision, queue, sgd_momentum, teacher_momentum, temperature ..."),
     # settings that the method does not have
     ("studies/medical/override/training", {"queue": 4096},
      "config: for method dino, studies.medical.override.training has an unknown key 'queue'; known "
      "are "
      "batch_size, centre_momentum, clip_grad, epochs, freeze_last_layer_epochs, initial, lambda, "
-     "lr_base, lr_min, stop_on_collapse, student_temperature, teacher_momentum ..."),
+     "lr_base, lr_min, negatives, precision, stop_on_collapse ..."),
     ("studies/medical/in_distribution/lag/override/views", {"rotation": 15},
      "config: for method dino, studies.medical.in_distribution.lag.override.views has an unknown "
      "key 'rotation'; did you mean 'rotate_positives'?"),
@@ -161,8 +160,8 @@ MISTAKES = [
      "known are backbone, training, views."),
     ("tables/table_batch_size/variants", {"none": ["lambda_2"]},
      "config: for method moco, variants.lambda_2.training has an unknown key 'lambda'; known are "
-     "batch_norm_images, batch_size, clip_grad, epochs, initial, lr_base, lr_min, queue, "
-     "sgd_momentum, teacher_momentum, temperature, warmup_epochs ..."),
+     "batch_norm_images, batch_size, clip_grad, epochs, initial, lr_base, lr_min, precision, "
+     "queue, sgd_momentum, teacher_momentum, temperature ..."),
     # the shape
     ("methods/dino/head/out", 1,
      "config: methods.dino.head.out is 1: it should be greater than or equal to 2."),

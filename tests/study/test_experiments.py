@@ -73,7 +73,14 @@ def test_the_run_config_says_what_the_thesis_says(thesis, load):
     assert config["views"]["positive"] == [2, 8]
     assert config["views"]["negative"] == [1, 8]
     assert (config["views"]["global_size"], config["views"]["local_size"]) == (256, 128)
-    assert config["head"] == {"layers": 3, "hidden": 2048, "bottleneck": 256, "out": 4096}
+    sizes = {"layers": 3, "hidden": 2048, "bottleneck": 256, "out": 4096}
+    assert config["head"] == sizes | {"norm_last_layer": False, "frozen": False}
+    # 128 and 128 of each source, as the authors' code of chapter 6 has it
+    training = config["training"]
+    assert (training["batch_size"], training["negatives"]) == (128, "per_source")
+    assert (training["lr_base"], training["warmup_epochs"]) == (0.004, 30)
+    assert training["precision"] == "tf32"
+    assert runs["natural-cifar100-combined-base-seed0"].settings.negatives_an_image == 2
     assert (config["size"], config["train_split"], config["test_split"]) == (32, "train", "test")
     assert config["negatives"] == [
         {"source": "cifar100", "split": "train", "shift": "rot90"},
@@ -82,6 +89,57 @@ def test_the_run_config_says_what_the_thesis_says(thesis, load):
     other = runs["natural-cifar10-combined-base-seed0"].training_config
     assert other["training"]["teacher_temperature"] == [0.055, 0.01]
     assert other["negatives"][0]["source"] == "cifar10"
+
+
+READINGS = {
+    "as_written_batch": ("training.batch_size", 256),
+    "warmup_10": ("training.warmup_epochs", 10),
+    "norm_last_layer": ("head.norm_last_layer", True),
+    "frozen_head": ("head.frozen", True),
+    "teacher_temperature_0.04": ("training.teacher_temperature", (0.04, 0.01)),
+    "negatives_shared": ("training.negatives", "shared"),
+    "position_timm": ("backbone.position", "antialiased"),
+    "cls_token_timm": ("backbone.cls_token_std", 1e-6),
+    "bfloat16": ("training.precision", "bfloat16"),
+    "float32": ("training.precision", "float32"),
+}
+
+
+def test_a_variant_of_another_reading_changes_that_reading_alone(thesis, load):
+    table = thesis["tables"]["table_ood_auroc"]
+    table |= {"in_distribution": ["cifar10"], "variants": {"combined": ["base", *READINGS]}}
+    runs = load(thesis).runs
+
+    def flat(variant):
+        settings = runs[f"natural-cifar10-combined-{variant}-seed0"].settings.options
+        return {
+            f"{section}.{key}": value
+            for section, values in settings.model_dump().items()
+            for key, value in values.items()
+        }
+
+    base = flat("base")
+    for variant, (key, value) in READINGS.items():
+        changed = {k: v for k, v in flat(variant).items() if base[k] != v}
+        assert changed == {key: value}, variant
+
+
+def test_chapter_7_keeps_the_batch_that_its_text_says(thesis, load):
+    settings = load(thesis).runs["medical-rsna-rot_both-base-seed0"].settings
+    training = settings.training
+    assert (training.batch_size, training.negatives, training.warmup_epochs) == (256, "shared", 10)
+    # What holds for the same method in both chapters.
+    assert not settings.head.norm_last_layer
+    assert (settings.backbone.position, settings.backbone.cls_token_std) == ("bicubic", 0.02)
+
+
+def test_a_source_may_weigh_more_than_the_others(thesis, load):
+    thesis["strategies"]["combined"][1]["weight"] = 3.0
+    settings = load(thesis).runs["natural-cifar10-combined-base-seed0"].settings
+    assert [pair.weight for pair in settings.negatives] == [1.0, 3.0]
+    thesis["strategies"]["combined"][1]["weight"] = 0
+    with pytest.raises(UserError, match=r"strategies\.combined"):
+        load(thesis)
 
 
 def test_none_is_lambda_nought_without_negatives(thesis, load):
@@ -107,7 +165,7 @@ def test_settings_are_layered_method_study_dataset_variant(thesis, load):
         load(thesis).runs["natural-cifar10-rot_imgn-lambda_2-seed0"].training_config["training"]
     )
     assert (training["lr_base"], training["clip_grad"], training["lambda"]) == (1.0, 2.0, 3.0)
-    assert training["batch_size"] == 256
+    assert training["batch_size"] == 128
 
 
 def trainings(load, config):

@@ -28,7 +28,9 @@ def test_each_distinct_network_is_built_once(thesis, load, monkeypatch):
     # Of the thesis: ViT-S/16 at 256 pixels with its head; a ResNet-50 is 23,508,032 without its
     # classifier, as timm's documentation has it.
     sizes = {same[0].method: size for size, same in found}
-    assert sizes["dino"].parameters == 28_246_656
+    # Of its head: 384 x 2048, 2048 x 2048 and 2048 x 256 with their biases (5,509,376), 4096
+    # prototypes of 256 (1,048,576) and their norms (4,096).
+    assert sizes["dino"].parameters == sizes["dino"].backbone + 6_562_048
     assert sizes["moco"].backbone == sizes["finetune"].backbone == 23_508_032
     assert sizes["finetune"].parameters == 23_508_032 + 2049
     assert (sizes["dino"].features, sizes["moco"].features) == (384, 2048)

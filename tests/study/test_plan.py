@@ -17,6 +17,7 @@ from ssl_ood.study.runs import needed_sets
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
+NONE, TWO = 14 / 23, 32 / 23  # cost of an image without negatives and with two, against one
 TOLD = {
     "seconds": 7200.0, "images_per_second": 500.0, "devices": 2, "resumed_at_steps": [10, 20],
     "repeated_steps": 3, "host_peak_bytes": 2e9, "device_peak_bytes": 3e9, "device": "a GPU",
@@ -51,11 +52,28 @@ def test_parameters_are_those_of_the_network(request, scale, load):
 def test_a_run_that_tables_share_counts_once_in_the_sum(study):
     lines = plan.describe_plan(study, ["table_ood_auroc", "table_negative_sampling"]).splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in lines[1:4]}
-    # 50,000 images, 500 epochs, 600 images a second
+    # 50,000 images, 500 epochs, 600 images a second; two negatives an image of both `combined`,
+    # none of `none`.
     hours = 50_000 * 500 / 600 / 3600
-    assert rows["table_ood_auroc"] == ["4", "4", f"{4 * hours:.3g}"]
-    assert rows["table_negative_sampling"] == ["10", "10", f"{10 * hours:.3g}"]
-    assert rows["together"] == ["13", "13", f"{13 * hours:.3g}"]
+    assert rows["table_ood_auroc"] == ["4", "4", f"{(2 + 2 * TWO) * hours:.3g}"]
+    assert rows["table_negative_sampling"] == ["10", "10", f"{(9 + NONE) * hours:.3g}"]
+    assert rows["together"] == ["13", "13", f"{(NONE + 10 + 2 * TWO) * hours:.3g}"]
+
+
+def test_an_image_costs_what_its_views_and_those_of_its_negatives_cost(study):
+    """Pixels through a network, a pass back twice one forward: 2 + 8 views of the student and 2 of
+    the teacher, 1 + 8 of a negative; 256 and 128 pixels a side, so that a local view is a quarter.
+    """
+    positive, negative = 3 * (2 + 8 / 4) + 2, 3 * (1 + 8 / 4)
+    costs = [(positive + count * negative) / (positive + negative) for count in (0, 1, 2)]
+    assert costs == pytest.approx([NONE, 1, TWO])
+    runs = study.runs
+    for strategy, expected in zip(("none", "rot_imgn", "combined"), costs, strict=True):
+        assert runs[f"natural-cifar10-{strategy}-base-seed0"].settings.work == expected
+    # Shared out, the sources of chapter 7 give one negative an image together.
+    both = runs["medical-lag-rot_both-base-seed0"].settings
+    assert (len(both.negatives), both.negatives_an_image, both.work) == (2, 1, 1)
+    assert runs["rsna_contrastive-rsna-none-base-seed0"].settings.work == 1
 
 
 def test_what_is_trained_is_not_planned_until_its_settings_change(study):
@@ -70,7 +88,8 @@ def test_a_measured_speed_comes_before_the_assumed_one(study):
     first, second = study.targets["table_negative_sampling"].runs[:2]
     end(study, first)  # 500 images a second on two devices
     hours = plan.device_hours(study, second, plan.speeds(study))
-    assert hours == pytest.approx(50_000 * 500 / 250 / 3600)
+    # The first has no negatives, of which the second has one an image.
+    assert hours == pytest.approx(50_000 * 500 / (250 * NONE) / 3600)
 
 
 def test_the_speed_of_a_processor_says_nothing_of_a_gpu(study):

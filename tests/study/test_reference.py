@@ -47,5 +47,5 @@ def test_types_and_ranges_are_in_words():
     rows = {line.split("`")[1]: line for line in reference().splitlines() if "| `" in line[:3]}
     assert "| whole number, at least 0 | **required** |" in rows["training.epochs"]
     assert "| list of 2: number, 0 to 1 | **required** |" in rows["training.teacher_momentum"]
-    assert "| `float32` or `bfloat16` |" in rows["precision"]
+    assert "| `tf32` or `bfloat16` or `float32` |" in rows["precision"]
     assert "| text | `random` |" in rows["training.initial"]

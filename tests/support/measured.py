@@ -103,8 +103,9 @@ class Study:
                 self.add(name, "auroc", mean + offset, ood=group, **shown)
             self.add(name, "sensitivity", sensitivity + offset, **shown)
         self.add(name, "knn_accuracy", knn)
-        self.add(name, "knn_accuracy_weighted", knn + 0.01)
+        self.add(name, "knn_accuracy_majority", knn - 0.01)
         self.add(name, "occupied_soft_classes", occupied)
+        self.add(name, "occupied_soft_classes_train", occupied + 20)
         for metric, value in (("entropy_of_mean", 5.5), ("mean_entropy", 1.5), ("log_k", 6.2)):
             self.add(name, metric, value)
         return name
@@ -156,7 +157,8 @@ class Study:
                              "stl10": "STL10", "svhn": "SVHN"},
             },
             "strategies": STRATEGIES,
-            "evaluation": {"tau": 0.04, "taus": TAUS, "knn": 10, "confidence": 0.95,
+            "evaluation": {"tau": 0.04, "taus": TAUS, "knn": 10, "knn_temperature": 0.04,
+                           "soft_class_temperature": 0.01, "confidence": 0.95,
                            "scores": ["cosine_tau"]},
             "show_reported": show_reported, "photographs": list(photographs),
         }  # fmt: skip

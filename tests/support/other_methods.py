@@ -23,6 +23,7 @@ COMMON = {
 SGD = {
     "epochs": 3, "batch_size": 8, "lr_base": 0.5, "lr_min": 0.0, "warmup_epochs": 0,
     "weight_decay": [1e-4, 1e-4], "sgd_momentum": 0.9, "clip_grad": 0.0,
+    "precision": "tf32",
 }  # fmt: skip
 MOCO = COMMON | {
     "run": "contrast-shapes-none-base-seed0",

@@ -32,6 +32,7 @@ CONFIG = {
         "weight_decay": [0.04, 0.4], "clip_grad": 3.0, "freeze_last_layer_epochs": 1,
         "lambda": 1.0, "student_temperature": 0.1, "teacher_temperature": [0.05, 0.03],
         "teacher_momentum": [0.9, 1.0], "centre_momentum": 0.9, "stop_on_collapse": True,
+        "negatives": "per_source", "precision": "tf32",
     },
     "views": {
         "positive": [2, 2], "negative": [1, 1], "global_size": 16, "local_size": 8,
@@ -43,7 +44,10 @@ CONFIG = {
         "name": "vit_small_patch16_224", "embed_dim": 16, "depth": 1, "num_heads": 2,
         "patch_size": 8, "drop_path_rate": 0.0,
     },
-    "head": {"layers": 3, "hidden": 16, "bottleneck": 8, "out": 12},
+    "head": {
+        "layers": 3, "hidden": 16, "bottleneck": 8, "out": 12, "norm_last_layer": False,
+        "frozen": False,
+    },
 }  # fmt: skip
 
 

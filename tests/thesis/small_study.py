@@ -63,7 +63,9 @@ OVERLAY = {
         "label_efficiency": {"size": 32},
         "medical": {
             "size": 32,
-            "override": {"training": {"epochs": 2}, "views": {"local_size": 16}},
+            "override": {
+                "training": {"epochs": 2, "warmup_epochs": 1}, "views": {"local_size": 16},
+            },
             "in_distribution": {
                 name: {"override": {"training": {"lr_base": 0.1, "batch_size": 8}}}
                 for name in ("rsna", "hyper_kvasir", "lag")

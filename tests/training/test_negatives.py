@@ -25,9 +25,9 @@ def numbered(count, source):
     return images
 
 
-def negatives(*pairs, seed=0):
+def negatives(*pairs, seed=0, **more):
     sources = [(Images(numbered(n, i), CPU), shift) for i, (n, shift) in enumerate(pairs)]
-    return Negatives(sources, seed)
+    return Negatives(sources, seed, **more)
 
 
 def seen(batch):
@@ -36,9 +36,25 @@ def seen(batch):
 
 
 @pytest.mark.parametrize(("size", "halves"), [(8, {0: 4, 1: 4}), (2, {0: 1, 1: 1})])
-def test_combined_gives_half_and_half(size, halves):
+def test_combined_gives_half_and_half_of_a_shared_batch(size, halves):
     batch = negatives((50, "rot90"), (60, "rot90")).batch(0, 3, size)
     assert Counter(source for source, _ in seen(batch)) == halves
+
+
+def test_weights_share_out_a_batch():
+    batch = negatives((50, None), (50, None), weights=(3.0, 1.0)).batch(0, 3, 8)
+    assert [source for source, _ in seen(batch)] == [0] * 6 + [1] * 2
+
+
+def test_every_source_gives_a_whole_batch_and_every_image_one_of_each():
+    both = negatives((50, "rot90"), (60, "rot90"), of_each=True)
+    epoch = [both.batch(step, 3, 8) for step in range(3)]
+    for batch in epoch:
+        assert [source for source, _ in seen(batch)] == [0, 1] * 8
+    images = [image for batch in epoch for image in seen(batch)]
+    assert len(set(images)) == 48  # none comes twice in an epoch
+    alone = negatives((50, "rot90"), of_each=True).batch(1, 3, 8)
+    assert torch.equal(epoch[1][::2], alone)  # as many, and the same, as without the other source
 
 
 def test_an_odd_batch_is_shared_out_to_within_one():

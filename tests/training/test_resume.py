@@ -209,7 +209,9 @@ def test_other_images_are_trained_on_anew(tiny, data, pack, tmp_path, monkeypatc
 
 
 def test_two_processes_give_the_losses_and_weights_of_one(tiny, data, tmp_path):
-    config = tiny(backbone={"drop_path_rate": 0.2, "depth": 2})
+    pairs = [{"source": "shapes", "split": "train", "shift": "rot90"},
+             {"source": "photos", "split": "train", "shift": "perm4", "weight": 3.0}]  # fmt: skip
+    config = tiny(negatives=pairs, backbone={"drop_path_rate": 0.2, "depth": 2})
     _, log = undisturbed(config, data, tmp_path / "one")
     folder = tmp_path / "two"
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

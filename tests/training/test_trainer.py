@@ -91,6 +91,45 @@ def test_the_loss_is_that_of_the_views_one_by_one(tiny):
     torch.testing.assert_close(teacher.double(), torch.stack(targets), rtol=1e-4, atol=1e-6)
 
 
+TWO = [{"source": "shapes", "split": "train", "shift": "rot90"},
+       {"source": "photos", "split": "train", "shift": "rot90"}]  # fmt: skip
+
+
+@pytest.mark.parametrize("weights", [(1, 1), (3, 1)])
+def test_sources_of_a_whole_batch_each_are_weighed_in_the_loss(tiny, weights):
+    """L_pos + lambda sum_i w_i L_neg,i, view by view; the authors' 0.5 and 0.5 for equal ones."""
+    pairs = [pair | {"weight": w} for pair, w in zip(TWO, weights, strict=True)]
+    config = tiny(training={"lambda": 0.7}, negatives=pairs)
+    run = make_training(config, CPU)
+    both = torch.stack([batch(seed=1), batch(seed=2)], 1).flatten(0, 1)  # as Negatives lays them
+    loss, parts, _, _ = loss_of(run, batch(), both, ALL, 0.05)
+    big, small = make_views(both, config, "negative", 0, slice(0, 16))
+    of_source = [[], []]
+    for view in [*big, *small]:
+        logits = run.method.student([view])[0].double().detach().numpy() / 0.1
+        log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        for source in (0, 1):
+            of_source[source].append(-log_p[source::2].mean())
+    first, second = np.mean(of_source, axis=1)
+    assert abs(first - second) > 1e-3
+    share = weights[0] / sum(weights)
+    assert parts[1].item() == pytest.approx(share * first + (1 - share) * second, rel=1e-5)
+    positive = loss_of(run, batch(), None, ALL, 0.05)[0].item()
+    assert loss.item() == pytest.approx(positive + 0.7 * parts[1].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("micro", [4, 3])
+def test_two_sources_do_not_depend_on_the_micro_batches(tiny, micro):
+    pairs = [pair | {"weight": w} for pair, w in zip(TWO, (3, 1), strict=True)]
+    config = tiny(negatives=pairs, backbone={"drop_path_rate": 0.5, "depth": 2})
+    schedule, gradients = make_schedule(config, 24), []
+    for size in (8, micro):
+        run = make_training(config, CPU)
+        step_on(run, schedule, batch(), batch(count=16, seed=1), size)
+        gradients.append(run.method.student.backbone.pos_embed.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)
+
+
 def test_lambda_weighs_the_gradient_of_the_negatives(tiny):
     gradients = [
         gradient_of(tiny(training={"lambda": weight}), batch(), batch(seed=1))
@@ -120,7 +159,14 @@ def test_without_negatives_none_are_drawn(tiny, trained, monkeypatch, changes):
     assert [line["loss"] for line in log] == [line["positive"] for line in log]
 
 
-def test_negatives_are_as_many_as_positives(tiny, trained, monkeypatch):
+@pytest.mark.parametrize(
+    ("pairs", "how", "expected"),
+    [(TWO[:1], "per_source", 8), (TWO, "per_source", 16), (TWO, "shared", 8)],
+)
+def test_negatives_are_as_many_as_positives(tiny, trained, monkeypatch, pairs, how, expected):
+    """Of every source, or of all of them together."""
+    config = tiny(negatives=pairs, training={"negatives": how, "epochs": 1})
+    assert config.negatives_an_image == expected // 8
     counts = {"positive": [], "negative": []}
 
     def spy(images, config, kind, *rest):
@@ -128,8 +174,8 @@ def test_negatives_are_as_many_as_positives(tiny, trained, monkeypatch):
         return make_views(images, config, kind, *rest)
 
     monkeypatch.setattr(method_dino, "make_views", spy)
-    trained(tiny())
-    assert counts["positive"] == counts["negative"] == [8] * 9
+    trained(config)
+    assert counts == {"positive": [8] * 3, "negative": [expected] * 3}
 
 
 def test_views_are_made_outside_of_the_autocast(tiny, monkeypatch):
@@ -154,6 +200,7 @@ def test_views_are_made_outside_of_the_autocast(tiny, monkeypatch):
 
 
 def stepped(config, device, steps, micro):
+    """A run after so many steps, each on a batch of its own."""
     schedule = make_schedule(config, 24)
     run = make_training(config, device)
     for step in range(steps):
@@ -180,9 +227,43 @@ def test_the_last_layer_is_frozen_in_epoch_nought_only(tiny):
     config = tiny()
     start = make_training(config, CPU).method.student
     after_epoch, after_more = (stepped(config, CPU, n, 8).method.student for n in (3, 5))
-    assert torch.equal(after_epoch.head.prototypes, start.head.prototypes)
+    for name in ("prototypes", "norms"):
+        first, second, third = (
+            getattr(network.head, name) for network in (start, after_epoch, after_more)
+        )
+        assert torch.equal(first, second), name
+        assert not torch.equal(first, third), name
     assert not torch.equal(after_epoch.head.mlp[0].weight, start.head.mlp[0].weight)
-    assert not torch.equal(after_more.head.prototypes, start.head.prototypes)
+
+
+def test_the_norms_of_the_last_layer_are_decayed_and_averaged_into_the_teacher(tiny):
+    """With a gradient of nought AdamW only decays: by lr x weight decay, as a weight matrix."""
+    config = tiny(training={"warmup_epochs": 0, "freeze_last_layer_epochs": 0})
+    schedule, run = make_schedule(config, 24), make_training(config, CPU)
+    decayed, plain = run.method.optimizer.param_groups
+    norms, prototypes = run.method.student.head.norms, run.method.student.head.prototypes
+    assert norms.shape == (12, 1)
+    assert any(p is norms for p in decayed["params"]) and decayed["decay"]
+    assert all(p.ndim == 1 for p in plain["params"])
+    run.method.loss = lambda *_: (0 * (norms.sum() + prototypes.sum()), torch.zeros(3))
+    step_on(run, schedule, batch(), None)
+    shrunk = 1 - schedule.lr[0] * schedule.weight_decay[0]
+    torch.testing.assert_close(norms, torch.full((12, 1), shrunk), rtol=1e-6, atol=0)
+    teachers = run.method.teacher.head.norms
+    torch.testing.assert_close(teachers, 0.9 + 0.1 * norms, rtol=1e-6, atol=0)
+
+
+def test_a_frozen_head_is_the_same_in_student_and_teacher_and_stays_as_it_was_drawn(tiny):
+    config = tiny(head={"frozen": True})
+    drawn = make_training(config, CPU).method.student
+    run = stepped(config, CPU, 5, 8)
+    networks = [run.method.student, run.method.teacher]
+    for name, value in drawn.head.state_dict().items():
+        assert all(torch.equal(n.head.state_dict()[name], value) for n in networks), name
+    for network in networks:
+        assert not torch.equal(network.backbone.pos_embed, drawn.backbone.pos_embed)
+    free = make_training(tiny(), CPU).method.student.state_dict()
+    assert all(torch.equal(free[name], value) for name, value in drawn.state_dict().items())
 
 
 def test_a_step_moves_centre_and_teacher_as_worked_out(tiny):
@@ -317,9 +398,8 @@ def newest_state(folder):
     [
         ({"training": {"batch_size": 25}},
          "training.batch_size 25 is larger than the 24 images of shapes: lower it."),
-        ({"training": {"batch_size": 1}, "strategy": "combined", "negatives": [
-            {"source": "shapes", "split": "train", "shift": "rot90"},
-            {"source": "photos", "split": "train", "shift": "rot90"}]},
+        ({"training": {"batch_size": 1, "negatives": "shared"}, "strategy": "combined",
+          "negatives": TWO},
          "training.batch_size 1 is smaller than the number of (source, shift) pairs of strategy "
          "combined, 2: raise it."),
     ],

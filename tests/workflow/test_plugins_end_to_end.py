@@ -25,7 +25,7 @@ OVERLAY = {
         "toy": {
             "training": {
                 "epochs": 1, "batch_size": 50, "lr_base": 0.05, "lr_min": 0.0, "warmup_epochs": 0,
-                "weight_decay": [0.0, 0.0], "clip_grad": 0.0,
+                "weight_decay": [0.0, 0.0], "clip_grad": 0.0, "precision": "float32",
             },
             "views": {
                 "size": 32, "interpolation": "bilinear", "rotation": 0, "resize": 32, "flip_p": 0.5,

@@ -286,9 +286,8 @@ def measured_speeds():
 
 def minutes_of_training(run):
     """What a training is expected to take on its devices, with half as much again to spare."""
-    images = EXPERIMENTS.images(run) * run.settings.training.epochs
-    speed = measured_speeds().get((run.study, run.in_distribution), EXECUTION["images_per_second"])
-    return 30 + 1.5 * images / speed / devices_of(run) / 60
+    hours = plan.device_hours(EXPERIMENTS, run, measured_speeds())
+    return 30 + 1.5 * 60 * hours / devices_of(run)
 
 
 def minutes_to_train(wildcards, attempt):

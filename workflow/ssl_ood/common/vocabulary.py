@@ -23,9 +23,9 @@ NOT_APPLICABLE = "not_applicable"
 VERSIONS = {
     "pack": 1,
     "negatives": 1,
-    "train": 3,
-    "features": 3,
-    "evaluate": 1,
+    "train": 4,
+    "features": 4,
+    "evaluate": 2,
     "table": 3,
     "figure": 2,
     "weights": 1,

@@ -23,13 +23,13 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import atomic_path, read_json
 from ssl_ood.common.registry import lookup
 from ssl_ood.common.settings import read_settings
-from ssl_ood.evaluation.features import probabilities_of, soft_classes
 from ssl_ood.evaluation.measure import OODSet, measure
 from ssl_ood.evaluation.measurements import as_frame, write_measurements
 from ssl_ood.evaluation.score_files import write_scores
 from ssl_ood.evaluation.score_table import score_sets
 from ssl_ood.evaluation.scoring import settings_of
-from ssl_ood.evaluation.sets import EvaluatedSet, Extractor
+from ssl_ood.evaluation.sets import Extractor
+from ssl_ood.evaluation.soft_classes import occupied_around_mean, probabilities_of, soft_classes
 from ssl_ood.methods.base import Model, load_model, read_run
 from ssl_ood.methods.settings import RunSettings
 from ssl_ood.study.settings import Evaluation
@@ -79,7 +79,9 @@ def evaluate_run(task: Task, weights: Path, places: Places, device: torch.device
     sets += [
         extractor.read(places.data, s.packed(task.run), "ood") for s in task.ood if s.available
     ]
-    summary = _soft_classes(model, sets[1], places.features, device)
+    train, test = sets[0].features, sets[1].features
+    temperature = task.evaluation.soft_class_temperature
+    summary = _soft_classes(model, train, test, temperature, places.features, device)
     table = score_sets(sets, model, task.evaluation, device)
     write_scores(table, places.scores)
     rows = measure(table, task.ood, task.evaluation.confidence, summary)
@@ -87,16 +89,22 @@ def evaluate_run(task: Task, weights: Path, places: Places, device: torch.device
 
 
 def _soft_classes(
-    model: Model, test: EvaluatedSet, folder: Path, device: torch.device
+    model: Model,
+    train: np.ndarray,
+    test: np.ndarray,
+    temperature: float,
+    folder: Path,
+    device: torch.device,
 ) -> dict[str, Any]:
     """The summary of the teacher's soft-classes over the test images, whose mean probabilities (K,)
-    are kept as soft_classes.npy; empty where the method has none."""
+    are kept as soft_classes.npy, and over the training images; empty where the method has none."""
     if "soft_classes" not in lookup("method", model.settings.method).more["offers"]:
         return {}
-    mean, summary = soft_classes(probabilities_of(model, test.features, device))
+    mean, summary = soft_classes(probabilities_of(model, test, device))
     with atomic_path(folder / "soft_classes.npy") as partial, open(partial, "wb") as file:
         np.save(file, mean)
-    return summary
+    around_mean = occupied_around_mean(model, train, device, temperature)
+    return summary | {"occupied_train": around_mean}
 
 
 def _refuse_other_run(run: str, weights: Path) -> None:

@@ -1,4 +1,4 @@
-"""The network of a run over images: features, and the soft-classes of a teacher."""
+"""The network of a run over images, block by block: their features."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import Tensor
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.log import say
 from ssl_ood.methods.base import Model
+from ssl_ood.methods.precision import autocast, products
+from ssl_ood.methods.settings import Precision
 from ssl_ood.views.images import Images
 
 BATCH = {"cpu": 64, "cuda": 4096}  # images at a time at most; on CUDA halved until they fit
@@ -18,20 +20,21 @@ BATCH_BYTES = 256 << 20  # of their pixels: the host holds several such blocks w
 
 
 def extract(
-    model: Model, images: np.ndarray, device: torch.device, precision: str = "float32"
+    model: Model, images: np.ndarray, device: torch.device, precision: Precision = "float32"
 ) -> np.ndarray:
     """Features (N, d), float32 on the host, of (N, S, S, 3) uint8 images.
 
-    precision: of the network's products, "float32" or "bfloat16"; see `in_blocks`.
+    precision: of the network's products; see `in_blocks`.
     """
 
     def features(block: Tensor) -> Tensor:
         # The views before the autocast: in bfloat16 they would lose three of their eight bits.
         views = model.views(block)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        with autocast(device, precision):
             return model.features(views).float()
 
-    return torch.cat([f.cpu() for f in in_blocks(images, device, features)]).numpy()
+    with products(precision):
+        return torch.cat([f.cpu() for f in in_blocks(images, device, features)]).numpy()
 
 
 @torch.inference_mode()
@@ -63,28 +66,3 @@ def in_blocks(
             continue
         low += len(rows)
     return results
-
-
-@torch.inference_mode()
-def probabilities_of(model: Model, features: np.ndarray, device: torch.device) -> Tensor:
-    """The teacher's probabilities (N, K) of the soft-classes, on the host, from features (N, d)."""
-    blocks = torch.from_numpy(features).split(BATCH[device.type])
-    return torch.cat([model.soft_classes(block.to(device)).cpu() for block in blocks])
-
-
-def soft_classes(probabilities: Tensor) -> tuple[np.ndarray, dict]:
-    """Mean teacher probability (K,) of every soft-class over images (N, K), and its summary.
-
-    A soft-class is occupied where this is above the average over the K soft-classes, 1 / K
-    (figure 2 of the paper of chapter 6). Entropies in nats.
-    """
-    mean = probabilities.double().mean(0)
-    classes = len(mean)
-    entropies = torch.special.entr(probabilities).sum(-1)
-    return mean.numpy(), {
-        "occupied": int((mean > 1 / classes).sum()),
-        "entropy_of_mean": torch.special.entr(mean).sum().item(),
-        "mean_entropy": entropies.double().mean().item(),
-        "log_k": float(np.log(classes)),
-        "soft_classes": classes,
-    }

@@ -19,6 +19,7 @@ TPR = 0.95  # of the metric fpr95
 OF_OOD = ("auroc", "fpr95", "aupr")
 SOFT_CLASSES = {
     "occupied": "occupied_soft_classes",
+    "occupied_train": "occupied_soft_classes_train",
     "entropy_of_mean": "entropy_of_mean",
     "mean_entropy": "mean_entropy",
     "log_k": "log_k",
@@ -60,9 +61,9 @@ def measure(
     For every score and temperature: auroc, fpr95 and aupr against each OOD set; of those that are
     not beside their mean (average), that over the sets that are not cut from photographs where some
     are (average_without_photographs), and, of two or more, all of their images at once (pooled);
-    sensitivity. Of the run: the k-NN accuracies where there are labels; the
-    teacher's soft-classes where the method has them. What needs a set that is not there has the
-    status no_data.
+    sensitivity. Of the run: the k-NN accuracies where there are labels, of the weighted vote and of
+    the majority; the teacher's soft-classes where the method has them. What needs a set that is not
+    there has the status no_data.
     """
     for column in table:
         if column not in NOT_SCORES:
@@ -124,7 +125,7 @@ def _of_run(
     labels = table["label"][test]
     for metric, column in (
         ("knn_accuracy", "knn_label"),
-        ("knn_accuracy_weighted", "knn_weighted_label"),
+        ("knn_accuracy_majority", "knn_majority_label"),
     ):
         voted = table[column][test]
         if voted.min() >= 0:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ssl_ood.common.files import atomic_path
 
-NOT_SCORES = ("set", "dataset", "role", "index", "label", "knn_label", "knn_weighted_label")
+NOT_SCORES = ("set", "dataset", "role", "index", "label", "knn_label", "knn_majority_label")
 
 
 def write_scores(table: dict[str, np.ndarray], path: Path) -> None:

@@ -3,8 +3,8 @@
 Rows by role: `test` (in-distribution test images), `ood`, and for the sensitivity score of section
 3.4 `sensitivity_held_out` and `sensitivity_test`: training images held out and the test images,
 both scored against the rest of the training images. Columns: set, dataset, role, index, label,
-knn_label and knn_weighted_label (of test rows), and one column for each score and temperature
-(`score_columns.column_name`). Larger scores are more anomalous.
+knn_label (of a weighted vote) and knn_majority_label (of test rows), and one column for each score
+and temperature (`score_columns.column_name`). Larger scores are more anomalous.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ssl_ood.measures.sensitivity import sensitivity_split
 from ssl_ood.methods.base import Model
 from ssl_ood.study.settings import Evaluation
 
-VOTES = ("knn_label", "knn_weighted_label")
+VOTES = ("knn_label", "knn_majority_label")
 
 
 def score_sets(
@@ -113,7 +113,7 @@ def _votes(
     similarities, where = nearest(test_features, train_features, evaluation.knn)
     labels = torch.from_numpy(train.labels).to(where.device)[where]
     classes = int(train.labels.max()) + 1
-    for name, temperature in zip(VOTES, (None, evaluation.knn_temperature), strict=True):
+    for name, temperature in zip(VOTES, (evaluation.knn_temperature, None), strict=True):
         voted = knn_votes(similarities, labels, classes, temperature)
         columns[name][: len(test.labels)] = voted.cpu().numpy()
     return columns

@@ -24,6 +24,8 @@ from ssl_ood.datasets.names import PackedSet
 from ssl_ood.datasets.packed import Packed, open_packed
 from ssl_ood.evaluation.features import extract, in_blocks
 from ssl_ood.methods.base import Model
+from ssl_ood.methods.precision import products
+from ssl_ood.methods.settings import Precision
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Extractor:
     model: Model
     folder: Path
     device: torch.device
-    precision: str
+    precision: Precision
     image_scores: Sequence[tuple[Entry, dict[str, Any]]] = ()
 
     def read(self, data: Path, chosen: PackedSet, role: str) -> EvaluatedSet:
@@ -82,9 +84,10 @@ class Extractor:
 
         def compute() -> np.ndarray:
             function = entry.load()
-            blocks = in_blocks(
-                packed.images, self.device, lambda block: function(self.model, block, **options)
-            )
+            with products("float32"):
+                blocks = in_blocks(
+                    packed.images, self.device, lambda block: function(self.model, block, **options)
+                )
             return np.concatenate([block.double().cpu().numpy() for block in blocks])
 
         return _remembered(self.folder / f"{name}.{entry.name}.npy", proof, compute)[0]

@@ -44,8 +44,8 @@ def knn_votes(
     similarities: (N, k), largest first; labels: (N, k) int64 in 0..classes-1, of the neighbours.
     Without a temperature every neighbour has one vote, and of the labels with equally many the
     one of the nearest neighbour wins. With it a vote weighs exp(cos / temperature), as in the DINO
-    reference (0.07); exp(cos / temperature) is taken relative to the nearest, which changes no
-    vote and cannot overflow.
+    reference (0.07) and the code of chapter 6 (0.04); it is taken relative to the nearest, which
+    changes no vote and cannot overflow.
     """
     n, k = labels.shape
     votes = torch.zeros(n, classes, dtype=torch.float64, device=labels.device)

@@ -7,25 +7,41 @@ from pathlib import Path
 from torch import nn
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.methods.positions import resample_as_the_reference
 from ssl_ood.methods.settings import Backbone
 
 
 def build_backbone(backbone: Backbone, **more: object) -> nn.Module:
     """A timm model without its classifier: (N, 3, S, S) -> pooled features (N, num_features).
 
-    more: for timm.create_model, over the backbone's own options. Raises UserError where timm cannot
-    make it.
+    more: for timm.create_model, over the backbone's own options. Weights are drawn from torch's
+    global generator. Raises UserError where timm cannot make it, or it has no class token or no
+    position embeddings for what is asked of them.
     """
     import timm
 
     options = backbone.options | more
     try:
-        return timm.create_model(backbone.name, pretrained=False, num_classes=0, **options)
+        network = timm.create_model(backbone.name, pretrained=False, num_classes=0, **options)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise UserError(
             f"timm cannot make the backbone {backbone.name} with {backbone.options}: "
             f"{str(error).rstrip('.') or 'it does not say why'}."
         ) from None
+    if backbone.cls_token_std is not None:
+        _draw_class_token(network, backbone)
+    if backbone.position == "bicubic":
+        resample_as_the_reference(network, backbone.name)
+    return network
+
+
+def _draw_class_token(network: nn.Module, backbone: Backbone) -> None:
+    token = getattr(network, "cls_token", None)
+    if token is None:
+        raise UserError(
+            f"The backbone {backbone.name} has no class token: leave out backbone.cls_token_std."
+        )
+    nn.init.trunc_normal_(token, std=backbone.cls_token_std)
 
 
 def load_backbone(backbone: nn.Module, path: Path) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ssl_ood.common.files import sha256_of
 from ssl_ood.common.registry import lookup
+from ssl_ood.methods.precision import autocast
 from ssl_ood.methods.settings import MethodSettings, RunSettings, read_run
 from ssl_ood.views.render import resize_plain
 from ssl_ood.views.spec import ViewSpec
@@ -28,7 +29,8 @@ __all__ = ["Batch", "Method", "Model", "Moment", "load_model", "method_of", "rea
 class Batch:
     """The images of a step, the same in every process.
 
-    images: (B, S, S, 3) uint8; labels: (B,) int64 or None; negatives: (B, S, S, 3) uint8 or None.
+    images: (B, S, S, 3) uint8; labels: (B,) int64 or None; negatives: (n B, S, S, 3) uint8, of
+    which rows n i to n (i + 1) belong to image i, or None.
     """
 
     images: Tensor
@@ -73,6 +75,10 @@ class Model:
 
     def logits(self, features: Tensor) -> Tensor:
         """(N, d) -> logits (N, K) of the classes; larger means more abnormal where K = 1."""
+        raise NotImplementedError
+
+    def soft_class_logits(self, features: Tensor) -> Tensor:
+        """(N, d) -> the teacher's logits (N, K) of the soft-classes, float32."""
         raise NotImplementedError
 
     def soft_classes(self, features: Tensor) -> Tensor:
@@ -124,6 +130,10 @@ class Method:
         inductor.fallback_random = True  # drop path draws the numbers that it draws without
         for network in self.networks():
             network.backbone.compile(**options)
+
+    def autocast(self) -> torch.autocast:
+        """The autocast that `training.precision` asks for, around the passes of the networks."""
+        return autocast(self.device, self.settings.training.precision)
 
     def networks(self) -> list[nn.Module]:
         """All networks, each with a `backbone`."""

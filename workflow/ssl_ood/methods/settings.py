@@ -35,6 +35,7 @@ from ssl_ood.views.spec import ViewSpec
 
 # (dotted key, the rest of a sentence that begins with its place), of settings that do not fit.
 Fault = tuple[str, str]
+Precision = Literal["tf32", "bfloat16", "float32"]
 WHOLE = ("embed_dim", "depth", "num_heads", "patch_size")  # of a vision transformer
 INITIAL = r"^(random|weights/[A-Za-z0-9_.]+|run/[A-Za-z0-9_.]+/[A-Za-z0-9_.+]+)$"
 
@@ -67,6 +68,10 @@ class Training(Settings):
     weight_decay: Pair[NotNegative] = Field(description="weight decay, cosine [from, to]")
     clip_grad: NotNegative = Field(
         description="largest norm of a parameter's gradient; 0: no clipping"
+    )
+    precision: Precision = Field(
+        description="precision of the networks' products: tf32 (on a CPU float32), bfloat16, "
+        "float32",
     )
     initial: str = Field(
         "random",
@@ -134,7 +139,19 @@ class Backbone(Settings):
     model_config = ConfigDict(extra="allow")
 
     name: str = Field(
-        min_length=1, description="model of timm.create_model, which takes all other keys"
+        min_length=1,
+        description="model of timm.create_model, which takes all keys but those named here",
+    )
+    position: Literal["bicubic", "antialiased"] = Field(
+        "antialiased",
+        description="how a vision transformer's position embeddings are resampled for smaller "
+        "views: bicubic as in the DINO reference, with 0.1 patches added to the side, or bicubic "
+        "with antialiasing, as timm does",
+    )
+    cls_token_std: Positive | None = Field(
+        None,
+        description="standard deviation of the class token at the start: 0.02 in the DINO "
+        "reference; without it timm's, 1e-6",
     )
 
     @property
@@ -197,6 +214,15 @@ class MethodSettings(Settings):
         return False
 
     @property
+    def negatives_of_each_source(self) -> bool:
+        """Whether every source of negatives gives a whole batch of them, not its part of one."""
+        return False
+
+    def work(self, negatives: int) -> float:
+        """Cost of a step for an image with so many negatives, against that with one."""
+        return 1.0
+
+    @property
     def together(self) -> int:
         """Images of a batch that share their batch statistics, on however many devices."""
         return 1
@@ -221,11 +247,12 @@ class MethodSettings(Settings):
 
 
 class Negative(Settings):
-    """Where an equal part of the negatives comes from."""
+    """Where a part of the negatives comes from; weight: against that of the others."""
 
     source: str
     split: str
     shift: str | None
+    weight: Positive = 1.0
 
 
 class RunSettings(Settings):
@@ -268,6 +295,18 @@ class RunSettings(Settings):
         return self.options.head
 
     @property
+    def negatives_an_image(self) -> int:
+        """Negatives in a batch for each of its images."""
+        if not self.negatives or not self.options.pushes_negatives:
+            return 0
+        return len(self.negatives) if self.options.negatives_of_each_source else 1
+
+    @property
+    def work(self) -> float:
+        """Cost of an image of a batch, against one with a single negative: 1 where none are."""
+        return self.options.work(self.negatives_an_image)
+
+    @property
     def code(self) -> dict[str, int]:
         """Versions of the code that the weights are a function of, beside the settings."""
         shifts = sorted({pair.shift for pair in self.negatives if pair.shift})
@@ -298,7 +337,7 @@ class RunSettings(Settings):
                 key,
                 f"{batch} cannot be shared out equally to {devices} devices: change one of them.",
             )
-        if batch < len(self.negatives):
+        if batch < len(self.negatives) and not self.options.negatives_of_each_source:
             yield (
                 key,
                 f"{batch} is smaller than the number of (source, shift) pairs of strategy "

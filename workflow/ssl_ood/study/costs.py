@@ -57,7 +57,8 @@ def _trained(experiments: Experiments, run: Run) -> bool:
 
 
 def speeds(experiments: Experiments) -> dict[tuple[str, str], float]:
-    """Images a second of one device, by (study, dataset): the median of the trainings ended here.
+    """Images a second of one device, by (study, dataset): the median of the trainings ended here,
+    each as with one negative an image (`RunSettings.work`).
 
     On the device that the config asks for: a training on the processor says nothing of a GPU.
     """
@@ -66,14 +67,14 @@ def speeds(experiments: Experiments) -> dict[tuple[str, str], float]:
     for run in experiments.runs.values():
         told = cost_of(experiments, run)
         if told and told["images_per_second"] and (told["device_peak_bytes"] is not None) == on_gpu:
-            speed = told["images_per_second"] / told.get("devices", 1)
+            speed = run.settings.work * told["images_per_second"] / told.get("devices", 1)
             found.setdefault((run.study, run.in_distribution), []).append(speed)
     return {key: statistics.median(values) for key, values in found.items()}
 
 
 def device_hours(experiments: Experiments, run: Run, measured: dict) -> float:
-    """Hours of one device that the training takes."""
-    images = experiments.images(run) * run.settings.training.epochs
+    """Hours of one device that the training takes; more negatives an image take longer."""
+    images = experiments.images(run) * run.settings.training.epochs * run.settings.work
     assumed = experiments.config.execution.images_per_second
     return images / measured.get((run.study, run.in_distribution), assumed) / 3600
 

@@ -203,7 +203,8 @@ class _Maker:
                 )
             source = train if name == IN_DISTRIBUTION else self._packed(key, name, "train")
             sources.append(source)
-            pairs.append({"source": source.dataset, "split": source.split, "shift": pair.shift})
+            part = {"source": source.dataset, "split": source.split, "shift": pair.shift}
+            pairs.append(part if pair.weight == 1 else part | {"weight": pair.weight})
         return sources, pairs
 
     def _layers(self, key: Key) -> tuple[tuple[str, dict[str, Any]], ...]:

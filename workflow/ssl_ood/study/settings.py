@@ -7,12 +7,13 @@ another is checked in `check.py`; a method's sections and a form's options are c
 from __future__ import annotations
 
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from ssl_ood.common.settings import Count, Many, Name, Positive, Settings, Share
 from ssl_ood.common.vocabulary import BASE, JOIN
+from ssl_ood.methods.settings import Precision
 
 Seed = Annotated[int, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1)]
@@ -23,13 +24,14 @@ Sections = dict[str, dict[str, Any]]  # of a method: training, views, backbone, 
 
 
 class Source(Settings):
-    """Where an equal part of the negatives comes from, and how it is shifted."""
+    """Where a part of the negatives comes from, and how it is shifted."""
 
     source: str = Field(
         description="a dataset of the catalogue, in_distribution, or what the study names for the "
         "in-distribution dataset as its auxiliary or out_domain set"
     )
     shift: str | None = Field(None, description="shifting transformation; without it none")
+    weight: Positive = Field(1.0, description="its weight against that of the other sources")
 
 
 class InDistribution(Settings):
@@ -77,8 +79,9 @@ class Sensitivity(Settings):
 class Evaluation(Settings):
     """How the runs of a study are scored."""
 
-    precision: Literal["float32", "bfloat16"] = Field(
-        description="precision of the networks that features come from"
+    precision: Precision = Field(
+        description="precision of the networks that features come from: tf32 (on a CPU float32), "
+        "bfloat16, float32"
     )
     scores: Annotated[Many[str], Field(min_length=1)] = Field(
         description="anomaly scores to compute"
@@ -89,7 +92,11 @@ class Evaluation(Settings):
     )
     knn: int = Field(ge=0, description="neighbours of the k-NN accuracy; 0: none is measured")
     knn_temperature: Positive = Field(
-        description="temperature of the weighted vote of the k-NN accuracy"
+        description="temperature of the weighted vote of the k-NN accuracy, the one that is judged"
+    )
+    soft_class_temperature: Positive = Field(
+        description="temperature of the count of soft-classes over the training images, whose mean "
+        "logits are its centre",
     )
     confidence: Fraction = Field(description="level of the confidence intervals")
     sensitivity: Sensitivity = Field(description="how its images are held out")
@@ -202,7 +209,8 @@ class Execution(Settings):
         "equally; 0: the processor",
     )
     images_per_second: Positive = Field(
-        description="speed of a training on one device, until one of its kind has ended here"
+        description="speed of a training on one device, of images with one negative each, until "
+        "one of its kind has ended here"
     )
     max_minutes: Count = Field(description="minutes of the longest job that the cluster allows")
     threads: Threads = Field(description="threads of a job, for each device")
@@ -236,7 +244,8 @@ class Config(Settings):
         description="one training for each; tables show mean and spread over them"
     )
     strategies: dict[Name, Many[Source]] = Field(
-        description="negative strategies, by name; each source gives an equal part of a batch"
+        description="negative strategies, by name; each source has its share, by its weight, of "
+        "the loss on negatives or of a batch (`training.negatives`)"
     )
     variants: dict[Name, Sections] = Field(
         description="what changes of a run's settings, by name; names joined by + are laid over "

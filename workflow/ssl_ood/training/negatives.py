@@ -15,24 +15,37 @@ from ssl_ood.views.shifts import shift_of
 
 @dataclass(frozen=True)
 class Negatives:
-    """The negatives of a run: every (images, shift) pair gives an equal part of each batch."""
+    """The negatives of a run: every (images, shift) pair gives its share of each batch, by the
+    weights, or `of_each` pair a whole batch, whose loss then has that share."""
 
     pairs: list[tuple[Images, str | None]]
     seed: int
+    weights: tuple[float, ...] = ()  # of the pairs; empty: all alike
+    of_each: bool = False
+
+    def shares(self, size: int) -> list[int]:
+        """Negatives of each pair in a batch of `size` images."""
+        if self.of_each:
+            return [size] * len(self.pairs)
+        weights = np.cumsum(self.weights or [1.0] * len(self.pairs))
+        bounds = (size * weights / weights[-1]).round().astype(int)
+        return np.diff(bounds, prepend=0).tolist()
 
     def batch(self, step: int, steps_per_epoch: int, size: int) -> Tensor:
-        """The negatives of a step: (size, S, S, 3) uint8, shifted, not yet augmented.
+        """The negatives of a step: (N, S, S, 3) uint8, shifted, not yet augmented.
 
-        An image comes at most once an epoch, as long as its source has images enough.
+        N is `size`, one pair after the other, or `of_each` pair as many: of every pair one, `size`
+        times, so that each image of the batch has as many beside it. An image comes at most once
+        an epoch, as long as its source has images enough.
         """
-        bounds = np.linspace(0, size, len(self.pairs) + 1).round().astype(int)
         batches = []
-        for i, (images, shift) in enumerate(self.pairs):
-            share = int(bounds[i + 1] - bounds[i])
+        for i, ((images, shift), share) in enumerate(
+            zip(self.pairs, self.shares(size), strict=True)
+        ):
             chosen = images.take(self._rows_of(i, step, steps_per_epoch, share))
             images.expect(self._rows_of(i, step + 1, steps_per_epoch, share))
             batches.append(shift_of(shift)(chosen, stream(self.seed, "shift", i, step)))
-        return torch.cat(batches)
+        return torch.stack(batches, 1).flatten(0, 1) if self.of_each else torch.cat(batches)
 
     def _rows_of(self, pair: int, step: int, steps_per_epoch: int, share: int) -> np.ndarray:
         """The images of a step from a pair, (share,) rows of its packed set."""

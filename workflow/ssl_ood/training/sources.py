@@ -80,8 +80,11 @@ def open_sources(settings: RunSettings, data: Path, device: torch.device) -> Sou
                 "a classifier of the two cannot be trained on it."
             )
     pairs = [(images_of(pair.source, pair.split), pair.shift) for pair in settings.negatives]
-    pushed = pairs and settings.options.pushes_negatives
-    negatives = Negatives(pairs, settings.seed) if pushed else None
+    weights = [pair.weight for pair in settings.negatives]
+    of_each = settings.options.negatives_of_each_source
+    negatives = None
+    if settings.negatives_an_image:
+        negatives = Negatives(pairs, settings.seed, tuple(weights), of_each)
     rows = _labelled_rows(settings, len(images))
     return Sources(images, rows, labels, negatives, meta, settings.seed)
 

@@ -19,6 +19,7 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import sha256_of
 from ssl_ood.common.streams import torch_seed
 from ssl_ood.methods.base import Batch, Moment, method_of
+from ssl_ood.methods.precision import products
 from ssl_ood.methods.settings import RunSettings
 from ssl_ood.methods.updates import clip_gradients
 from ssl_ood.training import attempts, checkpoints
@@ -77,7 +78,12 @@ def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int | Mic
 
 
 def _gradients(run: Training, batch: Batch, moment: Moment, micro: int) -> None:
-    """Forward and backward passes of a step."""
+    """Forward and backward passes of a step, in the precision that the config names."""
+    with products(run.settings.training.precision):
+        _passes(run, batch, moment, micro)
+
+
+def _passes(run: Training, batch: Batch, moment: Moment, micro: int) -> None:
     method = run.method
     method.optimizer.zero_grad(set_to_none=True)
     rank, processes = world()

@@ -35,13 +35,15 @@ def positive_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tenso
     return (same_view - all_pairs) / (n_global * (views - 1) * batch)
 
 
-def negative_loss(student: Tensor, temperature: float) -> Tensor:
+def negative_loss(student: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
     """L_neg, equation 4: cross-entropy with the uniform distribution, >= log K.
 
-    student: logits (V, B, K) of the negative views. Mean of -(1/K) sum_k log p_k over views, batch.
+    student: logits (V, N, K) of the negative views. Mean of -(1/K) sum_k log p_k over views, batch.
+    weights: (N,) of mean 1, of the negatives; without them all count alike.
     """
     logits = student.float() / temperature
-    return (torch.logsumexp(logits, dim=-1) - logits.mean(dim=-1)).mean()
+    losses = torch.logsumexp(logits, dim=-1) - logits.mean(dim=-1)
+    return (losses if weights is None else losses * weights).mean()
 
 
 @torch.no_grad()

@@ -33,6 +33,10 @@ class Teacher(Model):
 
     centre: Tensor | None = None
 
+    def soft_class_logits(self, features: Tensor) -> Tensor:
+        """(N, d) -> logits (N, K) of the soft-classes, float32."""
+        return self.network.head(features)
+
     def soft_classes(self, features: Tensor) -> Tensor:
         """(N, d) -> probabilities (N, K) of the soft-classes, float32."""
         temperature = self.settings.training.teacher_temperature[1]
@@ -59,6 +63,7 @@ class Dino(Method):
         groups = parameter_groups(self.student)
         self.optimizer = torch.optim.AdamW(groups, lr=0.0, fused=True)
         classes = settings.head.out
+        self.weights = _source_weights(settings, device)
         self.centre = torch.zeros(classes, device=device)
         self.logit_mean = torch.zeros(classes, device=device)  # of the teacher, in this step
         self.mean_probability = torch.zeros(classes, device=device)  # summed over the epoch's steps
@@ -108,51 +113,60 @@ class Dino(Method):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Loss, detached (L_pos, L_neg), mean teacher logits (K,), teacher probabilities."""
         training, step = self.settings.training, moment.step
-        device_type = self.device.type
-        n_rows = rows.stop - rows.start
         # All views before the autocast: in bfloat16 they would lose three of their eight bits.
-        views = make_views(batch.images, self.settings, "positive", step, rows)
-        n_big, n_small = map(len, views)
-        positive_big = views[0]
+        kinds = [_Kind("positive", batch.images, rows)]
         if batch.negatives is not None:
-            more = make_views(batch.negatives, self.settings, "negative", step, rows)
-            views = [torch.cat(pair) for pair in zip(views, more, strict=True)]
-        factors = self._depth_factors([len(v) for v in views if len(v)], batch, rows, step)
+            each = len(batch.negatives) // len(batch)  # negatives of an image
+            beside = slice(each * rows.start, each * rows.stop)
+            kinds.append(_Kind("negative", batch.negatives, beside))
+        views = [make_views(k.images, self.settings, k.name, step, k.rows) for k in kinds]
+        positive_big = views[0][0]
         # Views of one size go through the backbone in one pass, positives and negatives together.
-        with torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda"):
+        sizes = [list(size) for size in zip(*views, strict=True) if any(map(len, size))]
+        factors = self._depth_factors(sizes, kinds, step)
+        with self.autocast():
             with torch.no_grad():
                 (logits,) = self.teacher([positive_big.flatten(0, 1)])
-            outputs = self.student([v.flatten(0, 1) for v in views if len(v)], factors)
-        by_view = [out.view(-1, n_rows, out.shape[-1]) for out in outputs]
-        student = torch.cat([by_view[0][:n_big], *[out[:n_small] for out in by_view[1:]]])
+            outputs = self.student(
+                [torch.cat([v.flatten(0, 1) for v in size]) for size in sizes], factors
+            )
+        student, *pushed = _by_kind(outputs, sizes)
         teacher = dino.teacher_probabilities(logits, self.centre, moment.temperature)
-        teacher = teacher.view(n_big, n_rows, -1)
+        teacher = teacher.view(*positive_big.shape[:2], -1)
         positive = dino.positive_loss(student, teacher, training.student_temperature)
         negative = torch.zeros_like(positive)
-        if batch.negatives is not None:
-            pushed = torch.cat([by_view[0][n_big:], *[out[n_small:] for out in by_view[1:]]])
-            negative = dino.negative_loss(pushed, training.student_temperature)
+        if pushed:
+            weights = None if self.weights is None else self.weights.repeat(len(teacher[0]))
+            negative = dino.negative_loss(pushed[0], training.student_temperature, weights)
         loss = positive + training.lambda_ * negative
         return loss, torch.stack([positive, negative]).detach(), logits.float().mean(0), teacher
 
     def _depth_factors(
-        self, counts: list[int], batch: Batch, rows: slice, step: int
+        self, sizes: list[list[Tensor]], kinds: list[_Kind], step: int
     ) -> list[Tensor] | None:
-        """Stochastic depth of the student for so many views of each size, drawn for the whole
+        """Stochastic depth of the student for the views of each size and kind, drawn for the whole
         batch, as the views are."""
         paths = self.student.drop_paths
         if not any(path.drop_prob for path in paths):
             return None
         rng = stream(self.settings.seed, "drop_path", step)
-        drawn = [draw_factors(paths, count, len(batch), rng) for count in counts]
-        return [to_device(d[:, :, rows].reshape(len(paths), -1), self.device) for d in drawn]
+        factors = []
+        for size in sizes:
+            drawn = [
+                draw_factors(paths, len(views), len(kind.images), rng)[:, :, kind.rows]
+                for views, kind in zip(size, kinds, strict=True)
+            ]
+            flat = np.concatenate([d.reshape(len(paths), -1) for d in drawn], axis=1)
+            factors.append(to_device(flat, self.device))
+        return factors
 
     def shared(self) -> list[Tensor]:
         return [self.logit_mean]
 
     def before_update(self, moment: Moment) -> None:
         if moment.epoch < self.settings.training.freeze_last_layer_epochs:
-            self.student.head.prototypes.grad = None
+            for parameter in self.student.head.last_layer():
+                parameter.grad = None
 
     def end_step(self, moment: Moment) -> None:
         dino.update_centre(self.centre, self.logit_mean, self.settings.training.centre_momentum)
@@ -191,6 +205,34 @@ class Dino(Method):
 
     def model_state(self) -> dict[str, Tensor]:
         return {**self.teacher.state_dict(), "centre": self.centre}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The positives or the negatives of a step, of which `rows` are worked on."""
+
+    name: str
+    images: Tensor
+    rows: slice
+
+
+def _by_kind(outputs: list[Tensor], sizes: list[list[Tensor]]) -> list[Tensor]:
+    """Logits (V, R, K) of the positives and of the negatives, global views first, from those of
+    each size (all its views, K), in which the negatives follow the positives."""
+    by_kind: list[list[Tensor]] = [[] for _ in sizes[0]]
+    for output, views in zip(outputs, sizes, strict=True):
+        parts = output.split([v.shape[0] * v.shape[1] for v in views])
+        for found, part, seen in zip(by_kind, parts, views, strict=True):
+            found.append(part.view(*seen.shape[:2], output.shape[-1]))
+    return [torch.cat(found) for found in by_kind]
+
+
+def _source_weights(settings: RunSettings, device: torch.device) -> Tensor | None:
+    """Weights (n,), of mean 1, of an image's negatives; None where all are alike."""
+    weights = [pair.weight for pair in settings.negatives]
+    if len(set(weights)) < 2 or not settings.options.negatives_of_each_source:
+        return None
+    return torch.tensor(weights, device=device) * (len(weights) / sum(weights))
 
 
 def make_views(

@@ -17,10 +17,21 @@ class Head(nn.Module):
     """MLP, L2-normalised bottleneck and a weight-normalised last layer: features to K logits.
 
     `layers` linear layers with GELU between, the last one into the bottleneck. The logits are
-    cosines between the bottleneck and the K prototypes (rows of unit norm), so they lie in -1..1.
+    cosines between the bottleneck and the K prototypes, each times the norm of its prototype. With
+    `norm_last_layer` the norms are 1, so that logits lie in -1..1; without it they are parameters
+    that start at 1. They have two axes, (K, 1), as in the DINO reference, and so are decayed as
+    weights are.
     """
 
-    def __init__(self, features: int, layers: int, hidden: int, bottleneck: int, out: int) -> None:
+    def __init__(
+        self,
+        features: int,
+        layers: int,
+        hidden: int,
+        bottleneck: int,
+        out: int,
+        norm_last_layer: bool = False,
+    ) -> None:
         super().__init__()
         widths = [features, *[hidden] * (layers - 1), bottleneck]
         modules: list[nn.Module] = []
@@ -28,6 +39,7 @@ class Head(nn.Module):
             modules += [nn.Linear(n_in, n_out)] + ([nn.GELU()] if i < layers - 1 else [])
         self.mlp = nn.Sequential(*modules)
         self.prototypes = nn.Parameter(torch.empty(out, bottleneck))
+        self.norms = None if norm_last_layer else nn.Parameter(torch.ones(out, 1))
         for module in self.mlp:
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
@@ -39,7 +51,14 @@ class Head(nn.Module):
         bottleneck = F.normalize(self.mlp(features).float(), dim=-1)
         # In float32 also under autocast: the losses divide the logits by temperatures down to 0.01.
         with torch.autocast(features.device.type, enabled=False):
-            return F.linear(bottleneck, F.normalize(self.prototypes, dim=-1))
+            prototypes = F.normalize(self.prototypes, dim=-1)
+            return F.linear(
+                bottleneck, prototypes if self.norms is None else self.norms * prototypes
+            )
+
+    def last_layer(self) -> list[nn.Parameter]:
+        """The parameters of the last layer."""
+        return [p for p in (self.prototypes, self.norms) if p is not None]
 
 
 class Network(nn.Module):
@@ -77,7 +96,7 @@ def build_network(settings: DinoSettings, *, drop_path: float | None = None) -> 
     more = {} if drop_path is None else {"drop_path_rate": drop_path}
     size = settings.views.global_size
     backbone = build_backbone(settings.backbone, img_size=size, dynamic_img_size=True, **more)
-    head = settings.head
-    return Network(
-        backbone, Head(backbone.num_features, head.layers, head.hidden, head.bottleneck, head.out)
-    )
+    sizes = settings.head.model_dump(exclude={"frozen"})
+    network = Network(backbone, Head(backbone.num_features, **sizes))
+    network.head.requires_grad_(not settings.head.frozen)
+    return network

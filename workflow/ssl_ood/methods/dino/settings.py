@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -38,6 +38,11 @@ class DinoTraining(Training):
     )
     lambda_: float = Field(
         alias="lambda", ge=0, description="weight of the loss on negatives, equation 5"
+    )
+    negatives: Literal["per_source", "shared"] = Field(
+        description="per_source: every source of a strategy gives batch_size negatives, whose loss "
+        "has its share of the sources' weights; shared: the sources give batch_size negatives "
+        "together, by the same shares",
     )
     student_temperature: Positive = Field(description="divides the student's logits")
     teacher_temperature: Pair[Positive] = Field(
@@ -96,6 +101,11 @@ class DinoHead(Settings):
     hidden: Count = Field(description="width of the MLP")
     bottleneck: Count = Field(description="dimensions of the unit vector before the last layer")
     out: int = Field(ge=2, description="soft-classes, K")
+    norm_last_layer: bool = Field(
+        description="keep the norms of the last layer's K rows at 1; without it they are trained "
+        "and decayed",
+    )
+    frozen: bool = Field(description="student and teacher keep the head that is drawn at the start")
 
 
 class DinoSettings(MethodSettings):
@@ -115,6 +125,25 @@ class DinoSettings(MethodSettings):
     @property
     def pushes_negatives(self) -> bool:
         return self.training.lambda_ > 0
+
+    @property
+    def negatives_of_each_source(self) -> bool:
+        return self.training.negatives == "per_source"
+
+    def work(self, negatives: int) -> float:
+        views = self.views
+        big, small = views.global_size**2, views.local_size**2
+
+        def pixels(kind: tuple[int, int]) -> int:
+            return kind[0] * big + kind[1] * small
+
+        def cost(count: int) -> int:
+            """Pixels that go through a network: forward, and for the student back, twice as much.
+            The teacher sees the positive global views."""
+            of_student = pixels(views.positive) + count * pixels(views.negative)
+            return 3 * of_student + pixels((views.positive[0], 0))
+
+        return cost(negatives) / cost(1)
 
     @property
     def momentum(self) -> tuple[float, float]:

@@ -84,8 +84,7 @@ class Finetune(Method):
         rng = stream(self.settings.seed, "views", "labelled", moment.step)
         parameters = draw(spec, len(images), *images.shape[1:3], rng)
         views = render(images[rows], parameters.rows(rows), spec)
-        kind = self.device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
+        with self.autocast():
             logits = self.classifier(views)[:, 0].float()
         labels = batch.labels[rows].float()
         right = ((logits.detach() > 0) == (labels > 0)).float().mean()

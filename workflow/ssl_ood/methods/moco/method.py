@@ -118,11 +118,7 @@ class Moco(Method):
         else:
             chosen = images[rows]
         views = render(chosen, parameters.rows(rows), spec)
-        kind = self.device.type
-        with (
-            torch.set_grad_enabled(encoder is self.query),
-            torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"),
-        ):
+        with torch.set_grad_enabled(encoder is self.query), self.autocast():
             return encoder(views)
 
     def end_step(self, moment: Moment) -> None:

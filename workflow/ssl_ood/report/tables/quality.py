@@ -24,18 +24,22 @@ from ssl_ood.report.writers import number
     title="Quality of the representation",
     notes="Every strategy beside the untrained network: AUROC, k-NN accuracy, sensitivity.",
     needs={"measurements"},
+    version=2,
     settings=Scored,
 )
 def quality_table(results: Results) -> Table:
     """Every strategy beside the untrained network: AUROC, 10-NN accuracy, sensitivity, teacher."""
-    homes = results.in_distributions()
+    homes, vote = results.in_distributions(), results.spec["evaluation"]
     averages = dict.fromkeys(name for home in homes for name in results.averages(home))
     columns = [
         *(Column(f"AUROC {results.title('datasets', n).lower()}", "auroc", n) for n in averages),
         Column(f"{results.spec['evaluation']['knn']}-NN accuracy", "knn_accuracy"),
-        Column("weighted vote of the neighbours", "knn_accuracy_weighted"),
+        Column("majority of the neighbours", "knn_accuracy_majority"),
         Column("Sensitivity", "sensitivity"),
         Column("Occupied soft-classes", "occupied_soft_classes", unit="count", best=False),
+        Column(
+            "occupied by training images", "occupied_soft_classes_train", unit="count", best=False
+        ),
         Column("Entropy of an output", "mean_entropy", unit="nats", best=False),
         Column("Entropy of the mean output", "entropy_of_mean", unit="nats", best=False),
     ]
@@ -57,13 +61,17 @@ def quality_table(results: Results) -> Table:
         [column.title for column in columns],
         [
             "Bold: largest of the column among the trained networks.",
+            f"The k-NN accuracy is of votes that weigh exp(cos / {vote['knn_temperature']:g}). "
+            "Soft-classes are counted over the test images with the teacher's centre and "
+            "temperature, and beside over the training images with their own mean as the centre, "
+            f"at a temperature of {vote['soft_class_temperature']:g}.",
             *_entropy_note(results),
             *photographs_notes(results, homes),
         ],
         [
             ("AUROC (%)", len(averages)),
             ("In-distribution test images (%)", 3),
-            ("Teacher", 3),
+            ("Teacher", 4),
         ],
     )
 
