@@ -31,7 +31,8 @@ def write_split(
             "compare two sets of one archive."
         )
     files = {
-        side: open_packed(data / packed_folder(name, size)).files for side, name in sets.items()
+        side: open_packed(data / packed_folder(name, size)).prove("files.txt").files
+        for side, name in sets.items()
     }
     _refuse_common(files["train"], files["test"], "image", sets)
     groups = {

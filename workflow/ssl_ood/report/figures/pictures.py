@@ -9,8 +9,7 @@ import torch
 
 from ssl_ood.common.files import atomic_path, write_json
 from ssl_ood.common.streams import stream
-from ssl_ood.datasets.names import packed_path
-from ssl_ood.datasets.packed import open_packed
+from ssl_ood.datasets.packed import open_set
 from ssl_ood.methods.base import method_of, read_run
 from ssl_ood.views.images import Images
 from ssl_ood.views.render import draw, render
@@ -34,10 +33,10 @@ def write_negative_set(config: dict, data: Path, against: list[str], output: Pat
     from ssl_ood.datasets.duplicates import find_duplicates
 
     size = config["size"]
-    tested = {name: open_packed(data / f"{name}-{size}px") for name in against}
+    tested = {name: open_set(data, *name.split("/"), size) for name in against}
     pairs, problems = [], []
     for pair in config["negatives"]:
-        packed = open_packed(data / packed_path(pair["source"], pair["split"], size))
+        packed = open_set(data, pair["source"], pair["split"], size)
         leaks = {}
         if pair["source"] != config["in_distribution"]:
             leaks = {name: find_duplicates(packed, test) for name, test in tested.items()}
@@ -93,7 +92,7 @@ def negatives_of(config: dict, data: Path, count: int) -> np.ndarray:
     ]
     parts = []
     for i, pair in enumerate(pairs):
-        packed = open_packed(data / packed_path(pair["source"], pair["split"], config["size"]))
+        packed = open_set(data, pair["source"], pair["split"], config["size"])
         share = count // len(pairs) + (i < count % len(pairs))
         rng = stream(0, "picture", pair["source"])  # the same images for every shift
         rows = rng.choice(len(packed.images), share, replace=share > len(packed.images))
