@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,8 +158,10 @@ def read_rows(
 
 
 def rows_digest(table: pa.Table) -> str:
-    """SHA-256 of the columns of a table: names, values in order, and what is null."""
-    return sha256(_column_parts(table))
+    """SHA-256 of the columns of a table: names, values in order, what is null; and of what the
+    schema says to pandas."""
+    of_pandas = (table.schema.metadata or {}).get(b"pandas", b"")
+    return sha256(chain([of_pandas], _column_parts(table)))
 
 
 def _column_parts(table: pa.Table) -> Iterator[bytes]:
