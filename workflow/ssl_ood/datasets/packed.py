@@ -80,8 +80,10 @@ class Packed:
         return self
 
 
-def open_set(data: Path, dataset: str, split: str, size: int) -> Packed:
+def open_set(data: Path, dataset: str, split: str, size: int, *only: str) -> Packed:
     """The packed set of a dataset's split below `data`, proven to be that one and as packed.
+
+    only: the files that are read, if not all are.
 
     Raises UserError for one that is not there, is damaged, or is another one.
     """
@@ -93,7 +95,7 @@ def open_set(data: Path, dataset: str, split: str, size: int) -> Packed:
             f"{path} holds another packed dataset, {packed_path(*named)}, as its meta.json says. "
             f"{AGAIN}"
         )
-    return packed.prove()
+    return packed.prove(*only)
 
 
 def open_packed(path: str | Path) -> Packed:

@@ -10,6 +10,7 @@ import torch
 from ssl_ood.common.files import atomic_path, write_json
 from ssl_ood.common.streams import stream
 from ssl_ood.datasets.packed import open_set
+from ssl_ood.datasets.splits import parts_of
 from ssl_ood.methods.base import method_of, read_run
 from ssl_ood.views.images import Images
 from ssl_ood.views.render import draw, render
@@ -33,7 +34,7 @@ def write_negative_set(config: dict, data: Path, against: list[str], output: Pat
     from ssl_ood.datasets.duplicates import find_duplicates
 
     size = config["size"]
-    tested = {name: open_set(data, *name.split("/"), size) for name in against}
+    tested = {name: open_set(data, *parts_of(name), size) for name in against}
     pairs, problems = [], []
     for pair in config["negatives"]:
         packed = open_set(data, pair["source"], pair["split"], size)
