@@ -10,6 +10,7 @@ import json
 import os
 import random
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -348,6 +349,31 @@ def test_a_set_that_changes_under_a_training_is_not_certified(finished, monkeypa
     shutil.rmtree(finished.weights().parent)
     assert "images.npy is not what was packed" in refused(finished.train)
     assert not finished.weights().exists()
+
+
+def test_no_checkpoint_is_kept_of_a_training_on_changed_images(finished, monkeypatch):
+    """It is told to stop after its images changed, which would else be forgotten by the next."""
+    from ssl_ood.training import trainer
+
+    real, path = trainer.train_step, finished.folder / "data" / "photos" / "train-16px/images.npy"
+    before = path.read_bytes()
+
+    def step_and_damage(run, *arguments):
+        real(run, *arguments)
+        status = path.stat()
+        path.write_bytes(before[:-1000] + bytes(1000))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        signal.raise_signal(signal.SIGTERM)
+
+    shutil.rmtree(finished.folder / "checkpoints")
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "train_step", step_and_damage)
+        assert "images.npy is not what was packed" in refused(finished.train)
+    assert not list((finished.folder / "checkpoints" / RUN).glob("step_*"))
+    path.write_bytes(before)
+    expected = finished.tensors()
+    finished.train()
+    assert finished.tensors() == expected
 
 
 @altered_in_every_way

@@ -146,6 +146,8 @@ def read_rows(
         raise UserError(
             f"There are no {kind} {path}: make them with `snakemake {shlex.quote(str(path))}`."
         ) from None
+    except PermissionError as error:
+        raise UserError(f"The {kind} {path} cannot be read ({error.strerror}).") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, pa.ArrowException) as error:
         raise damaged(kind, path, str(error)) from None
     if not whole:

@@ -32,12 +32,16 @@ AGAIN = "Delete the folder and run the same command again, which packs it anew."
 
 @dataclass(frozen=True)
 class Packed:
-    """images: (N, S, S, 3) uint8, memory-mapped read-only; labels: (N,) int64, -1 for no label."""
+    """images: (N, S, S, 3) uint8, memory-mapped read-only; labels: (N,) int64, -1 for no label.
+
+    stamps: what the file system said of the files when they were opened.
+    """
 
     path: Path
     images: np.ndarray
     labels: np.ndarray
     meta: dict[str, Any]
+    stamps: tuple[Any, ...] = ()
 
     @cached_property
     def files(self) -> list[str]:
@@ -52,6 +56,16 @@ class Packed:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def prove_if_touched(self) -> None:
+        """`prove`, where a file was touched since the set was opened: for whoever asks often.
+
+        The time of the last change of an inode cannot be put back, unlike that of its content.
+        """
+        with _reading(self.path):
+            touched = _stamps(self.path) != self.stamps
+        if touched:
+            self.prove()
 
     def prove(self, *only: str) -> Packed:
         """Reads the files in full (or `only` these) and compares them with their checksums.
@@ -113,6 +127,7 @@ def _open(path: Path) -> Packed:
     for name in FILES:
         if not (path / name).is_file():
             raise UserError(f"{path} is no packed dataset: {name} is missing. Pack it (again).")
+    stamps = _stamps(path)
     try:
         meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
         images = np.load(path / "images.npy", mmap_mode="r", allow_pickle=False)
@@ -134,7 +149,12 @@ def _open(path: Path) -> Packed:
             f"The packed dataset {path} is damaged: meta.json says {count} images of {size} pixels,"
             f" but {wrong}. Pack it again."
         )
-    return Packed(path, images, labels, meta)
+    return Packed(path, images, labels, meta, stamps)
+
+
+def _stamps(path: Path) -> tuple[Any, ...]:
+    found = ((path / name).stat() for name in FILES)
+    return tuple((s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in found)
 
 
 @contextmanager

@@ -42,10 +42,13 @@ class Sources:
             found[f"{own} labels"] = self.packed[own].checksums["labels"]
         return found
 
-    def prove(self) -> None:
-        """Raises UserError where a packed set is no longer what it was."""
+    def prove(self, *, if_touched: bool = False) -> None:
+        """Raises UserError where a packed set is no longer what it was.
+
+        if_touched: only those whose files the file system says were touched are read in full.
+        """
         for packed in self.packed.values():
-            packed.prove()
+            packed.prove_if_touched() if if_touched else packed.prove()
 
     def batch(self, step: int, steps_per_epoch: int, size: int) -> Batch:
         """The images of a step; within an epoch none comes twice."""

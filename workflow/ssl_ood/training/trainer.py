@@ -188,6 +188,7 @@ def _train_steps(
             run.method.check_learning(run.history)
             attempt.say_epoch()
         if stop or attempt.checkpoint_due():
+            sources.prove(if_touched=True)  # what came of other images is never kept
             _check_weights(run, schedule)
             attempt.save(attempts.TOLD if stop else attempts.CLOCK)
         if stop:
