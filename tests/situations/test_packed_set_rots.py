@@ -103,7 +103,7 @@ def test_a_training_on_it_is_refused_as_typed(study):
     damage(study, zeroed)
     said = ssl_ood(*arguments(study), folder=study)
     assert said.is_a_sentence and said.code == 2
-    assert SENTENCES[zeroed] in said.err and "run the same command again" in said.err
+    assert SENTENCES[zeroed] in said.err and "`ssl_ood pack`" in said.err
     assert not (study / "run").exists()
 
 

@@ -132,7 +132,8 @@ def read_rows(
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(path) as file:
+            table = file.read()
         proof = json.loads((table.schema.metadata or {}).get(PROOF, b"null"))
         if proof is None and not proven:
             return table, {}

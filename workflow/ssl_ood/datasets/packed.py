@@ -27,7 +27,7 @@ CHECKSUMS = {  # in meta.json, and what they are of
     "labels_sha256": "labels.npy",
     "files_sha256": "files.txt",
 }
-AGAIN = "Delete the folder and run the same command again, which packs it anew."
+AGAIN = "Delete the folder and run the workflow (or `ssl_ood pack`) again, which packs it anew."
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,8 @@ def read_measurements(paths: Sequence[Path], runs: Collection[str] = ()) -> pd.D
             if checksums != expected:
                 raise UserError(
                     f"{other} and {proof['run']} were evaluated on different images or labels of "
-                    f"{name}: delete the measurements of the one that is older and run the same "
-                    "command again."
+                    f"{name}: delete the measurements of the one that is older and run the "
+                    "workflow again."
                 )
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else as_frame([], dict.fromkeys(IDENTITY))

@@ -87,7 +87,7 @@ class Extractor:
                     f"{packed.path} is not what {self.model.settings.run} was trained on: the "
                     f"checksum of its {what} is {found[:12]}, train.json of the run says "
                     f"{expected[:12]}. Bring the set back, or delete the run's folder and run the "
-                    "same command again, which trains the run on what is there."
+                    "workflow again, which trains the run on what is there."
                 )
 
     def _features(self, packed: Packed, name: str) -> tuple[np.ndarray, bool]:

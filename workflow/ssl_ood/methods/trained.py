@@ -14,7 +14,7 @@ from ssl_ood.common.proofs import is_whole, tensors_metadata
 from ssl_ood.methods.settings import RunSettings
 
 SUMMARY = "train.json"
-AGAIN = "Delete the folder and run the same command again, which trains the run."
+AGAIN = "Delete the folder and run the workflow again, which trains the run."
 
 
 def prove_weights(weights: Path, run: str) -> dict[str, Any]:
@@ -59,8 +59,8 @@ def prove_initial(path: Path, settings: RunSettings) -> None:
             prove_weights(path, name)
         elif (found := tensors_metadata(path).get(kind, name)) != name:
             raise UserError(
-                f"{path} holds the weights {found}, not {name}: delete the file and run the same "
-                "command again, which makes it anew."
+                f"{path} holds the weights {found}, not {name}: delete the file and run the "
+                "workflow again, which makes it anew."
             )
 
 
