@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from support.packed import write_packed
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import sha256_of
 from ssl_ood.datasets.duplicates import (
     NEAR,
     _nearest,
@@ -23,17 +23,7 @@ from ssl_ood.datasets.packed import open_packed
 
 
 def packed(folder, images):
-    folder.mkdir()
-    np.save(folder / "images.npy", images)
-    np.save(folder / "labels.npy", np.full(len(images), -1, np.int64))
-    (folder / "files.txt").write_text("".join(f"{folder.name}{i}\n" for i in range(len(images))))
-    meta = {
-        "count": len(images),
-        "size": images.shape[1],
-        "images_sha256": sha256_of(folder / "images.npy"),
-    }
-    (folder / "meta.json").write_text(json.dumps(meta))
-    return folder
+    return write_packed(folder, images, dataset=folder.name)
 
 
 def scenes(rng, count, size=32):

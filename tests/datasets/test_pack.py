@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import sha256_of
+from ssl_ood.common.hashing import sha256_of
 from ssl_ood.datasets.catalogue import Archive, Dataset, Split
 from ssl_ood.datasets.decode import to_square
 from ssl_ood.datasets.fetch import fetch

@@ -81,7 +81,7 @@ class Case:
         tested = {s.called for s in self.ood if s.available}
         sets = [s for s in self.sets.values() if s.role != "ood" or s.dataset in tested]
         table = score_sets(sets, model, evaluation, "cpu")
-        write_scores(table, self.folder / "s.parquet")
+        write_scores(table, self.folder / "s.parquet", {"run": IDENTITY["run"]})
         rows = measure(table, self.ood, evaluation.confidence, self.soft)
         write_measurements(as_frame(rows, IDENTITY), self.folder / "m.parquet")
         assert read_scores(self.folder / "s.parquet").keys() == table.keys()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 from support.other_methods import FINETUNE, MOCO, run_of
+from support.packed import write_packed
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.streams import stream
@@ -24,12 +25,11 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def labelled(pack, tmp_path):
     """24 images whose brightness is their label."""
-    pack("shapes", "train", 24)
-    folder = tmp_path / "data" / "shapes" / "train-16px"
     labels = np.arange(24) % 2
-    np.save(folder / "labels.npy", labels)
-    np.save(folder / "images.npy", np.load(folder / "images.npy") // 3
-            + (150 * labels)[:, None, None, None].astype(np.uint8))  # fmt: skip
+    images = pack("shapes", "train", 24) // 3
+    images += (150 * labels)[:, None, None, None].astype(np.uint8)
+    folder = tmp_path / "data" / "shapes" / "train-16px"
+    write_packed(folder, images, labels, dataset="shapes", split="train")
     return tmp_path / "data"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
+from support.packed import write_packed
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.report.figures.images import color_distribution, plot_image_grid
@@ -107,11 +108,7 @@ def test_color_histograms_are_the_shares_of_pixels(study, tmp_path):
     folders = []
     for name, high in (("cifar10", 256), ("cifar100", 128)):
         images = rng.integers(0, high, (20, 8, 8, 3), dtype=np.uint8)
-        folder = tmp_path / name
-        folder.mkdir()
-        np.save(folder / "images.npy", images)
-        (folder / "meta.json").write_text(json.dumps({"dataset": name}))
-        folders.append(folder)
+        folders.append(write_packed(tmp_path / name, images, dataset=name))
     spec = study.spec("figure_color_histograms")
     make_figure(spec, Files(images=folders), tmp_path / "f")
     data = pd.read_csv(tmp_path / "f.csv")
@@ -123,10 +120,7 @@ def test_color_histograms_are_the_shares_of_pixels(study, tmp_path):
 
 def test_grey_sets_have_one_histogram(study, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8).repeat(3, 3)
-    folder = tmp_path / "grey"
-    folder.mkdir()
-    np.save(folder / "images.npy", images)
-    (folder / "meta.json").write_text(json.dumps({"dataset": "cifar10"}))
+    folder = write_packed(tmp_path / "grey", images, dataset="cifar10")
     make_figure(study.spec("figure_color_histograms"), Files(images=[folder]), tmp_path / "f")
     assert set(pd.read_csv(tmp_path / "f.csv").channel) == {"grey"}
 

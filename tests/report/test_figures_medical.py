@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from scipy.stats import gaussian_kde
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.proofs import write_rows
 from ssl_ood.report import commands as report_commands
 from ssl_ood.report.figures.scores import density
 from ssl_ood.report.make import Files, make_figure
@@ -106,7 +108,7 @@ def scored(medical, seeds=(0,)):
         folder = medical.folder.with_name("scores")
         folder.mkdir(exist_ok=True)
         paths.append(folder / f"{name}.parquet")
-        table.to_parquet(paths[-1])
+        write_rows(pa.Table.from_pandas(table, preserve_index=False), paths[-1], {"run": name})
     return paths
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import subprocess
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from support.packed import write_packed
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1] / "workflow"
@@ -51,14 +51,9 @@ def write_data(folder: Path) -> Path:
     for dataset, count in (("shapes", 32), ("photos", 40)):
         rng = np.random.default_rng(count)
         blocks = rng.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
+        images = blocks.repeat(4, axis=1).repeat(4, axis=2)
         packed = folder / dataset / "train-16px"
-        packed.mkdir(parents=True)
-        np.save(packed / "images.npy", blocks.repeat(4, axis=1).repeat(4, axis=2))
-        np.save(packed / "labels.npy", np.arange(count) % 3)
-        (packed / "files.txt").write_text("".join(f"{i}\n" for i in range(count)))
-        digest = hashlib.sha256((packed / "images.npy").read_bytes()).hexdigest()
-        meta = {"dataset": dataset, "split": "train", "size": 16, "count": count}
-        (packed / "meta.json").write_text(json.dumps(meta | {"images_sha256": digest}))
+        write_packed(packed, images, np.arange(count) % 3, dataset=dataset, split="train")
     return folder
 
 

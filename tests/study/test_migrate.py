@@ -27,12 +27,12 @@ def test_the_version_is_that_of_the_oldest_run(tmp_path):
 
 def test_results_of_the_first_version_are_refused_with_the_commit_that_reads_them(tmp_path, capsys):
     run(tmp_path, "old")
-    (tmp_path / "data").mkdir()
+    (tmp_path / "archives").mkdir()
     assert main(["migrate", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     assert "schema 1" in said and "commit ccf5649" in said
-    assert "into which data of this one can be moved" in said
+    assert "into which archives of this one can be moved" in said
 
 
 @pytest.mark.parametrize("version", [None, SCHEMA])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import signal
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import torch
 
 from ssl_ood.methods.settings import RunSettings, read_run
+from support.packed import write_packed
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 
@@ -94,13 +93,7 @@ def pack(tmp_path):
         blocks = rng.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
         images = blocks.repeat(size // 4, axis=1).repeat(size // 4, axis=2)
         folder = tmp_path / "data" / dataset / f"{split}-{size}px"
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "images.npy", images)
-        np.save(folder / "labels.npy", np.arange(count) % 3)
-        (folder / "files.txt").write_text("".join(f"{i}\n" for i in range(count)))
-        digest = hashlib.sha256((folder / "images.npy").read_bytes()).hexdigest()
-        meta = {"dataset": dataset, "split": split, "size": size, "count": count}
-        (folder / "meta.json").write_text(json.dumps(meta | {"images_sha256": digest}))
+        write_packed(folder, images, np.arange(count) % 3, dataset=dataset, split=split)
         return images
 
     return write

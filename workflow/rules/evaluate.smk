@@ -6,6 +6,7 @@
 rule evaluate:
     input:
         weights=f"{R}/runs/{{run}}/model.safetensors",
+        summary=f"{R}/runs/{{run}}/train.json",  # proves the weights; the stage finds it beside them
         packed=lambda wildcards: packed_meta(
             (
                 run_of(wildcards).train,

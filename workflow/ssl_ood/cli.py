@@ -13,6 +13,7 @@ from pathlib import Path
 from ssl_ood import __version__
 from ssl_ood.common import registry
 from ssl_ood.common.errors import UserError, unknown
+from ssl_ood.common.hashing import told_spent
 from ssl_ood.datasets import commands as dataset_commands
 from ssl_ood.declarations import PLUGINS, declare_everything
 from ssl_ood.evaluation import commands as evaluation_commands
@@ -47,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         declare_everything(_plugins(options))
-        return options.run(options) or 0
+        with told_spent():
+            return options.run(options) or 0
     except UserError as error:
         print(f"ssl_ood {options.stage}: {error}", file=sys.stderr)
         return 2

@@ -1,31 +1,73 @@
-"""Files that are written whole or not at all, and their checksums."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import os
+import re
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PARTIAL = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<process>\d+)\.partial")
+FORGOTTEN_SECONDS = 24 * 3600.0  # since a half-written file was last written to
 
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+
+@contextlib.contextmanager
+def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A path beside `path` to write to; renamed to `path` when the block ends well, else removed.
 
-    The content is on the disk before the name appears.
+    durable: the content is on the disk before the name appears. What killed processes have left
+    half written in this folder is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    sweep(path.parent)
+    partial = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.partial")
     try:
         yield partial
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with open(partial, "rb+") as file:
+                os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes the files in `folder` that a killed process has left half written.
+
+    Their names tell host and process. Of a process of another host nothing is known: its file goes
+    when nobody has written to it for a day, as does one that names no host.
+    """
+    for path in folder.glob(".*.partial"):
+        with contextlib.suppress(OSError):  # another process sweeps too, or may and this one not
+            if path.is_file() and _forgotten(path):
+                path.unlink()
+
+
+def _forgotten(path: Path) -> bool:
+    named = PARTIAL.fullmatch(path.name)
+    if named and named["host"] == _host():
+        return not _alive(int(named["process"]))
+    return time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another person's
+        return True
+    return True
+
+
+def _host() -> str:
+    """This host's name, fit for a part of a file's."""
+    return re.sub(r"[^\w-]+", "_", socket.gethostname()) or "host"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -49,9 +91,3 @@ def parse_yaml(text: str) -> Any:
     import yaml
 
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

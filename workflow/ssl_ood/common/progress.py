@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common.files import atomic_path
+
 EVERY = 15.0  # seconds between two lines where the output is no terminal
 REFRESH = 0.1  # seconds between two pictures on a terminal
 
@@ -79,12 +81,8 @@ def write_progress(path: Path, **fields: Any) -> None:
     """
     fields = {name: _strict(value) for name, value in fields.items()}
     fields |= {"updated": time.time(), "pid": os.getpid(), "host": socket.gethostname()}
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError), atomic_path(Path(path), durable=False) as partial:
         partial.write_text(json.dumps(fields, allow_nan=False), encoding="utf-8")
-        os.replace(partial, path)
 
 
 def _strict(value: Any) -> Any:

@@ -21,7 +21,7 @@ NOT_APPLICABLE = "not_applicable"
 # parameters of the rules, so that what an edited stage made is made again (an edit alone is not
 # seen by Snakemake). Methods, scores and forms have versions of their own in the registry.
 VERSIONS = {
-    "pack": 1,
+    "pack": 2,
     "negatives": 1,
     "train": 4,
     "features": 4,

@@ -38,8 +38,10 @@ def duplicates(auxiliary: Path, others: Mapping[str, Path]) -> dict[str, Any]:
 
     Returns {auxiliary, images, compared, identical, near, sets: {name: what find_duplicates says}}.
     """
-    source = open_packed(auxiliary)
-    sets = {name: find_duplicates(source, open_packed(path)) for name, path in others.items()}
+    source = open_packed(auxiliary).prove()
+    sets = {
+        name: find_duplicates(source, open_packed(path).prove()) for name, path in others.items()
+    }
     return {
         "auxiliary": str(auxiliary),
         "images": len(source),

@@ -6,8 +6,6 @@ memory does not grow with the dataset. A killed packing goes on where it was.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import multiprocessing
 import os
 import sys
@@ -24,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import read_json, sha256_of
+from ssl_ood.common.files import read_json
+from ssl_ood.common.hashing import sha256_of_value
 from ssl_ood.common.progress import Progress
 from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.datasets.archives import Data
@@ -256,7 +255,7 @@ def _fingerprint(
         **({} if dataset.group is None else {"group": dataset.group}),
         **({} if fit == CROP else {"fit": fit}),
     }
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    return sha256_of_value(what)[:16]
 
 
 def _finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
@@ -267,7 +266,9 @@ def _finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
         return None
     if packed.meta.get("fingerprint") != fingerprint:
         return None
-    if sha256_of(folder / "images.npy") != packed.meta["images_sha256"]:
+    try:
+        packed.prove()
+    except UserError:
         print(f"{folder} is damaged: packing it again", file=sys.stderr)
         return None
     for file in folder.iterdir():

@@ -1,8 +1,14 @@
-"""A packed set on disk: memory-mapped images, labels, names of the source images, metadata."""
+"""A packed set on disk: memory-mapped images, labels, names of the source images, metadata.
+
+Whoever computes with one reads it in full first and compares it with the checksums in its
+meta.json (`Packed.prove`), as ImageNet at 32 pixels is 4 GB: seconds.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,18 +17,31 @@ from typing import Any
 import numpy as np
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.hashing import sha256_of
+from ssl_ood.common.proofs import is_whole
+from ssl_ood.datasets.names import CROP, PackedSet, packed_path
 
 FILES = ("images.npy", "labels.npy", "files.txt", "meta.json")
+CHECKSUMS = {  # in meta.json, and what they are of
+    "images_sha256": "images.npy",
+    "labels_sha256": "labels.npy",
+    "files_sha256": "files.txt",
+}
+AGAIN = "Delete the folder and run the workflow (or `ssl_ood pack`) again, which packs it anew."
 
 
 @dataclass(frozen=True)
 class Packed:
-    """images: (N, S, S, 3) uint8, memory-mapped read-only; labels: (N,) int64, -1 for no label."""
+    """images: (N, S, S, 3) uint8, memory-mapped read-only; labels: (N,) int64, -1 for no label.
+
+    stamps: what the file system said of the files when they were opened.
+    """
 
     path: Path
     images: np.ndarray
     labels: np.ndarray
     meta: dict[str, Any]
+    stamps: tuple[Any, ...] = ()
 
     @cached_property
     def files(self) -> list[str]:
@@ -30,25 +49,92 @@ class Packed:
         # Not splitlines(): a name may hold a character that it takes for the end of a line.
         return (self.path / "files.txt").read_text(encoding="utf-8").split("\n")[:-1]
 
+    @property
+    def checksums(self) -> dict[str, str]:
+        """Of what is read: SHA-256 of the files images.npy and labels.npy, from the metadata."""
+        return {name: self.meta[f"{name}_sha256"] for name in ("images", "labels")}
+
     def __len__(self) -> int:
         return len(self.images)
+
+    def prove_if_touched(self) -> None:
+        """`prove`, where a file was touched since the set was opened: for whoever asks often.
+
+        The time of the last change of an inode cannot be put back, unlike that of its content.
+        """
+        with _reading(self.path):
+            touched = _stamps(self.path) != self.stamps
+        if touched:
+            self.prove()
+
+    def prove(self, *only: str) -> Packed:
+        """Reads the files in full (or `only` these) and compares them with their checksums.
+
+        Returns the set itself. Raises UserError for a file that is not what was packed.
+        """
+        if not is_whole(self.meta):
+            raise UserError(
+                f"The packed dataset {self.path} is damaged: meta.json was altered. {AGAIN}"
+            )
+        for key, name in CHECKSUMS.items():
+            if only and name not in only:
+                continue
+            if key not in self.meta:
+                raise UserError(
+                    f"The packed dataset {self.path} was packed by an older version, without a "
+                    f"checksum of {name}. {AGAIN}"
+                )
+            with _reading(self.path):
+                found = sha256_of(self.path / name)
+            if found != self.meta[key]:
+                raise UserError(
+                    f"The packed dataset {self.path} is damaged: {name} is not what was packed, "
+                    f"its checksum is {found[:12]} instead of {self.meta[key][:12]}. {AGAIN}"
+                )
+        return self
+
+
+def open_set(data: Path, chosen: PackedSet, *only: str) -> Packed:
+    """A packed set below `data`, proven to be that one and as packed.
+
+    only: the files that are read, if not all are.
+
+    Raises UserError for one that is not there, is damaged, or is another one.
+    """
+    path = data / chosen.path
+    packed = open_packed(path)
+    identity = (packed.meta.get(key) for key in ("dataset", "split", "size"))
+    named = packed_path(*identity, packed.meta.get("fit", CROP))
+    if named != chosen.path:
+        raise UserError(
+            f"{path} holds another packed dataset, {named}, as its meta.json says. {AGAIN}"
+        )
+    return packed.prove(*only)
 
 
 def open_packed(path: str | Path) -> Packed:
     """Opens the packed set in the folder `path`; raises UserError if it is not whole.
 
     Checks that the four files are there and agree in shape and count, in milliseconds. That the
-    pixels are what was packed is what `meta["images_sha256"]` is for.
+    content is what was packed is proven by `Packed.prove`.
     """
     path = Path(path)
+    with _reading(path):
+        return _open(path)
+
+
+def _open(path: Path) -> Packed:
     for name in FILES:
         if not (path / name).is_file():
             raise UserError(f"{path} is no packed dataset: {name} is missing. Pack it (again).")
+    stamps = _stamps(path)
     try:
         meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
         images = np.load(path / "images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(path / "labels.npy", allow_pickle=False)
         count, size = int(meta["count"]), int(meta["size"])
+    except PermissionError:
+        raise
     except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
         raise UserError(f"The packed dataset {path} is damaged ({error}). Pack it again.") from None
     wrong = None
@@ -63,7 +149,23 @@ def open_packed(path: str | Path) -> Packed:
             f"The packed dataset {path} is damaged: meta.json says {count} images of {size} pixels,"
             f" but {wrong}. Pack it again."
         )
-    return Packed(path, images, labels, meta)
+    return Packed(path, images, labels, meta, stamps)
+
+
+def _stamps(path: Path) -> tuple[Any, ...]:
+    found = ((path / name).stat() for name in FILES)
+    return tuple((s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in found)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"The packed dataset {path} cannot be read ({error.strerror}: {error.filename}): "
+            "see to the rights and the disk of its files."
+        ) from None
 
 
 def _count_lines(path: Path) -> int:

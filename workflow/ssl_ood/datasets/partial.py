@@ -22,7 +22,10 @@ import numpy as np
 
 from ssl_ood.common import locks
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import sha256_of, write_json
+from ssl_ood.common.files import write_json
+from ssl_ood.common.hashing import sha256_of
+from ssl_ood.common.proofs import sealed
+from ssl_ood.datasets.packed import CHECKSUMS
 from ssl_ood.datasets.readers import Item
 
 HEADER = 128  # bytes of every images.npy before its first pixel
@@ -99,7 +102,7 @@ class Partial:
         self.committed = time.monotonic()
 
     def finish(self, meta: dict[str, Any]) -> dict[str, Any]:
-        """Completes headers, statistics and checksum and gives the set its name; returns meta."""
+        """Completes headers, statistics and checksums and gives the set its name; returns meta."""
         shape = (self.rows, self.size, self.size, 3)
         self._write_header(self.images_file, "|u1", shape)
         self._write_header(self.labels_file, "<i8", (self.rows,))
@@ -114,10 +117,11 @@ class Partial:
             "count": self.rows,
             "channel_mean": [m / 255 for m in mean],
             "channel_std": [s / 255 for s in std],
-            "images_sha256": sha256_of(self.set / "images.npy"),
+            **{key: sha256_of(self.set / name) for key, name in CHECKSUMS.items()},
             "corrupt": self.corrupt,
             "fingerprint": self.fingerprint,
         }
+        meta = sealed(meta)
         write_json(self.set / "meta.json", meta)
         if self.folder.exists():  # Snakemake makes the folders of its outputs beforehand
             shutil.rmtree(self.work / "old", ignore_errors=True)

@@ -9,8 +9,8 @@ from typing import Any
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import write_json
 from ssl_ood.datasets.catalogue import Dataset, get
-from ssl_ood.datasets.names import CROP, packed_path
-from ssl_ood.datasets.packed import open_packed
+from ssl_ood.datasets.names import CROP, PackedSet
+from ssl_ood.datasets.packed import open_set
 
 
 def write_split(
@@ -38,7 +38,7 @@ def write_split(
             "compare two sets of one archive."
         )
     files = {
-        side: open_packed(data / packed_folder(name, size, fit)).files
+        side: open_set(data, PackedSet(*parts_of(name), size, fit), "files.txt").files
         for side, name in sets.items()
     }
     _refuse_common(files["train"], files["test"], "image", sets)
@@ -60,12 +60,12 @@ def write_split(
     return result
 
 
-def packed_folder(name: str, size: int, fit: str = CROP) -> str:
-    """Where DATASET/SPLIT lies below the folder of packed sets; raises UserError for other text."""
+def parts_of(name: str) -> tuple[str, str]:
+    """The two parts of DATASET/SPLIT; raises UserError for other text."""
     dataset, slash, split = name.partition("/")
     if not (dataset and slash and split):
         raise UserError(f"A packed set is named DATASET/SPLIT, such as rsna/train_0, not {name!r}.")
-    return packed_path(dataset, split, size, fit)
+    return dataset, split
 
 
 def _refuse_common(one, other, what: str, sets: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import atomic_path
+from ssl_ood.common.proofs import save_tensors
 from ssl_ood.datasets.catalogue import Archive, archives_of, plain, read_catalogue
 
 
@@ -72,8 +72,6 @@ def convert(weights: Weights, manifest: Mapping[str, Any], output: Path) -> dict
     fetch has written. Nothing but tensors is read from the file: no code in it is run.
     Raises UserError for a file that is no such checkpoint.
     """
-    from safetensors.torch import save_file
-
     (archive,) = manifest["archives"]
     path = Path(archive["path"])
     state = _state_dict(path)
@@ -91,8 +89,7 @@ def convert(weights: Weights, manifest: Mapping[str, Any], output: Path) -> dict
         "source": next(iter(weights.archives[0].urls), archive["file"]),
         "sha256": archive["sha256"],
     }
-    with atomic_path(output) as partial:
-        save_file(tensors, partial, metadata=metadata)
+    save_tensors(tensors, output, metadata)
     return metadata
 
 

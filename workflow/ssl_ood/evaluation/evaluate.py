@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import atomic_path, read_json
+from ssl_ood.common.files import atomic_path
 from ssl_ood.common.registry import lookup
 from ssl_ood.common.settings import read_settings
 from ssl_ood.evaluation.measure import OODSet, measure
@@ -28,10 +27,11 @@ from ssl_ood.evaluation.measurements import as_frame, write_measurements
 from ssl_ood.evaluation.score_files import write_scores
 from ssl_ood.evaluation.score_table import score_sets
 from ssl_ood.evaluation.scoring import settings_of
-from ssl_ood.evaluation.sets import Extractor
+from ssl_ood.evaluation.sets import Extractor, writing
 from ssl_ood.evaluation.soft_classes import occupied_around_mean, probabilities_of, soft_classes
 from ssl_ood.methods.base import Model, load_model, read_run
 from ssl_ood.methods.settings import RunSettings
+from ssl_ood.methods.trained import prove_settings, prove_weights
 from ssl_ood.study.settings import Evaluation
 
 
@@ -64,13 +64,16 @@ class Places:
 def evaluate_run(task: Task, weights: Path, places: Places, device: torch.device) -> None:
     """Writes the features, the scores and, last, the measurements of a run.
 
-    Raises UserError where weights are those of another run, or a set is not there or damaged.
+    Raises UserError where weights or a set are damaged, or not those of the run.
     """
-    _refuse_other_run(task.run.run, weights)
+    trained = prove_weights(weights, task.run.run)
+    prove_settings(weights, task.run)
     model = load_model(task.run, weights, device)
     scores = [lookup("score", name) for name in task.evaluation.scores]
     seeing = [(e, settings_of(e, task.evaluation)) for e in scores if "images" in e.needs]
-    extractor = Extractor(model, places.features, device, task.evaluation.precision, seeing)
+    extractor = Extractor(
+        model, places.features, device, task.evaluation.precision, trained, seeing
+    )
     own = task.run.in_distribution
     sets = [
         extractor.read(places.data, task.run.packed(own, task.run.train_split), "train"),
@@ -83,9 +86,14 @@ def evaluate_run(task: Task, weights: Path, places: Places, device: torch.device
     temperature = task.evaluation.soft_class_temperature
     summary = _soft_classes(model, train, test, temperature, places.features, device)
     table = score_sets(sets, model, task.evaluation, device)
-    write_scores(table, places.scores)
+    inputs = {"weights": model.sha256, "sets": {s.name: s.checksums for s in sets}}
+    proof = {"run": task.run.run, "inputs": inputs}
     rows = measure(table, task.ood, task.evaluation.confidence, summary)
-    write_measurements(as_frame(rows, vars(task.run)), places.measurements)
+    frame = as_frame(rows, vars(task.run))
+    with writing(places.scores):
+        scored = write_scores(table, places.scores, proof)
+    with writing(places.measurements):
+        write_measurements(frame, places.measurements, {**inputs, "scores": scored})
 
 
 def _soft_classes(
@@ -101,17 +109,8 @@ def _soft_classes(
     if "soft_classes" not in lookup("method", model.settings.method).more["offers"]:
         return {}
     mean, summary = soft_classes(probabilities_of(model, test, device))
-    with atomic_path(folder / "soft_classes.npy") as partial, open(partial, "wb") as file:
+    path = folder / "soft_classes.npy"
+    with writing(path), atomic_path(path) as partial, open(partial, "wb") as file:
         np.save(file, mean)
     around_mean = occupied_around_mean(model, train, device, temperature)
     return summary | {"occupied_train": around_mean}
-
-
-def _refuse_other_run(run: str, weights: Path) -> None:
-    """What trained them says, beside the weights, whose they are."""
-    summary = weights.with_name("train.json")
-    if summary.is_file() and read_json(summary).get("run") != run:
-        raise UserError(
-            f"{weights} holds the weights of {read_json(summary).get('run')}, not those of {run}: "
-            "delete the folder and train the run again."
-        )

@@ -14,12 +14,12 @@ Columns, in order:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import atomic_path
+from ssl_ood.common.proofs import read_rows, write_rows
 from ssl_ood.common.vocabulary import MEASURED, NO_DATA, NO_WEIGHTS, NOT_APPLICABLE
 
 if TYPE_CHECKING:
@@ -65,29 +65,42 @@ def as_frame(rows: Iterable[Mapping[str, Any]], identity: Mapping[str, Any]) -> 
     return frame.astype(kinds | dict.fromkeys(("value", "low", "high"), "float64"))
 
 
-def write_measurements(frame: pd.DataFrame, path: Path) -> None:
-    """Writes a frame of `COLUMNS` to a parquet file, whole or not at all."""
-    with atomic_path(path) as partial:
-        frame.to_parquet(partial, index=False, compression="zstd")
+def write_measurements(
+    frame: pd.DataFrame, path: Path, inputs: Mapping[str, Any] | None = None
+) -> None:
+    """Writes a frame of `COLUMNS`, of one run, to a parquet file, whole or not at all.
+
+    inputs: checksums of what they were made from, {"sets": {NAME: {"images": SHA-256, ...}}, ...}.
+    """
+    import pyarrow as pa
+
+    (run,) = frame["run"].unique()
+    proof = {"run": run, "inputs": inputs or {}}
+    write_rows(pa.Table.from_pandas(frame, preserve_index=False), path, proof)
 
 
-def read_measurements(paths: Sequence[Path]) -> pd.DataFrame:
-    """The measurements of several runs. Raises UserError for a file that is missing or is none."""
+def read_measurements(paths: Sequence[Path], runs: Collection[str] = ()) -> pd.DataFrame:
+    """The measurements of several runs. A file that is named after one of `runs` must hold its.
+
+    Raises UserError for a file that is missing, damaged or of another run, and for runs that were
+    evaluated on different images of a set.
+    """
     import pandas as pd
 
-    frames = []
+    frames, seen = [], {}
     for path in paths:
-        try:
-            frame = pd.read_parquet(path)
-        except FileNotFoundError:
-            raise UserError(
-                f"There are no measurements {path}: make them with `snakemake {path}`."
-            ) from None
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"The measurements {path} are damaged ({error}): delete the file and make it again."
-            ) from None
+        run = path.stem if path.stem in runs else None
+        _, proof = read_rows(path, "measurements", run)
+        frame = pd.read_parquet(path)
         if list(frame.columns) != list(COLUMNS):
             raise UserError(f"{path} holds no measurements: its columns are others.")
+        for name, checksums in proof["inputs"].get("sets", {}).items():
+            other, expected = seen.setdefault(name, (proof["run"], checksums))
+            if checksums != expected:
+                raise UserError(
+                    f"{other} and {proof['run']} were evaluated on different images or labels of "
+                    f"{name}: delete the measurements of the one that is older and run the "
+                    "workflow again."
+                )
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else as_frame([], dict.fromkeys(IDENTITY))

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ssl_ood.common.files import atomic_path
+from ssl_ood.common.proofs import read_rows, write_rows
 
 NOT_SCORES = ("set", "dataset", "role", "index", "label", "knn_label", "knn_majority_label")
 
 
-def write_scores(table: dict[str, np.ndarray], path: Path) -> None:
-    """Writes the columns to a parquet file; a missing label is null in it."""
+def write_scores(table: dict[str, np.ndarray], path: Path, proof: Mapping[str, Any]) -> str:
+    """Writes the columns to a parquet file, a missing label as null; returns the rows' checksum.
+
+    proof: the run that they are of, and what they were made from (`common.proofs`).
+    """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     names = [*NOT_SCORES, *(name for name in table if name not in NOT_SCORES)]
     columns = {
         name: pa.array(table[name], mask=table[name] < 0 if "label" in name else None)
         for name in names
     }
-    with atomic_path(path) as partial:
-        pq.write_table(pa.table(columns), partial, compression="zstd")
+    return write_rows(pa.table(columns), path, proof)
 
 
-def read_scores(path: Path) -> dict[str, np.ndarray]:
-    """The columns of a scores file; labels that are missing are -1."""
+def read_scores(path: Path, run: str | None = None) -> dict[str, np.ndarray]:
+    """The columns of the scores file of `run`; labels that are missing are -1.
+
+    Raises UserError for a file that is missing, damaged or of another run.
+    """
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
+    table, _ = read_rows(path, "scores", run)
     columns = {}
     for name in table.column_names:
         column = table[name]

@@ -1,13 +1,14 @@
 """The sets of a run as evaluation sees them: features, and scores that see images, set by set.
 
-They lie in one folder, a file for each set with a proof beside it. What a file depends on (weights,
-images, code) and its own content are checked when it is read: a set that has not changed is not
-extracted again, one that was damaged is.
+They lie in one folder, a file for each set with a proof beside it. What a file depends on (run,
+weights, images, code) and its own content are checked when it is read: a set that has not changed
+is not extracted again; one that is missing, damaged or of another run is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import numpy as np
 import torch
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import atomic_path, read_json, sha256_of, write_json
+from ssl_ood.common.files import atomic_path, read_json, write_json
+from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.log import say
 from ssl_ood.common.registry import Entry, lookup
 from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.datasets.names import PackedSet
-from ssl_ood.datasets.packed import Packed, open_packed
+from ssl_ood.datasets.packed import Packed, open_set
 from ssl_ood.evaluation.features import extract, in_blocks
 from ssl_ood.methods.base import Model
 from ssl_ood.methods.precision import products
@@ -32,7 +34,7 @@ from ssl_ood.methods.settings import Precision
 class EvaluatedSet:
     """A packed set of a run. features: (N, d) float32; labels: (N,) int64, -1 for none.
 
-    image_scores: by score, (N,) or (N, T) float64.
+    image_scores: by score, (N,) or (N, T) float64; checksums: of the packed set.
     """
 
     name: str
@@ -41,21 +43,27 @@ class EvaluatedSet:
     features: np.ndarray
     labels: np.ndarray
     image_scores: dict[str, np.ndarray] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Extracts sets with a model into `folder`; image_scores: (entry, keyword arguments)."""
+    """Extracts sets with a model into `folder`; image_scores: (entry, keyword arguments).
+
+    trained: what the training of the model said at its end (train.json).
+    """
 
     model: Model
     folder: Path
     device: torch.device
     precision: Precision
+    trained: Mapping[str, Any]
     image_scores: Sequence[tuple[Entry, dict[str, Any]]] = ()
 
     def read(self, data: Path, chosen: PackedSet, role: str) -> EvaluatedSet:
         """A packed set below `data`, extracted now where that was not done before."""
-        packed, name = open_packed(data / chosen.path), chosen.name
+        packed, name = open_set(data, chosen), chosen.name
+        self._refuse_other_than_trained_on(packed, chosen.path)
         features, fresh = self._features(packed, name)
         say(f"{name}: {len(packed)} images" + ("" if fresh else ", as before"))
         if not np.isfinite(features).all():
@@ -67,7 +75,21 @@ class Extractor:
             entry.name: self._scores(packed, name, entry, options)
             for entry, options in self.image_scores
         }
-        return EvaluatedSet(name, chosen.called, role, features, np.asarray(packed.labels), scores)
+        labels = np.asarray(packed.labels)
+        return EvaluatedSet(name, chosen.called, role, features, labels, scores, packed.checksums)
+
+    def _refuse_other_than_trained_on(self, packed: Packed, name: str) -> None:
+        """A set that the run was trained on is still the one that it was trained on."""
+        told = {"images": self.trained["datasets"], "labels": self.trained.get("labels", {})}
+        for what, found in packed.checksums.items():
+            expected = told[what].get(name, found)
+            if found != expected:
+                raise UserError(
+                    f"{packed.path} is not what {self.model.settings.run} was trained on: the "
+                    f"checksum of its {what} is {found[:12]}, train.json of the run says "
+                    f"{expected[:12]}. Bring the set back, or delete the run's folder and run the "
+                    "workflow again, which trains the run on what is there."
+                )
 
     def _features(self, packed: Packed, name: str) -> tuple[np.ndarray, bool]:
         proof = self._proof(packed) | {"code_version": VERSIONS["features"]}
@@ -97,7 +119,7 @@ class Extractor:
             "run": self.model.settings.run,
             "method_version": lookup("method", self.model.settings.method).version,
             "weights": self.model.sha256,
-            "images": packed.meta["images_sha256"],
+            "images": packed.checksums["images"],
             "precision": self.precision,
         }
 
@@ -107,15 +129,27 @@ def _remembered(
 ) -> tuple[np.ndarray, bool]:
     """The array at `path`, computed where it, or what it depends on, is another; whether it was."""
     proof_path = path.with_suffix(".json")
-    if path.is_file() and proof_path.is_file():
-        try:
-            if read_json(proof_path) == proof | {"sha256": sha256_of(path)}:
-                return np.load(path), False
-        except ValueError:
-            pass  # a damaged proof proves nothing
-    proof_path.unlink(missing_ok=True)
+    # What is missing, damaged or cannot be read proves nothing.
+    with contextlib.suppress(OSError, ValueError):
+        if read_json(proof_path) == proof | {"sha256": sha256_of(path)}:
+            return np.load(path, allow_pickle=False), False
+    with writing(path):
+        proof_path.unlink(missing_ok=True)
     array = compute()
-    with atomic_path(path) as partial, open(partial, "wb") as file:
-        np.save(file, array)
-    write_json(proof_path, proof | {"sha256": sha256_of(path)})
+    with writing(path):
+        with atomic_path(path) as partial, open(partial, "wb") as file:
+            np.save(file, array)
+        write_json(proof_path, proof | {"sha256": sha256_of(path)})
     return array, True
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the disk says against writing `path` into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}: {error.filename}): see to the rights and "
+            "the room on the disk of its folder."
+        ) from None

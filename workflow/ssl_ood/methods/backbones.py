@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.proofs import load_tensors
 from ssl_ood.methods.positions import resample_as_the_reference
 from ssl_ood.methods.settings import Backbone
 
@@ -49,9 +50,7 @@ def load_backbone(backbone: nn.Module, path: Path) -> None:
 
     Raises UserError where the file does not hold exactly the backbone's weights.
     """
-    from safetensors.torch import load_file
-
-    state = load_file(path)
+    state, _ = load_tensors(path)
     prefix = "backbone."
     if any(name.startswith(prefix) for name in state):
         state = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}

@@ -15,7 +15,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ssl_ood.common.files import sha256_of
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.hashing import sha256_of
+from ssl_ood.common.proofs import load_tensors
 from ssl_ood.common.registry import lookup
 from ssl_ood.methods.precision import autocast
 from ssl_ood.methods.settings import MethodSettings, RunSettings, read_run
@@ -110,10 +112,8 @@ class Method:
     @classmethod
     def load(cls, settings: RunSettings, weights: Path, device: torch.device) -> Model:
         """The model of a run from its model.safetensors."""
-        from safetensors.torch import load_file
-
         network = cls.build(settings.options)
-        network.load_state_dict(load_file(weights))
+        load_state(network, load_tensors(weights)[0], weights)
         return Model(settings, network.to(device).eval(), sha256_of(weights))
 
     @classmethod
@@ -201,6 +201,18 @@ class Method:
 def method_of(settings: RunSettings) -> type[Method]:
     """The method of a run."""
     return lookup("method", settings.method).load()
+
+
+def load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Gives a network the tensors of the file at `path`. Raises UserError where they do not fit."""
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"{path} does not hold the weights of this network ({reason}): delete the file and "
+            "train the run again."
+        ) from None
 
 
 def load_model(settings: RunSettings, weights: Path, device: torch.device) -> Model:

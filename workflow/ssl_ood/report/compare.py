@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import write_text
+from ssl_ood.common.proofs import read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,6 +103,8 @@ def measurements_of(results: Path) -> dict[str, pd.DataFrame]:
 
     if (results / "measurements").is_dir():
         paths = sorted(results.glob("measurements/*.parquet"))
+        for path in paths:  # also those of a version without proofs, to compare it with
+            read_rows(path, "measurements", path.stem, proven=False)
         frames = {path.stem: pd.read_parquet(path) for path in paths}
     else:
         paths = sorted(results.glob("metrics/*.csv"))

@@ -260,10 +260,12 @@ def load_results(
 ) -> Results:
     """Reads the measurements of the target's runs and, where they are shown, the reported values.
 
-    Raises UserError for a file that is missing, and where a run of the target has none.
+    Raises UserError for a file that is missing, damaged or of another run, and where a run of the
+    target has none.
     """
-    frame = read_measurements(measurements)
-    frame = frame[frame["run"].isin([run["run"] for run in spec["runs"]])].reset_index(drop=True)
+    runs = [run["run"] for run in spec["runs"]]
+    frame = read_measurements(measurements, runs)
+    frame = frame[frame["run"].isin(runs)].reset_index(drop=True)
     _refuse_missing(spec, set(frame["run"]))
     quoted = read_reported(reported_dir if spec["show_reported"] else None)
     files = {path.stem: path for path in scores}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.proofs import is_whole
 from ssl_ood.datasets.places import missing_restricted, present
 from ssl_ood.study.gaps import describe_gaps, find_gaps
 from ssl_ood.study.networks import check_networks, size_of
@@ -210,7 +211,7 @@ def cost_of(experiments: Experiments, run: Run) -> dict[str, Any] | None:
     """What the training of the run told at its end, or None."""
     path = Path(experiments.config.results_dir) / "runs" / run.id / "train.json"
     told = _json(path)
-    return told if isinstance(told, dict) else None
+    return told if isinstance(told, dict) and is_whole(told) else None
 
 
 def costs(experiments: Experiments) -> list[dict[str, Any]]:

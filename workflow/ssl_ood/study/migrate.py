@@ -2,7 +2,7 @@
 
 Version 1 (commit ccf5649 and before): run configs name no schema, a run's measurements are
 metrics/RUN.csv. Its settings have another form and its numbers other files, so that nothing of a
-run is taken over; packed sets, archives and weights are what they were.
+run is taken over; archives and weights are what they were.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.settings import SCHEMA, schema_of
 
 LAST_COMMIT = {1: "ccf5649"}  # the last one that reads runs of a version
-KEPT = ("data", "archives", "weights")  # the same in every version
+KEPT = ("archives", "weights")  # the same in every version
 
 
 def add_parser(stages) -> None:

@@ -7,7 +7,7 @@ another is checked in `check.py`; a method's sections and a form's options are c
 from __future__ import annotations
 
 from itertools import product
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 

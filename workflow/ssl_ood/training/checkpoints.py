@@ -7,7 +7,6 @@ the run config; the json is written last, so a checkpoint without one is not fin
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from contextlib import AbstractContextManager
@@ -17,7 +16,8 @@ from typing import Any
 import torch
 
 from ssl_ood.common import locks
-from ssl_ood.common.files import atomic_path, sha256_of, write_json
+from ssl_ood.common.files import atomic_path, write_json
+from ssl_ood.common.hashing import sha256, sha256_of, sha256_of_value
 from ssl_ood.common.log import say
 
 KEEP = 2
@@ -25,7 +25,7 @@ KEEP = 2
 
 def fingerprint(config: dict) -> str:
     """Digest of a run config: a checkpoint of another config is never resumed."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+    return sha256_of_value(config)[:16]
 
 
 def save(folder: Path, step: int, state: dict[str, Any], config: dict, keep: int = KEEP) -> None:
@@ -39,7 +39,7 @@ def save(folder: Path, step: int, state: dict[str, Any], config: dict, keep: int
     path = folder / f"step_{step:08d}.pt"
     content = io.BytesIO()  # a full disk is then an OSError of ours, not one of torch's writer
     torch.save(state, content)
-    digest = hashlib.sha256(content.getbuffer()).hexdigest()
+    digest = sha256([content.getbuffer()])
     with atomic_path(path) as partial:
         partial.write_bytes(content.getbuffer())
     write_json(

@@ -11,43 +11,51 @@ import torch
 
 from ssl_ood import __version__
 from ssl_ood.common.distributed import world
-from ssl_ood.common.files import atomic_path, sha256_of, write_json, write_text
+from ssl_ood.common.files import write_json, write_text
+from ssl_ood.common.hashing import sha256_of
+from ssl_ood.common.proofs import save_tensors, sealed
+from ssl_ood.datasets.packed import Packed
 
 
 def save_run(
-    run, schedule, sources: dict[str, dict], output: Path, device: torch.device, initial: str | None
+    run,
+    schedule,
+    sources: dict[str, Packed],
+    output: Path,
+    device: torch.device,
+    initial: str | None,
 ) -> None:
     """Writes model.safetensors, log.jsonl and, last, train.json to `output`.
 
     initial: SHA-256 of the weights that the training started from, None where they were drawn.
     """
-    from safetensors.torch import save_file
-
     state = run.method.model_state()
     weights = {name: value.contiguous().cpu() for name, value in state.items()}
     path = output / "model.safetensors"
-    with atomic_path(path) as partial:
-        save_file(weights, partial, metadata={"config": json.dumps(run.settings.to_dict())})
+    save_tensors(weights, path, {"config": json.dumps(run.settings.to_dict())})
     write_text(output / "log.jsonl", "".join(json.dumps(line) + "\n" for line in run.history))
     images = schedule.images(run.step)
     write_json(
         output / "train.json",
-        {
-            "run": run.settings.run,
-            "steps": run.step,
-            "steps_per_epoch": schedule.steps_per_epoch,
-            "seconds": run.seconds,
-            "images_per_second": images / run.seconds if run.seconds else None,
-            "resumed_at_steps": run.resumed_at,
-            "repeated_steps": run.repeated,
-            "devices": world()[1],
-            "last_epoch": run.history[-1] if run.history else None,
-            "weights_sha256": sha256_of(path),
-            "initial_sha256": initial,
-            "datasets": {name: meta["images_sha256"] for name, meta in sources.items()},
-            "parameters": sum(p.numel() for p in run.method.trained.parameters()),
-            **machine(device),
-        },
+        sealed(
+            {
+                "run": run.settings.run,
+                "steps": run.step,
+                "steps_per_epoch": schedule.steps_per_epoch,
+                "seconds": run.seconds,
+                "images_per_second": images / run.seconds if run.seconds else None,
+                "resumed_at_steps": run.resumed_at,
+                "repeated_steps": run.repeated,
+                "devices": world()[1],
+                "last_epoch": run.history[-1] if run.history else None,
+                "weights_sha256": sha256_of(path),
+                "initial_sha256": initial,
+                "datasets": {name: packed.checksums["images"] for name, packed in sources.items()},
+                "labels": {name: packed.checksums["labels"] for name, packed in sources.items()},
+                "parameters": sum(p.numel() for p in run.method.trained.parameters()),
+                **machine(device),
+            }
+        ),
     )
 
 

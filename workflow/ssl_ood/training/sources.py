@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.streams import stream
-from ssl_ood.datasets.packed import open_packed
+from ssl_ood.datasets.packed import Packed, open_set
 from ssl_ood.methods.base import Batch, method_of
 from ssl_ood.methods.settings import RunSettings
 from ssl_ood.training.negatives import Negatives
@@ -27,7 +26,7 @@ class Sources:
     rows: np.ndarray
     labels: np.ndarray | None
     negatives: Negatives | None
-    meta: dict[str, dict[str, Any]]  # of every packed set, by folder
+    packed: dict[str, Packed]  # every packed set, by folder
     seed: int
 
     def __len__(self) -> int:
@@ -35,7 +34,20 @@ class Sources:
 
     @property
     def checksums(self) -> dict[str, str]:
-        return {name: meta["images_sha256"] for name, meta in self.meta.items()}
+        """Of all that the weights depend on: the images of every set, and the labels if used."""
+        found = {name: packed.checksums["images"] for name, packed in self.packed.items()}
+        if self.labels is not None:
+            own = next(iter(self.packed))
+            found[f"{own} labels"] = self.packed[own].checksums["labels"]
+        return found
+
+    def prove(self, *, if_touched: bool = False) -> None:
+        """Raises UserError where a packed set is no longer what it was.
+
+        if_touched: only those whose files the file system says were touched are read in full.
+        """
+        for packed in self.packed.values():
+            packed.prove_if_touched() if if_touched else packed.prove()
 
     def batch(self, step: int, steps_per_epoch: int, size: int) -> Batch:
         """The images of a step; within an epoch none comes twice."""
@@ -58,22 +70,23 @@ class Sources:
 
 
 def open_sources(settings: RunSettings, data: Path, device: torch.device) -> Sources:
-    """The packed sets that a run names, below `data`."""
-    meta: dict[str, dict] = {}
+    """The packed sets that a run names, below `data`, read in full and proven to be as packed."""
+    packed: dict[str, Packed] = {}
     opened: dict[str, Images] = {}
 
     def images_of(dataset: str, split: str) -> Images:
-        path = settings.packed(dataset, split).path
+        chosen = settings.packed(dataset, split)
+        path = chosen.path
         if path not in opened:
-            packed = open_packed(data / path)
-            opened[path], meta[path] = Images(packed.images, device), packed.meta
+            packed[path] = open_set(data, chosen)
+            opened[path] = Images(packed[path].images, device)
         return opened[path]
 
     own = settings.in_distribution, settings.train_split
     images = images_of(*own)
     labels = None
     if method_of(settings).uses_labels:
-        labels = open_packed(data / settings.packed(*own).path).labels
+        labels = packed[settings.packed(*own).path].labels
         if not np.isin(labels, (0, 1)).all():
             raise UserError(
                 f"{settings.run}: {'/'.join(own)} has labels beside 0 (normal) and 1 (abnormal): "
@@ -86,7 +99,7 @@ def open_sources(settings: RunSettings, data: Path, device: torch.device) -> Sou
     if settings.negatives_an_image:
         negatives = Negatives(pairs, settings.seed, tuple(weights), of_each)
     rows = _labelled_rows(settings, len(images))
-    return Sources(images, rows, labels, negatives, meta, settings.seed)
+    return Sources(images, rows, labels, negatives, packed, settings.seed)
 
 
 def _labelled_rows(settings: RunSettings, images: int) -> np.ndarray:

@@ -16,11 +16,12 @@ import torch
 
 from ssl_ood.common.distributed import average, process_group, world
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import sha256_of
+from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.streams import torch_seed
 from ssl_ood.methods.base import Batch, Moment, method_of
 from ssl_ood.methods.precision import products
 from ssl_ood.methods.settings import RunSettings
+from ssl_ood.methods.trained import prove_initial
 from ssl_ood.methods.updates import clip_gradients
 from ssl_ood.training import attempts, checkpoints
 from ssl_ood.training.micro_batches import MicroBatches
@@ -159,6 +160,7 @@ def train(
             "code": settings.code,
         }
         if initial is not None:
+            prove_initial(initial, settings)
             identity["initial"] = sha256_of(initial)
         attempt = attempts.Attempt(
             run, schedule, checkpoint_folder, identity, progress, checkpoint_minutes
@@ -166,8 +168,9 @@ def train(
         _train_steps(run, schedule, sources, attempt, micro_batch)
         if attempt.leader:
             _check_weights(run, schedule)
+            sources.prove()  # that they did not change under the training
             attempt.save(attempts.RESULT)
-            save_run(run, schedule, sources.meta, output, device, identity.get("initial"))
+            save_run(run, schedule, sources.packed, output, device, identity.get("initial"))
             attempt.end()
 
 
@@ -191,6 +194,7 @@ def _train_steps(
             run.method.check_learning(run.history)
             attempt.say_epoch()
         if stop or attempt.checkpoint_due():
+            sources.prove(if_touched=True)  # what came of other images is never kept
             _check_weights(run, schedule)
             attempt.save(attempts.TOLD if stop else attempts.CLOCK)
         if stop:

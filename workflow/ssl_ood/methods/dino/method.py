@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_ood.common.files import sha256_of
+from ssl_ood.common.hashing import sha256_of
+from ssl_ood.common.proofs import load_tensors
 from ssl_ood.common.streams import stream
 from ssl_ood.methods.backbones import load_backbone
-from ssl_ood.methods.base import Batch, Method, Model, Moment
+from ssl_ood.methods.base import Batch, Method, Model, Moment, load_state
 from ssl_ood.methods.dino import loss as dino
 from ssl_ood.methods.dino.collapse import check_collapse
 from ssl_ood.methods.dino.network import Network, build_network
@@ -74,12 +75,10 @@ class Dino(Method):
 
     @classmethod
     def load(cls, settings: RunSettings, weights: Path, device: torch.device) -> Teacher:
-        from safetensors.torch import load_file
-
-        state = load_file(weights)
-        centre = state.pop("centre").to(device)
+        state, _ = load_tensors(weights)
+        centre = state.pop("centre", torch.zeros(0)).to(device)
         network = build_network(settings.options, drop_path=0.0)
-        network.load_state_dict(state)
+        load_state(network, state, weights)
         return Teacher(settings, network.to(device).eval(), sha256_of(weights), centre)
 
     @classmethod

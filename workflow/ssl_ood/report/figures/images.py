@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import read_json
 from ssl_ood.common.registry import register
 from ssl_ood.common.settings import Settings
+from ssl_ood.datasets.packed import open_packed
 from ssl_ood.report.figures.points import legend_below
 from ssl_ood.report.figures.style import PAGE, new_figure, save_figure
 from ssl_ood.report.results import Results
@@ -123,9 +123,9 @@ def color_histograms_figure(results: Results, files: Files, prefix: Path) -> Non
         raise UserError(f"{results.spec['name']} needs --images with folders of packed sets.")
     distributions = {}
     for folder in files.images:
-        name = read_json(folder / "meta.json")["dataset"]
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        distributions[results.title("datasets", name)] = color_distribution(images)
+        packed = open_packed(folder).prove()
+        title = results.title("datasets", packed.meta["dataset"])
+        distributions[title] = color_distribution(packed.images)
     everything = np.stack(list(distributions.values()))
     grey = (everything == everything[:, :1]).all()
     panels = (("grey", "#404040"),) if grey else CHANNELS

@@ -9,8 +9,9 @@ import torch
 
 from ssl_ood.common.files import atomic_path, write_json
 from ssl_ood.common.streams import stream
-from ssl_ood.datasets.names import CROP, packed_path
-from ssl_ood.datasets.packed import Packed, open_packed
+from ssl_ood.datasets.names import CROP, PackedSet
+from ssl_ood.datasets.packed import Packed, open_set
+from ssl_ood.datasets.splits import parts_of
 from ssl_ood.methods.base import method_of, read_run
 from ssl_ood.views.images import Images
 from ssl_ood.views.render import draw, render
@@ -33,7 +34,7 @@ def write_negative_set(config: dict, data: Path, against: list[str], output: Pat
     from ssl_ood.common.errors import UserError
     from ssl_ood.datasets.duplicates import find_duplicates
 
-    tested = {name: _packed(config, data, *name.split("/")) for name in against}
+    tested = {name: _packed(config, data, *parts_of(name)) for name in against}
     pairs, problems = [], []
     for pair in config["negatives"]:
         packed = _packed(config, data, pair["source"], pair["split"])
@@ -73,7 +74,7 @@ def write_negative_set(config: dict, data: Path, against: list[str], output: Pat
 def _packed(config: dict, data: Path, dataset: str, split: str) -> Packed:
     """A packed set of a run config."""
     fit = config.get("fit", CROP)
-    return open_packed(data / packed_path(dataset, split, config["size"], fit))
+    return open_set(data, PackedSet(dataset, split, config["size"], fit))
 
 
 def _contact_sheet(tiles: np.ndarray, path: Path) -> None:

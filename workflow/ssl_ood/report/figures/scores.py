@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,21 +71,21 @@ def _panels(
     panels: dict[tuple[str, str], dict[str, dict[str, NDArray]]] = {}
     for run in results.spec["runs"]:
         if run["variant"] == BASE and run["run"] in files:
-            scores = _scores(results, files[run["run"]], run["ood"])
+            scores = _scores(results, files[run["run"]], run)
             panels.setdefault((run["in_distribution"], run["strategy"]), {})[run["run"]] = scores
     return panels
 
 
-def _scores(results: Results, path: Path, ood: Sequence[str]) -> dict[str, NDArray]:
+def _scores(results: Results, path: Path, run: dict[str, Any]) -> dict[str, NDArray]:
     from ssl_ood.evaluation.score_files import read_scores
 
-    table = read_scores(path)
+    table = read_scores(path, run["run"])
     name = column_name(results.score, results.tau)
     if name not in table:
         raise UserError(f"{path} has no score {name}: add it to evaluation.scores in the config.")
     values, role = table[name], table["role"]
     found = {TEST: values[role == "test"]}
-    for dataset in ood:
+    for dataset in run["ood"]:
         found[dataset] = values[(role == "ood") & (table["dataset"] == dataset)]
     return found
 
