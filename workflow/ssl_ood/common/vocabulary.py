@@ -18,7 +18,7 @@ SEEDS = "seeds"
 # parameters of the rules, so that what an edited stage made is made again (an edit alone is not
 # seen by Snakemake). Methods, scores and forms have versions of their own in the registry.
 VERSIONS = {
-    "pack": 1,
+    "pack": 2,
     "negatives": 1,
     "train": 3,
     "features": 3,
