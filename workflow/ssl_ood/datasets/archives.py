@@ -295,7 +295,7 @@ def _tar(path: Path, window: Data | None = None) -> Iterator[Member]:
     with open(path, "rb") as file:
         start, size = (window.offset, window.size) if window else (0, path.stat().st_size)
         stream = _Window(file, start, size)
-        with tarfile.open(fileobj=stream, mode="r:") as tar:
+        with tarfile.open(fileobj=stream, mode="r:", encoding="utf-8") as tar:
             for info in tar:
                 name = _tar_name(path, info)
                 tar.members = []  # tarfile remembers all it has seen: a gigabyte for ImageNet
@@ -306,7 +306,10 @@ def _tar(path: Path, window: Data | None = None) -> Iterator[Member]:
 
 
 def _tar_gz(path: Path, wanted: Callable[[str], bool], limits: Limits) -> Iterator[Member]:
-    with open_gzip(path, limits) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+    with (
+        open_gzip(path, limits) as stream,
+        tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as tar,
+    ):
         for info in tar:
             name = _tar_name(path, info)
             tar.members = []

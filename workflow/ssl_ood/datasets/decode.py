@@ -1,7 +1,7 @@
 """One image: from encoded bytes or an array to (S, S, 3) uint8. Runs in the worker processes.
 
 All sources go the same way: whole pictures, upright, in 256 levels by a scale that the picture has
-no say in (see `encoded`, `dicom`, `levels`), and then one antialiased bicubic scaling.
+no say in (see `pictures`, `dicom`, `levels`), and then one antialiased bicubic scaling.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from PIL import Image
 from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.archives import Damaged, Data, read
 from ssl_ood.datasets.dicom import is_dicom, open_dicom
-from ssl_ood.datasets.encoded import open_encoded
 from ssl_ood.datasets.levels import DecoderMissing, Range, Undecodable, one_line
+from ssl_ood.datasets.pictures import open_picture
 
 __all__ = ["DecoderMissing", "Decoding", "Undecodable", "to_square"]
 
@@ -122,7 +122,7 @@ def _open(data: Data, scale: Range | None) -> tuple[Image.Image, list[str]]:
             f"{error.filename or getattr(data, 'path', 'An archive')} cannot be read "
             f"({error.strerror}): make it readable and pack again."
         ) from None
-    opened = open_dicom if is_dicom(content) else open_encoded
+    opened = open_dicom if is_dicom(content) else open_picture
     return opened(content, scale)
 
 

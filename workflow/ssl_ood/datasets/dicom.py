@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ssl_ood.datasets.encoded import NARROW
 from ssl_ood.datasets.levels import (
     DecoderMissing,
     Range,
@@ -28,6 +27,7 @@ from ssl_ood.datasets.levels import (
     one_line,
     to_levels,
 )
+from ssl_ood.datasets.pictures import NARROW
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -136,7 +136,8 @@ def _pixels(record: Dataset) -> np.ndarray:
     except NotImplementedError:
         raise Undecodable(f"a DICOM packed as {syntax.name}, which is not supported") from None
     try:
-        return pixel_array(record)
+        # Bits that are not stored are left to `_stored`: pydicom takes HighBit to be the usual.
+        return pixel_array(record, correct_unused_bits=False)
     except Exception:
         missing = [text for text in decoder.missing_dependencies if text.startswith("pylibjpeg")]
         if not missing:

@@ -24,6 +24,7 @@ from ssl_ood.common import locks
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import sha256_of, write_json
 from ssl_ood.datasets.readers import Item
+from ssl_ood.datasets.text import printable
 
 HEADER = 128  # bytes of every images.npy before its first pixel
 REMARKED = 5  # names of images that are kept with a remark on them
@@ -74,19 +75,19 @@ class Partial:
         good = [item for i, item in enumerate(items) if i not in bad]
         self.images_file.write(np.ascontiguousarray(pixels).data)
         self.labels_file.write(np.array([item.label for item in good], "<i8").tobytes())
-        lines = "".join(f"{_one_line(item.name)}\n" for item in good)
+        lines = "".join(f"{printable(item.name)}\n" for item in good)
         names = lines.encode()
         self.names_file.write(names)
         self.names_bytes += len(names)
         self.rows += len(good)
         self.items += len(items)
-        self.corrupt += [f"{_one_line(items[i].name)}: {reason}" for i, reason in bad.items()]
+        self.corrupt += [f"{printable(items[i].name)}: {reason}" for i, reason in bad.items()]
         for i, texts in remarks.items():
             for text in texts:
                 known = self.remarks.setdefault(text, {"images": 0, "first": []})
                 known["images"] += 1
                 if len(known["first"]) < REMARKED:
-                    known["first"].append(_one_line(items[i].name))
+                    known["first"].append(printable(items[i].name))
         values = np.arange(256)
         for channel in range(3):  # whole numbers: exact, whatever the order of the blocks
             histogram = np.bincount(pixels[..., channel].ravel(), minlength=256)
@@ -226,9 +227,3 @@ def disk_errors(folder: Path) -> Iterator[None]:
                 "results_dir to a folder that can."
             ) from None
         raise
-
-
-def _one_line(name: str) -> str:
-    """The name as a line of UTF-8: line breaks and bytes that are not UTF-8 as \\n and \\xe9."""
-    name = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

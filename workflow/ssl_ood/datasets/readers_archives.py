@@ -15,7 +15,7 @@ from ssl_ood.common.registry import register
 from ssl_ood.datasets.archives import FileRef, find, members, tar_of_tars, unpack
 from ssl_ood.datasets.notes import note
 from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
-from ssl_ood.datasets.text import text_of
+from ssl_ood.datasets.text import printable, text_of
 
 IMAGES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".dcm",
@@ -74,11 +74,12 @@ def image_folders(paths: Paths, options: Mapping[str, Any], scratch: Path) -> So
                 if options.get("others") == "skip":
                     continue
                 raise UserError(
-                    f"{path}: {member.name} lies in none of the folders {', '.join(classes)}."
+                    f"{path}: {printable(member.name)} lies in none of the folders "
+                    f"{', '.join(classes)}."
                 )
             yield Item(member.name, label, member.data)
 
-    return Source(items(), list(classes))
+    return Source(items(), list(map(printable, classes)))
 
 
 @register(

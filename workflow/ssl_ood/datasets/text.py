@@ -28,3 +28,12 @@ def text_of(path: Path, name: str, files: Mapping[str, bytes]) -> str:
     if "\0" in text:
         raise UserError(f"{path}: {name} is no text: it is not the list that the catalogue means.")
     return text
+
+
+def printable(name: str) -> str:
+    """The name on one line of UTF-8, where a backslash, a line break or a foreign byte is escaped.
+
+    Such as `a\\\\b`, `a\\nb` and `caf\\xe9`; different names stay different.
+    """
+    name = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -40,7 +40,7 @@ NO_PICTURES = (
 )
 
 
-def open_encoded(content: bytes, declared: Range | None) -> tuple[Image.Image, list[str]]:
+def open_picture(content: bytes, declared: Range | None) -> tuple[Image.Image, list[str]]:
     """The picture in a file, of mode L or RGB, and what is remarkable about it.
 
     declared: the values that become black and white in grey of more than 8 bits, where the dataset
