@@ -189,7 +189,7 @@ def test_a_split_of_a_set_with_patients_shares_none(catalogue, tmp_path, make):
     for i in range(24):
         inside = f"CheXpert-v1.0-small/train/patient{i // 3}/study1/view{i % 3}.jpg"
         rows.append(f"{inside},Frontal")
-        files[inside] = b"never decoded here"
+        files[inside] = f"film {i}, never decoded here".encode()
     files["CheXpert-v1.0-small/train.csv"] = "\n".join(rows).encode()
     path = make.zipped(tmp_path / "CheXpert-v1.0-small.zip", files)
     chexpert = catalogue["chexpert"]

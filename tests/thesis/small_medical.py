@@ -12,14 +12,14 @@ import writers_medical
 from PIL import Image
 from writers import jpeg
 
-# Every number of the catalogue's splits (count, start, stop), and the small one in its place.
+# Every number of the catalogue's splits (count, start, stop, of), and the small one in its place.
 NUMBERS = {
     "rsna": {
         26684: 59, 8851: 34, 11821: 13, 6012: 12, 17833: 25, 7851: 24, 1000: 10,
         21152: 42, 5532: 17, 6993: 24, 14159: 18, 1858: 10, 3674: 7,
     },
     "chexpert": {223414: 52, 191027: 26},
-    "hyper_kvasir": {1600: 20, 2100: 29, 500: 9, 1000: 11},
+    "hyper_kvasir": {1600: 20, 2100: 29, 500: 9, 1000: 11, 2166: 31, 1028: 13},
     "hyper_kvasir_unlabelled": {99417: 28},
     "lag": {3143: 30, 2343: 21, 800: 9, 1711: 14},
     "imagenet_100k": {100000: 40},
@@ -55,6 +55,7 @@ def shrink_medical(catalogue: dict[str, Any], folder: Path) -> None:
         if "derive" in entry:
             limit = entry["derive"]["limit"]
             entry["derive"]["limit"] = {split: numbers[limit[split]] for split in limit}
+            entry["derive"].pop("of", None)  # as many as the small archive of ImageNet holds
         else:
             entry["splits"] = _small(entry["splits"], numbers)
     for entry in catalogue["weights"].values():
@@ -67,12 +68,12 @@ def shrink_medical(catalogue: dict[str, Any], folder: Path) -> None:
 
 
 def _small(value: Any, numbers: dict[int, int]) -> Any:
-    """The same with the small number under every count, start and stop."""
+    """The same with the small number under every count, start, stop and of."""
     if isinstance(value, list):
         return [_small(v, numbers) for v in value]
     if not isinstance(value, dict):
         return value
-    sizes = ("count", "start", "stop")
+    sizes = ("count", "start", "stop", "of")
     return {
         k: numbers[v] if k in sizes and v is not None else _small(v, numbers)
         for k, v in value.items()

@@ -5,7 +5,8 @@ worker process reads its bytes itself; one of a compressed tar comes as its byte
 
 An archive is refused, with a sentence, if a member has an absolute name or one that leads out of
 the archive's folder, if a link leads out of it, or if it swells beyond `Limits` (zip bomb). Links
-are never followed: one that stays inside is passed over.
+in it are never followed: one that stays inside is passed over, and counted. A folder is read as
+`folders` says. Names that are none of a dataset's (see `passed_over`) are left out of all three.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from pathlib import Path
 from typing import IO
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.datasets.folders import files_below
+from ssl_ood.datasets.notes import note
+from ssl_ood.datasets.passed_over import why_passed_over
 
+LINKS = "links in the archive"  # not followed
 SMALL = 64 << 20  # bytes that any archive may swell to, whatever its ratio
 
 
@@ -79,11 +84,15 @@ def members(
 ) -> Iterator[Member]:
     """The files of an archive (.tar, .tar.gz, .tgz, .zip) or folder, in a fixed order.
 
-    `wanted` picks by name, before any content is read. Raises UserError for an archive that is
-    damaged, unsafe or beyond `limits`.
+    `wanted` picks by name, before any content is read, among the names that are not passed over.
+    Raises UserError for an archive that is damaged, unsafe or beyond `limits`.
     """
     limits = limits or Limits()
-    wanted = wanted or (lambda _: True)
+    picked = wanted or (lambda _: True)
+
+    def wanted(name: str) -> bool:
+        return why_passed_over(name) is None and picked(name)
+
     path = Path(path)
     if path.is_dir():
         source = _folder(path)
@@ -99,6 +108,8 @@ def members(
             bounds.add(1, 0)
             if wanted(member.name):
                 yield member
+            else:
+                _passed_over(path, member.name)
 
 
 def tar_of_tars(path: Path, limits: Limits | None = None) -> Iterator[tuple[str, Iterator[Member]]]:
@@ -106,9 +117,17 @@ def tar_of_tars(path: Path, limits: Limits | None = None) -> Iterator[tuple[str,
     bounds = _Bounds(path, limits or Limits())
     with readable(path):
         for outer in _tar(path):
-            if outer.name.endswith(".tar"):
+            if outer.name.endswith(".tar") and not _passed_over(path, outer.name):
                 bounds.add(1, 0)
-                yield outer.name, _tar(path, outer.data)
+                inner = _tar(path, outer.data)
+                yield outer.name, (m for m in inner if not _passed_over(path, m.name))
+
+
+def _passed_over(path: Path, name: str) -> bool:
+    reason = why_passed_over(name)
+    if reason is not None:
+        note(reason, path, name)
+    return reason is not None
 
 
 def read(data: Data) -> bytes:
@@ -254,6 +273,11 @@ def _check_link(path: Path, name: str, target: str) -> None:
         )
 
 
+def _note_link(path: Path, name: str) -> None:
+    if why_passed_over(name) is None:
+        note(LINKS, path, name)
+
+
 def _tar_name(path: Path, info: tarfile.TarInfo) -> str | None:
     """The safe name of a file, None for what is no file; raises UserError for a stray link."""
     name = _safe_name(path, info.name)
@@ -261,6 +285,8 @@ def _tar_name(path: Path, info: tarfile.TarInfo) -> str | None:
         _check_link(path, name, info.linkname)
     elif info.islnk():
         _check_link(path, ".", info.linkname)
+    if info.issym() or info.islnk():
+        _note_link(path, name)
     return name if info.isfile() and not info.islnk() else None
 
 
@@ -269,7 +295,7 @@ def _tar(path: Path, window: Data | None = None) -> Iterator[Member]:
     with open(path, "rb") as file:
         start, size = (window.offset, window.size) if window else (0, path.stat().st_size)
         stream = _Window(file, start, size)
-        with tarfile.open(fileobj=stream, mode="r:") as tar:
+        with tarfile.open(fileobj=stream, mode="r:", encoding="utf-8") as tar:
             for info in tar:
                 name = _tar_name(path, info)
                 tar.members = []  # tarfile remembers all it has seen: a gigabyte for ImageNet
@@ -280,7 +306,10 @@ def _tar(path: Path, window: Data | None = None) -> Iterator[Member]:
 
 
 def _tar_gz(path: Path, wanted: Callable[[str], bool], limits: Limits) -> Iterator[Member]:
-    with open_gzip(path, limits) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+    with (
+        open_gzip(path, limits) as stream,
+        tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as tar,
+    ):
         for info in tar:
             name = _tar_name(path, info)
             tar.members = []
@@ -299,6 +328,7 @@ def _zip(path: Path, limits: Limits) -> Iterator[Member]:
             mode = info.external_attr >> 16
             if stat.S_ISLNK(mode):
                 _check_link(path, name, archive.read(info).decode(errors="replace"))
+                _note_link(path, name)
                 continue
             if info.is_dir():
                 continue
@@ -324,16 +354,8 @@ def _zip(path: Path, limits: Limits) -> Iterator[Member]:
 
 
 def _folder(path: Path) -> Iterator[Member]:
-    root = path.resolve()
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        for name in sorted([*files, *(f for f in folders if Path(folder, f).is_symlink())]):
-            file = Path(folder, name)
-            inside = file.relative_to(root).as_posix()
-            if file.is_symlink():
-                _check_link(path, inside, os.readlink(file))
-            else:
-                yield Member(inside, FileRef(str(file), 0, file.stat().st_size))
+    for file in files_below(path.resolve()):
+        yield Member(file.name, FileRef(file.path, 0, file.size))
 
 
 class _Window:

@@ -247,6 +247,8 @@ def _derived(
             select = {"seed": derive.get("seed", 0), "stop": limit}
             if "classes" in derive:
                 select["classes"] = derive["classes"]
+            if split_name in derive.get("of", {}):
+                select["of"] = derive["of"][split_name]
             options = {**parent.split(split_name).options, "select": select}
             splits[split_name] = Split(limit, True, options)
         test_split = parent.test_split

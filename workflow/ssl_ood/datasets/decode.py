@@ -1,112 +1,129 @@
-"""One image: from encoded bytes or an array to (S, S, 3) uint8. Runs in the worker processes."""
+"""One image: from encoded bytes or an array to (S, S, 3) uint8. Runs in the worker processes.
+
+All sources go the same way: whole pictures, upright, in 256 levels by a scale that the picture has
+no say in (see `pictures`, `dicom`, `levels`), and then one antialiased bicubic scaling.
+"""
 
 from __future__ import annotations
 
-import io
-import struct
-import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.archives import Damaged, Data, read
+from ssl_ood.datasets.dicom import is_dicom, open_dicom
+from ssl_ood.datasets.levels import DecoderMissing, Range, Undecodable, one_line
+from ssl_ood.datasets.pictures import open_picture
 
-# A JPEG is decoded at a half, quarter or eighth of its size, by the cosine transform's own
-# reduction, where that leaves at least this many pixels for one of the result. From 500 x 375
-# to 32 x 32, measured: twice as fast, and half a grey level away from full decoding (7 at most).
-DRAFT_GAP = 2.5
-
-
-class Undecodable(Exception):
-    """The image cannot be decoded; the text says why."""
+__all__ = ["DecoderMissing", "Decoding", "Undecodable", "to_square"]
 
 
-def to_square(
-    data: Data | np.ndarray, size: int, *, grey: bool = False, fit: str = "crop"
-) -> np.ndarray:
-    """The image as (size, size, 3) uint8: antialiased bicubic.
+@dataclass(frozen=True)
+class Decoding:
+    """How the images of a dataset are decoded.
 
-    `fit="crop"` scales the shorter side to `size` and cuts the middle out of the longer one (in
-    one step, without rounding in between); `"squash"` scales both sides. `grey` turns colour into
-    luma before scaling; grey images come out with three equal channels. Raises Undecodable.
+    size: pixels of a side. grey: colour becomes luma. fit: `crop` scales the shorter side to the
+    size and cuts the middle out of the longer one (in one step, without rounding in between),
+    `squash` scales both sides. scale: the values of grey deeper than 8 bits that become black and
+    white; None to go by what the formats declare.
     """
-    if isinstance(data, np.ndarray):
-        if data.shape[:2] == (size, size) and not (grey and data.ndim == 3):
-            return data if data.ndim == 3 else np.repeat(data[:, :, None], 3, axis=2)
-        image = Image.fromarray(np.ascontiguousarray(data))
+
+    size: int
+    grey: bool = False
+    fit: str = "crop"
+    scale: Range | None = None
+
+    @classmethod
+    def of(cls, size: int, fit: str, options: Mapping[str, Any], dataset: str) -> Decoding:
+        """From the options of a dataset of the catalogue. Raises UserError for what means nothing.
+
+        `mode` is L or RGB, `range` [black, white].
+        """
+        mode = options.get("mode", "RGB")
+        if mode not in ("L", "RGB"):
+            raise UserError(
+                f"The catalogue's option mode of {dataset} is {mode!r}; it can be L or RGB."
+            )
+        scale = options.get("range")
+        if scale is not None:
+            try:
+                low, high = map(float, scale)
+                scale = (low, high)
+                meaningful = np.isfinite(scale).all() and low < high
+            except (TypeError, ValueError):
+                meaningful = False
+            if not meaningful:
+                raise UserError(
+                    f"The catalogue's option range of {dataset} is {options['range']!r}; it must "
+                    "be [black, white], two numbers of which the first is smaller."
+                )
+        return cls(size, mode == "L", fit, scale)
+
+    def apply(self, data: Data | np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """An image as (size, size, 3) uint8, and what is remarkable about it.
+
+        Raises Undecodable, and UserError for a file that the system does not let us read.
+        """
+        remarks: list[str] = []
+        if isinstance(data, np.ndarray):
+            if data.shape[:2] == (self.size, self.size) and not (self.grey and data.ndim == 3):
+                return _three(data), remarks
+            image = Image.fromarray(np.ascontiguousarray(data))
+        else:
+            image, remarks = _open(data, self.scale)
+        return _three(np.asarray(self._scaled(image))), remarks
+
+    def _scaled(self, image: Image.Image) -> Image.Image:
+        """The picture, of mode L or RGB, at the size, in grey where that is wanted."""
+        if self.grey and image.mode != "L":
+            image = image.convert("L")
         width, height = image.size
-    else:
-        image, width, height = _decode(data, size)
-    try:
-        image = _to_mode(image, "L" if grey else "RGB")
-        box = (0.0, 0.0, width, height)
-        if fit == "crop":
+        box = (0.0, 0.0, float(width), float(height))
+        if self.fit == "crop":
             side = min(width, height)
             left, top = (width - side) / 2, (height - side) / 2
             box = (left, top, left + side, top + side)
-        if image.size != (size, size):
-            image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-        pixels = np.asarray(image)
-    except (OSError, ValueError, SyntaxError, struct.error, zlib.error) as error:
-        raise Undecodable(str(error) or type(error).__name__) from None
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+        if image.size == (self.size, self.size):
+            return image
+        try:
+            return image.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box)
+        except (ValueError, MemoryError) as error:
+            raise Undecodable(one_line(error)) from None
 
 
-def _decode(data: Data, size: int) -> tuple[Image.Image, float, float]:
-    """The image and its exact width and height, which a JPEG decoded small rounds up."""
+def to_square(
+    data: Data | np.ndarray,
+    size: int,
+    *,
+    grey: bool = False,
+    fit: str = "crop",
+    scale: Range | None = None,
+) -> np.ndarray:
+    """The image as (size, size, 3) uint8, as `Decoding` says; grey in three equal channels.
+
+    Raises Undecodable.
+    """
+    return Decoding(size, grey, fit, scale).apply(data)[0]
+
+
+def _open(data: Data, scale: Range | None) -> tuple[Image.Image, list[str]]:
     try:
         content = read(data)
     except Damaged as error:
         raise Undecodable(str(error)) from None
-    if content[128:132] == b"DICM":
-        image = Image.fromarray(_dicom(content))
-        return image, *image.size
-    try:
-        image = Image.open(io.BytesIO(content))
-        wanted = int(size * DRAFT_GAP)
-        drafted = image.draft(None, (wanted, wanted))  # does nothing to formats other than JPEG
-        image.load()
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        TypeError,
-        struct.error,
-        zlib.error,
-        EOFError,
-        Image.DecompressionBombError,
-    ) as error:
-        raise Undecodable(str(error) or type(error).__name__) from None
-    return image, *(drafted[1][2:] if drafted else image.size)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or getattr(data, 'path', 'An archive')} cannot be read "
+            f"({error.strerror}): make it readable and pack again."
+        ) from None
+    opened = open_dicom if is_dicom(content) else open_picture
+    return opened(content, scale)
 
 
-def _to_mode(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode == mode:
-        return image
-    if image.mode.startswith(("I", "F")):  # deeper than 8 bit: spread over what is there
-        values = np.asarray(image, np.float64)
-        low, high = values.min(), values.max()
-        scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
-        image = Image.fromarray(np.round(scaled).astype(np.uint8))
-    if "transparency" in image.info or image.mode in ("LA", "PA"):
-        image = image.convert("RGBA")
-    return image.convert(mode)
-
-
-def _dicom(content: bytes) -> np.ndarray:
-    """(H, W) uint8 of a DICOM radiograph: 8 bit as they are, deeper ones by their stored bits."""
-    import pydicom
-
-    try:
-        record = pydicom.dcmread(io.BytesIO(content))
-        pixels = record.pixel_array
-        bits = int(record.BitsStored)
-        inverted = record.get("PhotometricInterpretation") == "MONOCHROME1"
-    except Exception as error:  # pydicom raises whatever the damaged field makes it trip over
-        raise Undecodable(f"no readable DICOM ({error})") from None
-    if pixels.ndim != 2:
-        raise Undecodable(f"a DICOM of shape {pixels.shape}, not one grey picture")
-    if bits > 8 or pixels.dtype != np.uint8:
-        top = float(2**bits - 1)
-        pixels = np.round(np.clip(pixels.astype(np.float64) / top, 0, 1) * 255).astype(np.uint8)
-    return 255 - pixels if inverted else pixels
+def _three(pixels: np.ndarray) -> np.ndarray:
+    """(S, S, 3) of (S, S) or (S, S, 3)."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)

@@ -134,7 +134,7 @@ def _fingerprints(packed: Packed) -> _Fingerprints:
 @lru_cache(maxsize=16)
 def _computed(path: Path, version: str) -> _Fingerprints:
     packed = open_packed(path)
-    return _Fingerprints(_digests(packed), *difference_hash(packed.images))
+    return _Fingerprints(digests_of(packed), *difference_hash(packed.images))
 
 
 def _nearest(
@@ -193,7 +193,7 @@ def _chunks(count: np.ndarray, most: int = 1 << 22) -> list[tuple[int, int]]:
     return chunks
 
 
-def _digests(packed: Packed) -> np.ndarray:
+def digests_of(packed: Packed) -> np.ndarray:
     """(N,) 16-byte digests of the pixels of each image."""
     digests = np.empty(len(packed), "V16")
     for i, image in enumerate(packed.images):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from ssl_ood.common.files import write_json
 from ssl_ood.datasets.catalogue import Archive, Dataset
 from ssl_ood.datasets.debian import fetch_debian_package
 from ssl_ood.datasets.download import Hashes, Unavailable, download, hash_file
+from ssl_ood.datasets.folders import files_below
 from ssl_ood.datasets.installed import installed_file
 from ssl_ood.datasets.places import candidates, missing_restricted
 from ssl_ood.datasets.weights import Weights
@@ -209,13 +209,9 @@ def _entry(archive: Archive, path: Path, hashes: Hashes, way: str) -> dict[str, 
 def _folder_digest(folder: Path) -> dict[str, Any]:
     """Digest of the names and sizes in a folder: not of its content, but better than none."""
     digest, total = hashlib.sha256(), 0
-    for root, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            path = Path(root, name)
-            size = path.lstat().st_size
-            total += size
-            digest.update(f"{path.relative_to(folder)}\t{size}\n".encode())
+    for file in files_below(folder):
+        total += file.size
+        digest.update(f"{file.name}\t{file.size}\n".encode("utf-8", "surrogateescape"))
     return {"bytes": total, "sha256": digest.hexdigest()}
 
 

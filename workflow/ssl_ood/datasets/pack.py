@@ -28,11 +28,12 @@ from ssl_ood.common.progress import Progress
 from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.datasets.archives import Data
 from ssl_ood.datasets.catalogue import Dataset
-from ssl_ood.datasets.decode import Undecodable, to_square
+from ssl_ood.datasets.decode import DecoderMissing, Decoding, Undecodable
 from ssl_ood.datasets.names import CROP
+from ssl_ood.datasets.notes import noted
 from ssl_ood.datasets.packed import open_packed
 from ssl_ood.datasets.partial import Partial, disk_errors, exclusive
-from ssl_ood.datasets.readers import Item, open_split
+from ssl_ood.datasets.readers import Item, Source, open_split
 
 BLOCK = 64  # images that a worker gets at a time
 
@@ -77,8 +78,10 @@ def pack(
         with disk_errors(folder):
             partial = Partial(folder, size, fingerprint)
         try:
-            with disk_errors(folder):
-                classes = _write(partial, dataset, split, fit, manifest, workers, max_corrupt_share)
+            with disk_errors(folder), noted() as notes:
+                opened = _write(partial, dataset, split, fit, manifest, workers, max_corrupt_share)
+                passed_over = notes.counts()
+                _say(f"{dataset.name} {split}", passed_over, partial.remarks, opened.facts)
                 _check_count(partial, dataset, split, max_corrupt_share)
                 return partial.finish(
                     {
@@ -88,7 +91,9 @@ def pack(
                         "expected": spec.count,
                         "mode": dataset.options.get("mode", "RGB"),
                         "fit": fit,
-                        "classes": classes,
+                        "classes": opened.classes,
+                        "passed_over": passed_over,
+                        **opened.facts,
                         "source": source,
                         "code_version": VERSIONS["pack"],
                     }
@@ -105,32 +110,35 @@ def _write(
     manifest: Mapping[str, Any],
     workers: int | None,
     max_corrupt_share: float,
-) -> list[str] | None:
-    """Appends all images that are not packed yet; returns the names of the classes."""
+) -> Source:
+    """Appends all images that are not packed yet; returns what they were read from."""
     expected = dataset.split(split).count
+    decoding = Decoding.of(partial.size, fit, dataset.options, dataset.name)
     source = open_split(dataset, split, manifest, partial.scratch)
     items = islice(source.items, partial.items, None)
-    options = partial.size, dataset.options.get("mode") == "L", fit
     title = f"packing {dataset.name} {split}"
     if partial.items:
         print(f"{title}: going on after {partial.items:,} images", file=sys.stderr, flush=True)
     with Progress(title, expected, "images", partial.items) as shown:
-        for block, pixels, bad in _decoded(items, options, workers):
-            partial.append(block, pixels, bad)
+        for block, pixels, bad, remarks in _decoded(items, decoding, workers):
+            for place, error in bad.items():
+                if isinstance(error, DecoderMissing):  # not the image's fault
+                    raise UserError(f"{dataset.name} {split}: {block[place].name} is {error}.")
+            partial.append(block, pixels, bad, remarks)
             if bad and (expected or max_corrupt_share == 0):
                 _check_corrupt(partial, dataset, split, max_corrupt_share, expected or 1)
             partial.commit()
             shown.add(len(block))
     partial.commit(force=True)
-    return source.classes
+    return source
 
 
-Options = tuple[int, bool, str]  # size, grey, fit
-Block = tuple[list[Item], np.ndarray, dict[int, str]]
+Decoded = tuple[np.ndarray, dict[int, Undecodable], dict[int, list[str]]]
+Block = tuple[list[Item], *Decoded]
 
 
-def _decoded(items: Iterator[Item], options: Options, workers: int | None) -> Iterator[Block]:
-    """Blocks of items with the pixels of those that could be decoded, in order."""
+def _decoded(items: Iterator[Item], decoding: Decoding, workers: int | None) -> Iterator[Block]:
+    """Blocks of items with what `decode_block` makes of them, in order."""
     first = next(items, None)
     if first is None:
         return
@@ -139,7 +147,7 @@ def _decoded(items: Iterator[Item], options: Options, workers: int | None) -> It
         workers = len(os.sched_getaffinity(0))
     if workers <= 1 or isinstance(first.data, np.ndarray):  # arrays: nothing to decode
         for block in blocks:
-            yield block, *decode_block([item.data for item in block], *options)
+            yield block, *decode_block([item.data for item in block], decoding)
         return
     waiting: deque[tuple[list[Item], Future]] = deque()
     # spawn: a forked copy of a process that has threads can hang
@@ -150,7 +158,7 @@ def _decoded(items: Iterator[Item], options: Options, workers: int | None) -> It
     )
     try:
         for block in blocks:
-            waiting.append((block, pool.submit(decode_block, [i.data for i in block], *options)))
+            waiting.append((block, pool.submit(decode_block, [i.data for i in block], decoding)))
             if len(waiting) > 3 * workers:  # bounds the memory, and keeps every worker busy
                 block, future = waiting.popleft()
                 yield block, *future.result()
@@ -187,20 +195,43 @@ def _blocks(items: Iterator[Item]) -> Iterator[list[Item]]:
         yield block
 
 
-def decode_block(
-    data: Sequence[Data | np.ndarray], size: int, grey: bool, fit: str
-) -> tuple[np.ndarray, dict[int, str]]:
-    """(n, S, S, 3) uint8 of the images that can be decoded, and why each other one cannot."""
-    pixels = np.empty((len(data), size, size, 3), np.uint8)
-    bad: dict[int, str] = {}
+def decode_block(data: Sequence[Data | np.ndarray], decoding: Decoding) -> Decoded:
+    """(n, S, S, 3) uint8 of the images that can be decoded, why each other cannot, remarks."""
+    pixels = np.empty((len(data), decoding.size, decoding.size, 3), np.uint8)
+    bad: dict[int, Undecodable] = {}
+    remarks: dict[int, list[str]] = {}
     good = 0
     for i, image in enumerate(data):
         try:
-            pixels[good] = to_square(image, size, grey=grey, fit=fit)
-            good += 1
+            pixels[good], remarkable = decoding.apply(image)
         except Undecodable as error:
-            bad[i] = str(error)
-    return pixels[:good], bad
+            bad[i] = error
+            continue
+        good += 1
+        if remarkable:
+            remarks[i] = remarkable
+    return pixels[:good], bad, remarks
+
+
+def _say(
+    what: str,
+    passed_over: Mapping[str, int],
+    remarks: Mapping[str, Mapping[str, Any]],
+    facts: Mapping[str, Any],
+) -> None:
+    """Prints what a person may not expect of the archives; the metadata say it too."""
+    if passed_over:
+        names = ", ".join(f"{count:,} {kind}" for kind, count in passed_over.items())
+        print(f"{what}: passed over or followed: {names}", file=sys.stderr)
+    for remark, images in remarks.items():
+        some = ", ".join(images["first"])
+        print(f"{what}: {images['images']:,} image(s) {remark} ({some})", file=sys.stderr)
+    if facts.get("copies"):
+        print(
+            f"{what}: {facts['copies']:,} image(s) have the content of another one; such copies "
+            "are on one side of a split",
+            file=sys.stderr,
+        )
 
 
 def _check_corrupt(

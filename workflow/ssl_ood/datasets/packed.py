@@ -45,7 +45,10 @@ class Packed:
 
     @cached_property
     def files(self) -> list[str]:
-        """Name of each source image, in the order of the images; read when first asked for."""
+        """Name of each source image, in the order of the images; read when first asked for.
+
+        A backslash, a line break and a byte that is not UTF-8 are written as \\\\, \\n and \\xe9.
+        """
         # Not splitlines(): a name may hold a character that it takes for the end of a line.
         return (self.path / "files.txt").read_text(encoding="utf-8").split("\n")[:-1]
 

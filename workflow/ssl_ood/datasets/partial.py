@@ -27,8 +27,10 @@ from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.proofs import sealed
 from ssl_ood.datasets.packed import CHECKSUMS
 from ssl_ood.datasets.readers import Item
+from ssl_ood.datasets.text import printable
 
 HEADER = 128  # bytes of every images.npy before its first pixel
+REMARKED = 5  # names of images that are kept with a remark on them
 COMMIT_SECONDS = 5.0  # between two entries in the journal: what a kill can cost
 
 
@@ -44,6 +46,7 @@ class Partial:
         self.rows = 0  # images written
         self.names_bytes = 0
         self.corrupt: list[str] = []
+        self.remarks: dict[str, dict[str, Any]] = {}  # {remark: {images, first: names}}
         self.sums = [0] * 6  # over all pixels: of each channel, then of each channel squared
         self.committed = time.monotonic()
         if not self._resume():
@@ -60,21 +63,34 @@ class Partial:
         """Bytes of an image."""
         return self.size * self.size * 3
 
-    def append(self, items: Sequence[Item], pixels: np.ndarray, bad: Mapping[int, str]) -> None:
+    def append(
+        self,
+        items: Sequence[Item],
+        pixels: np.ndarray,
+        bad: Mapping[int, Exception],
+        remarks: Mapping[int, Sequence[str]],
+    ) -> None:
         """Adds the next items of the source: pixels (n, S, S, 3) of those that are not `bad`.
 
-        bad: why each of the others, by its place among the items, cannot be decoded.
+        bad: why each of the others, by its place among the items, cannot be decoded; remarks: what
+        is remarkable about the good ones.
         """
         good = [item for i, item in enumerate(items) if i not in bad]
         self.images_file.write(np.ascontiguousarray(pixels).data)
         self.labels_file.write(np.array([item.label for item in good], "<i8").tobytes())
-        lines = "".join(f"{_one_line(item.name)}\n" for item in good)
-        names = lines.encode("utf-8", "surrogateescape")
+        lines = "".join(f"{printable(item.name)}\n" for item in good)
+        names = lines.encode()
         self.names_file.write(names)
         self.names_bytes += len(names)
         self.rows += len(good)
         self.items += len(items)
-        self.corrupt += [f"{_one_line(items[i].name)}: {reason}" for i, reason in bad.items()]
+        self.corrupt += [f"{printable(items[i].name)}: {reason}" for i, reason in bad.items()]
+        for i, texts in remarks.items():
+            for text in texts:
+                known = self.remarks.setdefault(text, {"images": 0, "first": []})
+                known["images"] += 1
+                if len(known["first"]) < REMARKED:
+                    known["first"].append(printable(items[i].name))
         values = np.arange(256)
         for channel in range(3):  # whole numbers: exact, whatever the order of the blocks
             histogram = np.bincount(pixels[..., channel].ravel(), minlength=256)
@@ -96,6 +112,7 @@ class Partial:
                 "rows": self.rows,
                 "names_bytes": self.names_bytes,
                 "corrupt": self.corrupt,
+                "remarks": self.remarks,
                 "sums": self.sums,
             },
         )
@@ -119,6 +136,7 @@ class Partial:
             "channel_std": [s / 255 for s in std],
             **{key: sha256_of(self.set / name) for key, name in CHECKSUMS.items()},
             "corrupt": self.corrupt,
+            "remarks": self.remarks,
             "fingerprint": self.fingerprint,
         }
         meta = sealed(meta)
@@ -165,7 +183,7 @@ class Partial:
             return False
         self.items, self.rows = journal["items"], journal["rows"]
         self.names_bytes, self.corrupt = journal["names_bytes"], journal["corrupt"]
-        self.sums = journal["sums"]
+        self.sums, self.remarks = journal["sums"], journal.get("remarks", {})
         return True
 
     @staticmethod
@@ -213,7 +231,3 @@ def disk_errors(folder: Path) -> Iterator[None]:
                 "results_dir to a folder that can."
             ) from None
         raise
-
-
-def _one_line(name: str) -> str:
-    return name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")

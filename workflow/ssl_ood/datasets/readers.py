@@ -7,8 +7,9 @@ its siblings and name it in READERS.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import lookup
 from ssl_ood.datasets.archives import Data
 from ssl_ood.datasets.catalogue import Dataset
+from ssl_ood.datasets.same_content import Groups
 
 NO_LABEL = -1
 
@@ -37,10 +39,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Source:
-    """The images of a split in a fixed order, and the names that the labels stand for, if any."""
+    """The images of a split in a fixed order, and the names that the labels stand for, if any.
+
+    facts: what the metadata of the packed set say about the choice of the images.
+    """
 
     items: Iterator[Item]
     classes: list[str] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_split(dataset: Dataset, split: str, manifest: Mapping[str, Any], scratch: Path) -> Source:
@@ -64,7 +70,9 @@ def open_split(dataset: Dataset, split: str, manifest: Mapping[str, Any], scratc
         )
 
     select = options.get("select")
-    return read() if select is None else _selected(read, select, dataset.name, split)
+    if select is None:
+        return read()
+    return _selected(read, select, dataset.name, split, spec.verified)
 
 
 class Paths(dict):
@@ -88,23 +96,36 @@ class Paths(dict):
 
 
 def choose(
-    labels: np.ndarray, groups: np.ndarray, select: Mapping[str, Any], what: str = "a split"
+    labels: np.ndarray,
+    groups: np.ndarray,
+    select: Mapping[str, Any],
+    what: str = "a split",
+    early: np.ndarray | None = None,
 ) -> np.ndarray:
     """Which of the images a `select` takes: (N,) bool, for labels (N,) and groups (N,) ints >= 0.
 
     `select` has `classes`, then `seed`, `start` and `stop`: the images start..stop of those of the
     classes, with their groups in a seeded random order. A group that reaches over start or stop
-    goes to the part that its first image is in, so that parts of one seed share no group. With
+    goes to the part that its first image is in, so that parts of one seed share no group; groups
+    of `early` images, (N,) bool, come before all others, so that none of them reaches over. With
     `parts`, a list of such selections, their union is taken.
-    Raises UserError, naming `what`, where there are fewer than `stop` images to choose from.
+    Raises UserError, naming `what`, where there are fewer than `stop` images to choose from, or
+    not as many as `of` says.
     """
     if "parts" in select:
-        return np.any([choose(labels, groups, part, what) for part in select["parts"]], axis=0)
+        parts = [choose(labels, groups, part, what, early) for part in select["parts"]]
+        return np.any(parts, axis=0)
     chosen = np.arange(len(labels))
     if "classes" in select:
         chosen = chosen[np.isin(labels, select["classes"])]
     if "seed" in select:
         start, stop = select.get("start", 0), select["stop"]
+        if select.get("of") not in (None, len(chosen)):
+            raise UserError(
+                f"{what} is chosen from {select['of']:,} images, its archive holds "
+                f"{len(chosen):,} to choose from: another choice would come out. It is incomplete, "
+                "holds more than the dataset, or is not the one the catalogue means."
+            )
         if stop > len(chosen):
             raise UserError(
                 f"{what} needs {stop:,} images to choose from, its archive holds "
@@ -117,6 +138,8 @@ def choose(
         # A generator of its own kind, not the runs' streams: a subset never changes with a seed.
         order = np.random.Generator(np.random.PCG64(select["seed"])).permutation(len(first))
         order = appearance[order]
+        if early is not None:
+            order = order[np.argsort(~early[chosen][first][order], kind="stable")]
         begin = np.empty(len(order), np.int64)  # of each group, in the random order of the images
         begin[order] = np.cumsum(sizes[order]) - sizes[order]
         chosen = chosen[(begin[own] >= start) & (begin[own] < stop)]
@@ -125,25 +148,37 @@ def choose(
     return keep
 
 
-def _selected(read: Any, select: Mapping[str, Any], dataset: str, split: str) -> Source:
-    numbers: dict[str, int] = {}
-    labels, groups = [], []
-    for place, item in enumerate(read().items):
+def _selected(
+    read: Callable[[], Source],
+    select: Mapping[str, Any],
+    dataset: str,
+    split: str,
+    verified: bool = True,
+) -> Source:
+    seeded = [part for part in select.get("parts", [select]) if "seed" in part]
+    labels, groups = [], Groups()
+    for item in read().items:
         labels.append(item.label)
-        # An image whose group is not known is a group of its own.
-        key = f"image {place}" if item.group is None else f"group {item.group}"
-        groups.append(numbers.setdefault(key, len(numbers)))
-    keep = choose(
-        np.array(labels, np.int64),
-        np.array(groups, np.int64),
-        select,
-        f"Split {split} of {dataset}",
-    )
+        # Two sides of a split must share no picture, under whatever names.
+        groups.add(item.group, item.data if seeded else None)
+    labels, what = np.array(labels, np.int64), f"Split {split} of {dataset}"
+    if not verified:
+        select, changed = _without_numbers(select, labels)
+        for said, found in changed:
+            print(
+                f"{what} is chosen from {said:,} images, its archive holds {found:,} to choose "
+                "from; that number was never verified, so it is taken.",
+                file=sys.stderr,
+            )
+    keep = choose(labels, groups.numbers(), select, what, groups.copied())
+    facts = {}
+    if seeded:
+        facts = {"chosen_from": [_number(labels, part) for part in seeded], "copies": groups.copies}
     source = read()
     items, classes = (i for i, k in zip(source.items, keep, strict=True) if k), source.classes
     if "merge_classes" in select:
         merged = {c: n for n, to in enumerate(select["merge_classes"]) for c in to["classes"]}
-        lost = set(np.array(labels, np.int64)[keep]) - set(merged)
+        lost = set(labels[keep]) - set(merged)
         if lost:
             raise UserError(
                 f"The catalogue's merge_classes of {dataset} {split} leaves out the class(es) "
@@ -151,4 +186,20 @@ def _selected(read: Any, select: Mapping[str, Any], dataset: str, split: str) ->
             )
         items = (replace(item, label=merged[item.label]) for item in items)
         classes = [to["name"] for to in select["merge_classes"]]
-    return Source(items, classes)
+    return Source(items, classes, facts)
+
+
+def _number(labels: np.ndarray, part: Mapping[str, Any]) -> int:
+    """How many images a seeded part of a selection is chosen from."""
+    return int(np.isin(labels, part["classes"]).sum()) if "classes" in part else len(labels)
+
+
+def _without_numbers(
+    select: Mapping[str, Any], labels: np.ndarray
+) -> tuple[dict[str, Any], list[tuple[int, int]]]:
+    """The selection without `of`, and where that is not what there is: what it says and what is."""
+    parts = select.get("parts", [select])
+    numbers = [(part["of"], _number(labels, part)) for part in parts if part.get("of")]
+    bare = [{k: v for k, v in part.items() if k != "of"} for part in parts]
+    result = {**select, "parts": bare} if "parts" in select else bare[0]
+    return result, [(said, found) for said, found in numbers if said != found]

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import posixpath
 import tempfile
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import register
-from ssl_ood.datasets.archives import find, members, tar_of_tars, unpack
+from ssl_ood.datasets.archives import FileRef, find, members, tar_of_tars, unpack
+from ssl_ood.datasets.notes import note
 from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
+from ssl_ood.datasets.text import printable, text_of
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".dcm",
+    ".dicom",
+)  # fmt: skip
+# Pictures all the same, of which a person should know that they are not read.
+NOT_READ = (
+    ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".nef",
+    ".exr", ".hdr", ".pgm", ".ppm", ".nii", ".nii.gz", ".mha", ".nrrd",
+)  # fmt: skip
 
 
 @register(
@@ -28,31 +40,32 @@ def image_folders(paths: Paths, options: Mapping[str, Any], scratch: Path) -> So
     `list` is a text file in the archive with one image below `root` a line; `exclude` names
     folders to pass over; `labels: none` says that the folders are no classes. Without `classes`,
     the classes are the folders in sorted order; with them, an image in none of them is refused,
-    or passed over with `others: skip`.
+    or passed over with `others: skip`. Accented letters are compared by what they show, in one
+    or in two characters (macOS writes two).
     """
-    path, root = paths.only, options.get("root", "")
-    exclude = set(options.get("exclude", ()))
+    path, root = paths.only, _composed(options.get("root", ""))
+    exclude = set(map(_composed, options.get("exclude", ())))
     wanted = None
     if "list" in options:
-        lines = find(path, [options["list"]])[options["list"]].decode().split()
-        wanted = {posixpath.join(root, line) for line in lines}
+        lines = text_of(path, options["list"], find(path, [options["list"]])).splitlines()
+        wanted = {posixpath.join(root, _composed(line.strip())) for line in lines}
 
     def is_image(name: str) -> bool:
         # The root may lie deeper than the catalogue says: some zip tools add a folder.
-        inside = _below(name, root)
-        return (
-            inside is not None
-            and _is_image(inside)
-            and not exclude.intersection(inside.split("/")[:-1])
-            and (wanted is None or posixpath.join(root, inside) in wanted)
-        )
+        inside = _below(_composed(name), root)
+        if inside is None or exclude.intersection(inside.split("/")[:-1]):
+            return False
+        if name.lower().endswith(NOT_READ):
+            note(f"files of a kind that is not read ({posixpath.splitext(name)[1]})", path, name)
+        return _is_image(inside) and (wanted is None or posixpath.join(root, inside) in wanted)
 
     if options.get("labels") == "none":
         return Source(Item(m.name, NO_LABEL, m.data) for m in members(path, is_image))
     classes = options.get("classes")
     if classes is None:
         classes = sorted({_class(m.name) for m in members(path, is_image)})
-    number = {name: i for i, name in enumerate(classes)}
+        _refuse_twins(path, classes)
+    number = {_composed(name): i for i, name in enumerate(classes)}
 
     def items() -> Iterator[Item]:
         for member in members(path, is_image):
@@ -61,11 +74,12 @@ def image_folders(paths: Paths, options: Mapping[str, Any], scratch: Path) -> So
                 if options.get("others") == "skip":
                     continue
                 raise UserError(
-                    f"{path}: {member.name} lies in none of the folders {', '.join(classes)}."
+                    f"{path}: {printable(member.name)} lies in none of the folders "
+                    f"{', '.join(classes)}."
                 )
             yield Item(member.name, label, member.data)
 
-    return Source(items(), list(classes))
+    return Source(items(), list(map(printable, classes)))
 
 
 @register(
@@ -102,10 +116,10 @@ def tinyimagenet(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Sou
     """TinyImageNet's validation images; labels from val_annotations.txt, by the order of wnids."""
     path = paths.only
     files = find(path, ["wnids.txt", "val/val_annotations.txt"])
-    wnids = files["wnids.txt"].decode().split()
+    wnids = text_of(path, "wnids.txt", files).split()
     number = {wnid: i for i, wnid in enumerate(wnids)}
     label: dict[str, int] = {}
-    for line in files["val/val_annotations.txt"].decode().splitlines():
+    for line in text_of(path, "val/val_annotations.txt", files).splitlines():
         columns = line.split("\t")
         if len(columns) < 2 or columns[1] not in number:
             raise UserError(
@@ -132,9 +146,9 @@ def places365(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source
     """Places365's validation images; labels from places365_val.txt in the tar of file lists."""
     path, lists = paths[options["images"]], paths["filelist_places365-standard.tar"]
     files = find(lists, [options["list"], "categories_places365.txt"])
-    names = [line.split()[0] for line in _lines(files["categories_places365.txt"])]
+    names = [line.split()[0] for line in _lines(lists, "categories_places365.txt", files)]
     label: dict[str, int] = {}
-    for line in _lines(files[options["list"]]):
+    for line in _lines(lists, options["list"], files):
         columns = line.split()
         if len(columns) != 2 or not columns[1].isdigit() or int(columns[1]) >= len(names):
             raise UserError(
@@ -166,7 +180,8 @@ def lsun_lmdb(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source
     if not path.is_dir():  # lmdb maps its file into memory: it cannot be read inside a zip
         folder = Path(tempfile.mkdtemp(dir=scratch))
         unpack(path, folder)
-    database = next((f.parent for f in sorted(folder.rglob("data.mdb"))), None)
+    files = members(folder, lambda name: posixpath.basename(name) == "data.mdb")
+    database = next((Path(m.data.path).parent for m in files if isinstance(m.data, FileRef)), None)
     if database is None:
         raise UserError(f"{path} holds no data.mdb: it is not LSUN's lmdb.")
 
@@ -185,8 +200,25 @@ def lsun_lmdb(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source
 
 
 def _is_image(name: str) -> bool:
-    # macOS adds a file "._NAME" for each NAME, which is no image whatever its ending says.
-    return name.lower().endswith(IMAGES) and not posixpath.basename(name).startswith("._")
+    return name.lower().endswith(IMAGES)
+
+
+def _composed(name: str) -> str:
+    """The name with every accented letter as one character, as most systems write it."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def _refuse_twins(path: Path, classes: Iterable[str]) -> None:
+    """Raises UserError for classes whose names differ in nothing but case."""
+    alike = defaultdict(list)
+    for name in classes:
+        alike[name.casefold()].append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            raise UserError(
+                f"{path} holds the folders {' and '.join(names)}, which differ in case only: name "
+                "them alike if they are one class, or list the `classes` in the catalogue."
+            )
 
 
 def _below(name: str, root: str) -> str | None:
@@ -199,7 +231,7 @@ def _below(name: str, root: str) -> str | None:
 
 def _folders(name: str) -> list[str]:
     """The folders of a name, the innermost first."""
-    return name.split("/")[-2::-1]
+    return _composed(name).split("/")[-2::-1]
 
 
 def _class(name: str) -> str:
@@ -212,5 +244,5 @@ def _known(label: Mapping[str, int], file: str, path: Path, table: str) -> int:
     return label[file]
 
 
-def _lines(content: bytes) -> list[str]:
-    return [line for line in content.decode().splitlines() if line.strip()]
+def _lines(path: Path, name: str, files: Mapping[str, bytes]) -> list[str]:
+    return [line for line in text_of(path, name, files).splitlines() if line.strip()]

@@ -13,6 +13,7 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import register
 from ssl_ood.datasets.archives import find, members
 from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
+from ssl_ood.datasets.text import text_of
 
 RSNA_CLASSES = "stage_2_detailed_class_info.csv"
 RSNA_LABELS = "stage_2_train_labels.csv"
@@ -49,11 +50,16 @@ def rsna(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
                 f"{path}: {RSNA_CLASSES} and {RSNA_LABELS} do not agree about patient {patient}."
             )
 
+    def is_film(name: str) -> bool:
+        return "stage_2_train_images/" in name and name.lower().endswith(".dcm")
+
     def items() -> Iterator[Item]:
-        for member in members(path, lambda n: "stage_2_train_images/" in n and n.endswith(".dcm")):
-            patient = posixpath.basename(member.name).removesuffix(".dcm")
+        seen: set[str] = set()
+        for member in members(path, is_film):
+            patient = posixpath.splitext(posixpath.basename(member.name))[0]
             if patient not in label:
                 raise UserError(f"{path} holds {member.name}, of which {RSNA_CLASSES} is silent.")
+            _once(path, patient, seen)
             yield Item(patient, label[patient], member.data)
 
     return Source(items(), list(classes))
@@ -79,11 +85,12 @@ def chexpert(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     }
 
     def items() -> Iterator[Item]:
-        left = set(wanted)
+        seen: set[str] = set()
         for member in members(path, lambda n: _from_split(n) in wanted):
-            left.discard(_from_split(member.name))
-            yield Item(_from_split(member.name), NO_LABEL, member.data)
-        if left:
+            name = _from_split(member.name)
+            _once(path, name, seen)
+            yield Item(name, NO_LABEL, member.data)
+        if left := wanted - seen:
             raise UserError(
                 f"{path} lacks {len(left):,} of the images that {table} lists, "
                 f"{min(left)} for one: it is incomplete."
@@ -96,7 +103,7 @@ def _rows(
     path: Path, name: str, files: Mapping[str, bytes], columns: tuple[str, ...]
 ) -> list[dict[str, str]]:
     """The rows of a csv in an archive; raises UserError for a column that is not there."""
-    reader = csv.DictReader(io.StringIO(files[name].decode("utf-8-sig")))
+    reader = csv.DictReader(io.StringIO(text_of(path, name, files), newline=""))
     for column in columns:
         if column not in (reader.fieldnames or ()):
             raise UserError(
@@ -105,6 +112,16 @@ def _rows(
                 "catalogue means."
             )
     return list(reader)
+
+
+def _once(path: Path, name: str, seen: set[str]) -> None:
+    """Remembers the image; raises UserError if it was there before."""
+    if name in seen:
+        raise UserError(
+            f"{path} holds {name} twice, in different folders: remove the copies, they would count "
+            "as further images."
+        )
+    seen.add(name)
 
 
 def _from_split(name: str) -> str:

@@ -1,0 +1,112 @@
+"""Encoded image files (JPEG, PNG, TIFF, WebP, BMP, GIF) as 8-bit pictures, all by the same rules.
+
+- The picture is upright: the orientation in its EXIF or XMP is applied, whatever the format.
+- The whole picture is decoded; a JPEG is never decoded at a part of its size.
+- Colours are as stored. An alpha channel and a transparent palette entry are not looked at, as
+  in torchvision and in `Image.convert("RGB")`; colour profiles and gamma are not applied.
+- Grey of more than 8 bits is scaled by what the format declares: 0 to the largest number of its
+  bits. Floating-point grey is taken to be 0 to 1. Signed and 32-bit grey have no such convention:
+  the dataset must declare the `range` that becomes black and white, which goes before all
+  conventions. Colour of 16 bits keeps the higher byte of each channel (at most one level less).
+- Of a file with several pictures (animated, or of several pages) the first is taken, and said.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from contextlib import suppress
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ssl_ood.datasets.levels import Range, Undecodable, is_narrow, one_line, to_levels
+
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF")
+SEVERAL = "hold several pictures, of which the first is taken"
+NARROW = "use less than a tenth of the grey levels: is the range or window right?"
+BITS_PER_SAMPLE, PHOTOMETRIC, MIN_IS_WHITE = 258, 262, 0  # tags of TIFF
+
+# What lies where a picture should, by how it begins, and what to do about it.
+NO_PICTURES = (
+    (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself: run git lfs pull"),
+    (b"<!doctype html", "is a web page, not a picture"),
+    (b"<html", "is a web page, not a picture"),
+    (b"<?xml", "is XML (perhaps SVG), not a picture of pixels"),
+    (b"<svg", "is SVG, not a picture of pixels"),
+    (b"pk\x03\x04", "is a zip archive, not a picture"),
+    (b"%!ps", "is PostScript, not a picture of pixels"),
+    (b"%pdf", "is a PDF, not a picture of pixels"),
+)
+
+
+def open_picture(content: bytes, declared: Range | None) -> tuple[Image.Image, list[str]]:
+    """The picture in a file, of mode L or RGB, and what is remarkable about it.
+
+    declared: the values that become black and white in grey of more than 8 bits, where the dataset
+    says so. Raises Undecodable.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of EXIF that is damaged, and the like
+        try:
+            return _open(content, declared)
+        except UnidentifiedImageError:
+            raise Undecodable(_no_picture(content)) from None
+        except Undecodable:
+            raise
+        except Exception as error:  # a damaged file makes Pillow trip over whatever comes first
+            raise Undecodable(one_line(error)) from None
+
+
+def _open(content: bytes, declared: Range | None) -> tuple[Image.Image, list[str]]:
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    remarks = [SEVERAL] if getattr(image, "is_animated", False) else []
+    image.load()
+    with suppress(Exception):  # EXIF that cannot be read turns nothing, as in a viewer
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith(("I", "F")):
+        image = _shallow(image, declared)
+        if is_narrow(np.asarray(image)):
+            remarks.append(NARROW)
+    image.info.pop("transparency", None)  # Pillow would warn of what it drops
+    grey = image.mode in ("1", "L", "LA", "La")
+    return image.convert("L" if grey else "RGB"), remarks
+
+
+def _shallow(image: Image.Image, declared: Range | None) -> Image.Image:
+    """Grey of more than 8 bits as 8-bit grey."""
+    tags = getattr(image, "tag_v2", {})
+    values = np.asarray(image)
+    if declared is not None:
+        scale = declared
+    elif image.mode.startswith("I;16"):
+        bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
+        scale = (0.0, float(2**bits - 1))
+    elif image.mode == "F":
+        scale = (0.0, 1.0)
+        finite = values[np.isfinite(values)]
+        if finite.size and (finite.min() < 0 or finite.max() > 1):
+            raise Undecodable(
+                f"has floating-point pixels from {finite.min():g} to {finite.max():g}, not from 0 "
+                "to 1: declare the option `range` of the dataset, the values that are black and "
+                "white"
+            )
+    else:
+        raise Undecodable(
+            "has signed or 32-bit pixels, which no convention makes black or white: declare the "
+            "option `range` of the dataset, the values that are black and white"
+        )
+    levels = to_levels(values, scale)
+    if tags.get(PHOTOMETRIC) == MIN_IS_WHITE:  # Pillow inverts such grey of 8 bits, not deeper
+        levels = 255 - levels
+    return Image.fromarray(levels)
+
+
+def _no_picture(content: bytes) -> str:
+    if not content:
+        return "is empty (0 bytes)"
+    head = content[:64].lstrip().lower()
+    for beginning, what in NO_PICTURES:
+        if head.startswith(beginning):
+            return what
+    return f"cannot identify the kind of picture: it begins with {content[:12]!r}"
