@@ -44,6 +44,8 @@ def test_combined_gives_half_and_half_of_a_shared_batch(size, halves):
 def test_weights_share_out_a_batch():
     batch = negatives((50, None), (50, None), weights=(3.0, 1.0)).batch(0, 3, 8)
     assert [source for source, _ in seen(batch)] == [0] * 6 + [1] * 2
+    # Bounds at 1.5 and 2.5: a share of one image or more is never rounded to none.
+    assert negatives(*[(50, None)] * 3, weights=(1.5, 1.0, 5.5)).shares(8) == [2, 1, 5]
 
 
 def test_every_source_gives_a_whole_batch_and_every_image_one_of_each():

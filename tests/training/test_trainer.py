@@ -400,8 +400,12 @@ def newest_state(folder):
          "training.batch_size 25 is larger than the 24 images of shapes: lower it."),
         ({"training": {"batch_size": 1, "negatives": "shared"}, "strategy": "combined",
           "negatives": TWO},
-         "training.batch_size 1 is smaller than the number of (source, shift) pairs of strategy "
-         "combined, 2: raise it."),
+         "training.batch_size 1 is too small for each of the 2 (source, shift) pairs of strategy "
+         "combined to give a negative, by their weights: raise it."),
+        ({"training": {"negatives": "shared"}, "strategy": "combined",
+          "negatives": [TWO[0], TWO[1] | {"weight": 7.5}]},
+         "training.batch_size 8 is too small for each of the 2 (source, shift) pairs of strategy "
+         "combined to give a negative, by their weights: raise it."),
     ],
 )  # fmt: skip
 def test_a_batch_that_does_not_fit_is_refused(tiny, trained, changes, sentence):

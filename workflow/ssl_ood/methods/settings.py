@@ -337,11 +337,13 @@ class RunSettings(Settings):
                 key,
                 f"{batch} cannot be shared out equally to {devices} devices: change one of them.",
             )
-        if batch < len(self.negatives) and not self.options.negatives_of_each_source:
+        weights = [pair.weight for pair in self.negatives]
+        shared = weights and not self.options.negatives_of_each_source
+        if shared and batch * min(weights) < sum(weights):
             yield (
                 key,
-                f"{batch} is smaller than the number of (source, shift) pairs of strategy "
-                f"{self.strategy}, {len(self.negatives)}: raise it.",
+                f"{batch} is too small for each of the {len(weights)} (source, shift) pairs of "
+                f"strategy {self.strategy} to give a negative, by their weights: raise it.",
             )
         yield from self.options.faults(used, batch // devices)
 

@@ -28,7 +28,7 @@ class Negatives:
         if self.of_each:
             return [size] * len(self.pairs)
         weights = np.cumsum(self.weights or [1.0] * len(self.pairs))
-        bounds = (size * weights / weights[-1]).round().astype(int)
+        bounds = np.floor(size * weights / weights[-1] + 0.5).astype(int)
         return np.diff(bounds, prepend=0).tolist()
 
     def batch(self, step: int, steps_per_epoch: int, size: int) -> Tensor:

@@ -24,7 +24,7 @@ from ssl_ood.measures.metrics import (
 from ssl_ood.report.results import Results
 
 Side = tuple[str, str]  # a run and a score
-VOTED = {"knn_accuracy": "knn_label", "knn_accuracy_weighted": "knn_weighted_label"}
+VOTED = {"knn_accuracy": "knn_label", "knn_accuracy_majority": "knn_majority_label"}
 
 
 def paired_difference(
