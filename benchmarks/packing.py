@@ -135,7 +135,9 @@ def pack_tar(root: Path, options: argparse.Namespace) -> np.ndarray:
     from ssl_ood.datasets.catalogue import Split, load_catalogue
     from ssl_ood.datasets.pack import pack
     from ssl_ood.datasets.packed import open_packed
+    from ssl_ood.declarations import declare_everything
 
+    declare_everything()
     catalogue = load_catalogue(Path(__file__).parents[1] / "resources" / "datasets.yaml")
     old = catalogue["imagenet"].splits["train"]
     dataset = replace(
