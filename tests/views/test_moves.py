@@ -230,6 +230,25 @@ def test_a_place_that_there_is_not_is_one_sentence(declared):
     )
 
 
+@pytest.mark.parametrize(
+    ("place", "keys"), [("image", ["size"]), ("view", ["views.global_size", "views.local_size"])]
+)
+def test_what_a_shift_cannot_cut_is_said_before_a_training(tiny, declared, place, keys):
+    declared(roll, parts=3)
+    pairs = [{"source": "photos", "split": "train", "shift": "mine"}]
+    settings = tiny(negatives=pairs, views={"shift_place": place})
+    faults = dict(settings.faults(24))
+    assert list(faults) == keys
+    assert faults[keys[0]] == (
+        "16 cannot be cut into the 3 x 3 equal patches of the shift mine of strategy rot_photos: "
+        "choose a size that 3 divides."
+    )
+    if place == "view":  # local views that negatives do not have need not be cut
+        only = tiny(negatives=pairs, views={"shift_place": place, "negative": [1, 0]})
+        assert [key for key, _ in only.faults(24)] == keys[:1]
+    assert not list(tiny(negatives=pairs, training={"lambda": 0.0}).faults(24))
+
+
 # ---- the coin ------------------------------------------------------------------------------------
 
 
