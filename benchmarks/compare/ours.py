@@ -29,7 +29,10 @@ class Ours:
         self.preset, self.device = preset, device
         config, settings = preset.config, preset.settings
         images, others = (Images(array, device) for array in arrays)
-        negatives = Negatives([(others, config["negatives"][0]["shift"])], config["seed"])
+        place = settings.options.shift_place
+        negatives = Negatives(
+            [(others, config["negatives"][0]["shift"])], config["seed"], place=place
+        )
         rows = np.arange(len(images))
         self.sources = Sources(images, rows, None, negatives, {}, config["seed"])
         self.schedule = trainer.make_schedule(settings, len(images))
@@ -46,9 +49,12 @@ class Ours:
         made = {}
         for low in range(0, len(batch), micro):
             rows = slice(low, min(low + micro, len(batch)))
-            for kind, images in (("positive", batch.images), ("negative", batch.negatives)):
+            for kind, images, shifts in (
+                ("positive", batch.images, ()),
+                ("negative", batch.negatives, batch.shifts),
+            ):
                 made[kind, low] = method_dino.make_views(
-                    images, settings, kind, self.run.step, rows
+                    images, settings, kind, self.run.step, rows, shifts
                 )
         return made
 
@@ -61,7 +67,7 @@ class Ours:
     def steps(self) -> None:
         """Steps alone, on the views that are ready."""
 
-        def ready(images, settings, kind, step, rows):
+        def ready(images, settings, kind, step, rows, shifts=()):
             return self.ready[kind, rows.start]
 
         batch = self.batch()

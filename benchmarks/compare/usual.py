@@ -24,7 +24,7 @@ class Usual:
     ) -> None:
         self.preset, self.workers, self.device = preset, workers, device
         config, options = preset.config, preset.settings.options
-        self.dataset = usual_views.Views(*arrays, options.views.specs, config["views"])
+        self.dataset = usual_views.Views(*arrays, options.views)
         student, teacher = build_network(options), build_network(options, drop_path=0.0)
         teacher.load_state_dict(student.state_dict())
         self.step = UsualStep(student, teacher.requires_grad_(False), config, device)

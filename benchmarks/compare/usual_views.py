@@ -7,7 +7,8 @@ which is Pillow's, since torchvision's is slower still.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
-from ssl_ood.views.colours import BLUR_SIGMA
-from ssl_ood.views.render import ViewSpec
+from ssl_ood.methods.dino.settings import DinoViews
+from ssl_ood.views.spec import ViewSpec
 
 QUARTERS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 
@@ -25,26 +26,35 @@ QUARTERS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpo
 class GaussianBlur:
     """The reference's: Pillow's blur with a random radius, with probability p."""
 
-    def __init__(self, p: float) -> None:
-        self.p = p
+    def __init__(self, p: float, sigma: tuple[float, float]) -> None:
+        self.p, self.sigma = p, sigma
 
     def __call__(self, image: Image.Image) -> Image.Image:
         if random.random() > self.p:
             return image
-        return image.filter(ImageFilter.GaussianBlur(radius=random.uniform(*BLUR_SIGMA)))
+        return image.filter(ImageFilter.GaussianBlur(radius=random.uniform(*self.sigma)))
 
 
-def transform(spec: ViewSpec) -> transforms.Compose:
-    """The pipeline of one kind of view."""
+def turned(image: Image.Image) -> Image.Image:
+    """The image by 90, 180 or 270 degrees."""
+    return image.transpose(random.choice(QUARTERS))
+
+
+def transform(spec: ViewSpec, turn: bool) -> Callable[[Image.Image], Tensor]:
+    """The pipeline of one kind of view, or of two by a coin; turn: whether it rotates views."""
+    if spec.other is not None:
+        kinds = replace(spec, other=None), spec.other
+        return transforms.RandomChoice([transform(kind, turn) for kind in kinds])
     return transforms.Compose(
         [
             transforms.RandomResizedCrop(
                 spec.size, spec.scale, interpolation=transforms.InterpolationMode.BICUBIC
             ),
             transforms.RandomHorizontalFlip(spec.flip_p),
+            *([turned] if turn else []),
             transforms.RandomApply([transforms.ColorJitter(*spec.jitter)], spec.jitter_p),
             transforms.RandomGrayscale(spec.grey_p),
-            GaussianBlur(spec.blur_p),
+            GaussianBlur(spec.blur_p, spec.blur_sigma),
             transforms.RandomSolarize(128, spec.solarize_p),
             transforms.ToTensor(),
             transforms.Normalize(spec.mean, spec.std),
@@ -58,14 +68,15 @@ class Views(Dataset):
     Lists of (3, S, S): positive global, positive local, negative global, negative local views.
     """
 
-    def __init__(
-        self, positives: np.ndarray, negatives: np.ndarray, specs: dict[str, ViewSpec], views: dict
-    ) -> None:
+    def __init__(self, positives: np.ndarray, negatives: np.ndarray, views: DinoViews) -> None:
         self.positives, self.negatives = positives, negatives
-        pipelines = {name: transform(spec) for name, spec in specs.items()}
+        self.every_view = views.shift_place == "view"
         self.pipelines = {
-            kind: [pipelines[f"global_{1 + i % 2}"] for i in range(views[kind][0])]
-            + [pipelines["local"]] * views[kind][1]
+            kind: [
+                transform(spec, self.every_view and kind == "negative")
+                for specs in views.pipelines(kind)
+                for spec in specs
+            ]
             for kind in ("positive", "negative")
         }
 
@@ -75,7 +86,8 @@ class Views(Dataset):
     def __getitem__(self, i: int) -> tuple[list[Tensor], list[Tensor]]:
         positive = Image.fromarray(self.positives[i])
         negative = Image.fromarray(self.negatives[random.randrange(len(self.negatives))])
-        negative = negative.transpose(random.choice(QUARTERS))
+        if not self.every_view:
+            negative = turned(negative)
         return (
             [make(positive) for make in self.pipelines["positive"]],
             [make(negative) for make in self.pipelines["negative"]],

@@ -323,6 +323,22 @@ def test_settings_that_do_not_fit_are_told_where_they_are_written(
     assert str(error.value) == sentence
 
 
+def test_views_that_their_shift_cannot_cut_are_told_where_they_are_written(thesis, load):
+    """Views of 258 and 126 pixels, of 43 and 21 patches of the network; of chapter 7's images,
+    which are shifted whole, no view has to be cut."""
+    methods = thesis["methods"]["dino"]
+    methods["backbone"]["patch_size"] = 6
+    methods["views"].update(global_size=258, local_size=126)
+    with pytest.raises(UserError) as error:
+        load(thesis)
+    assert str(error.value) == (
+        "config: methods.dino.views.global_size 258 cannot be cut into the 4 x 4 equal patches of "
+        "the shift perm16 of strategy perm16_imgn: choose a size that 4 divides."
+    )
+    methods["views"]["shift_place"] = "image"
+    assert load(thesis).runs
+
+
 def test_what_a_later_layer_mends_is_no_mistake(thesis, load):
     """Local views above the method's global ones, in a study that has larger ones."""
     thesis["methods"]["dino"]["views"].update(global_size=128)

@@ -37,7 +37,9 @@ CONFIG = {
         "positive": [2, 2], "negative": [1, 1], "global_size": 16, "local_size": 8,
         "global_scale": [0.4, 1.0], "local_scale": [0.2, 0.6], "flip_p": 0.5,
         "jitter": [0.4, 0.4, 0.2, 0.1], "jitter_p": 0.8, "grey_p": 0.2, "blur_p": [1.0, 0.1, 0.5],
-        "solarize_p": 0.2, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25],
+        "blur_sigma": [0.1, 2.0], "blur_scaled": False, "solarize_p": 0.2,
+        "negative_global": "coin", "shift_place": "view", "shift_identity": True,
+        "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25],
     },
     "backbone": {
         "name": "vit_small_patch16_224", "embed_dim": 16, "depth": 1, "num_heads": 2,

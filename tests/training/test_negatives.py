@@ -135,3 +135,30 @@ def test_streams_are_repeatable_and_independent():
     for other in (stream(1, "a", 1), stream(0, "b", 1), stream(0, "a", 2)):
         assert abs(np.corrcoef(first, other.random(1000))[0, 1]) < 0.12
     assert 0 <= torch_seed(0, "weights") < 2**63
+
+
+# ---- shifts that are left to the views -----------------------------------------------------------
+
+
+def test_negatives_whose_views_are_shifted_stay_upright_and_say_which_shift():
+    images = [
+        (Images(numbered(n, i), CPU), s) for i, (n, s) in enumerate(((50, "perm4"), (60, None)))
+    ]
+    source = Negatives(images, 0, place="view")
+    for size, shares in ((8, (4, 4)), (5, (2, 3))):
+        batch = source.batch(3, 5, size)
+        assert source.shifts(size) == ("perm4",) * shares[0] + (None,) * shares[1]
+        expected = [numbered(60, which)[image] for which, image in seen(batch)]
+        np.testing.assert_array_equal(batch, expected)
+        assert [which for which, _ in seen(batch)] == [0] * shares[0] + [1] * shares[1]
+    assert Negatives(images, 0).shifts(8) == ()
+
+
+@pytest.mark.parametrize(("may_stay", "kinds"), [(True, 24), (False, 23)])
+def test_an_image_may_be_left_as_it_is_where_that_is_asked_for(may_stay, kinds):
+    corners = np.zeros((600, 4, 4, 3), np.uint8)
+    corners[:, ::2, ::2] = np.arange(4).reshape(2, 2, 1)
+    source = Negatives([(Images(corners, CPU), "perm4")], 0, may_stay=may_stay)
+    orders = {tuple(image[::2, ::2, 0].flatten().tolist()) for image in source.batch(0, 1, 600)}
+    assert len(orders) == kinds
+    assert ((0, 1, 2, 3) in orders) == may_stay

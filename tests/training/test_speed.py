@@ -17,7 +17,7 @@ from ssl_ood.evaluation.features import extract
 from ssl_ood.evaluation.scores.cosine import cosine_tau
 from ssl_ood.measures.metrics import auroc
 from ssl_ood.methods.base import Batch, Model
-from ssl_ood.methods.dino import method as method_dino
+from ssl_ood.methods.dino import views as views_dino
 from ssl_ood.training.micro_batches import CPU_ROWS, MicroBatches
 from ssl_ood.training.trainer import make_schedule, make_training, train_step
 from ssl_ood.views import images
@@ -101,7 +101,7 @@ def test_views_one_by_one_give_the_same_loss_and_auroc(tiny, unchanged, monkeypa
         rows = [slice(low, low + count) for low in range(0, len(parameters.flip), count)]
         return torch.cat([render(chosen, parameters.rows(part), spec) for part in rows])
 
-    monkeypatch.setattr(method_dino, "render", one_by_one)
+    monkeypatch.setattr(views_dino, "render", one_by_one)
     unchanged(short_run(tiny()))
 
 

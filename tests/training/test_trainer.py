@@ -15,6 +15,7 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.methods.base import Batch, Moment
 from ssl_ood.methods.dino import loss as dino
 from ssl_ood.methods.dino import method as method_dino
+from ssl_ood.methods.dino import views as views_dino
 from ssl_ood.methods.dino.collapse import check_collapse
 from ssl_ood.methods.dino.method import make_views
 from ssl_ood.training import trainer
@@ -192,8 +193,8 @@ def test_views_are_made_outside_of_the_autocast(tiny, monkeypatch):
         rendered.append(bool(inside))
         return real_render(*arguments)
 
-    real_render = method_dino.render
-    monkeypatch.setattr(method_dino, "render", render)
+    real_render = views_dino.render
+    monkeypatch.setattr(views_dino, "render", render)
     monkeypatch.setattr(method_dino.torch, "autocast", autocast)
     loss_of(make_training(tiny(), CPU), batch(), batch(seed=1), ALL, 0.05)
     assert rendered == [False] * 4  # of two sizes, positive and negative

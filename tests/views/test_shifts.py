@@ -93,7 +93,7 @@ def test_patches_stay_whole_and_are_never_left_in_place(name, parts):
 
 
 def test_perm4_draws_the_23_other_orders_equally_often():
-    orders = shifts._permutations(9200, 4, stream(0, "orders"))
+    orders = shifts.permutations(9200, 4, stream(0, "orders"))
     found, counts = np.unique(orders, axis=0, return_counts=True)
     assert len(found) == 23
     assert [0, 1, 2, 3] not in found.tolist()

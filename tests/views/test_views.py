@@ -50,6 +50,7 @@ def plain_parameters(count, size, **fields):
         "order": np.tile(np.arange(4), (count, 1)),
         "sigma": np.ones(count),
         "warp": np.tile([0.0, 0.0, 0.0, 1.0], (count, 1)),
+        "moved": np.empty((count, 0)),
     }
     return ViewParameters(**(values | fields))
 
@@ -159,14 +160,14 @@ def test_grey_equals_pillows_and_torchvisions():
 @pytest.mark.parametrize("sigma", [0.1, 0.7, 1.3, 2.0])
 def test_blur_equals_torchvisions(sigma, device):
     images = to_floats(random_images(3, 20))
-    found = views.gaussian_blur(images.to(device), torch.full((3,), sigma, device=device)).cpu()
+    found = views.gaussian_blur(images.to(device), torch.full((3,), sigma, device=device), 6).cpu()
     torch.testing.assert_close(found, tv.gaussian_blur(images, 13, sigma), rtol=0, atol=2e-6)
 
 
 def test_blur_takes_each_image_by_its_own_sigma_and_small_views_too():
     images = to_floats(random_images(3, 5))  # smaller than the kernel: it is cut to 9 pixels
     sigma = torch.tensor([0.1, 1.0, 2.0])
-    found = views.gaussian_blur(images, sigma)
+    found = views.gaussian_blur(images, sigma, 6)
     expected = [tv.gaussian_blur(i, 9, float(s)) for i, s in zip(images, sigma, strict=True)]
     torch.testing.assert_close(found, torch.stack(expected), rtol=0, atol=2e-6)
 

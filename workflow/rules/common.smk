@@ -25,7 +25,7 @@ from ssl_ood.datasets.names import CROP, FITS
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.common.registry import lookup
-from ssl_ood.common.vocabulary import VERSIONS
+from ssl_ood.common.vocabulary import BASE, VERSIONS
 from ssl_ood.declarations import declare_everything
 from ssl_ood.study.layers import read_layers
 from ssl_ood.study.read import plugins_of, read_study
@@ -229,13 +229,15 @@ def grown(megabytes, attempt):
 
 
 def negative_run(wildcards):
-    """Any run of this in-distribution dataset and strategy: the negatives are the same."""
-    return next(
+    """A run of this in-distribution dataset and strategy, one without changes if there is any: the
+    negatives are from the same images in all of them."""
+    runs = [
         run
         for run in EXPERIMENTS.runs.values()
         if (run.study, run.in_distribution, run.strategy)
         == (wildcards.study, wildcards.in_distribution, wildcards.strategy)
-    )
+    ]
+    return min(runs, key=lambda run: run.variant != BASE)
 
 
 def measurements_of(target):

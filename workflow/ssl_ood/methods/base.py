@@ -32,12 +32,14 @@ class Batch:
     """The images of a step, the same in every process.
 
     images: (B, S, S, 3) uint8; labels: (B,) int64 or None; negatives: (n B, S, S, 3) uint8, of
-    which rows n i to n (i + 1) belong to image i, or None.
+    which rows n i to n (i + 1) belong to image i, or None; shifts: of each negative the shift that
+    is left to its views, empty where none is.
     """
 
     images: Tensor
     labels: Tensor | None = None
     negatives: Tensor | None = None
+    shifts: tuple[str | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)

@@ -31,6 +31,7 @@ from ssl_ood.common.settings import (
 )
 from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.datasets.names import PackedSet
+from ssl_ood.views.shifts import parts_of
 from ssl_ood.views.spec import ViewSpec
 
 # (dotted key, the rest of a sentence that begins with its place), of settings that do not fit.
@@ -223,6 +224,20 @@ class MethodSettings(Settings):
         return 1.0
 
     @property
+    def shift_place(self) -> str:
+        """What negatives are shifted as: "image", before the method gets them, or "view"."""
+        return "image"
+
+    @property
+    def shift_identity(self) -> bool:
+        """Whether a permutation that shifts a negative may be the identity."""
+        return False
+
+    def shifted_sizes(self, size: int) -> dict[str, int]:
+        """Sides of what is shifted in pixels, by their keys; size: of the packed images."""
+        return {"size": size}
+
+    @property
     def together(self) -> int:
         """Images of a batch that share their batch statistics, on however many devices."""
         return 1
@@ -345,7 +360,23 @@ class RunSettings(Settings):
                 f"{batch} is too small for each of the {len(weights)} (source, shift) pairs of "
                 f"strategy {self.strategy} to give a negative, by their weights: raise it.",
             )
+        yield from self._uncuttable()
         yield from self.options.faults(used, batch // devices)
+
+    def _uncuttable(self) -> Iterator[Fault]:
+        """Sizes that the shift of a negative cannot cut into equal parts."""
+        if not self.options.pushes_negatives:
+            return
+        for shift in sorted({pair.shift for pair in self.negatives if pair.shift}):
+            parts = parts_of(shift)
+            for key, side in self.options.shifted_sizes(self.size).items():
+                if side % parts:
+                    yield (
+                        key,
+                        f"{side} cannot be cut into the {parts} x {parts} equal patches of the "
+                        f"shift {shift} of strategy {self.strategy}: choose a size that {parts} "
+                        "divides.",
+                    )
 
 
 def read_run(config: Mapping[str, Any]) -> RunSettings:

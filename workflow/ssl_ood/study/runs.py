@@ -86,6 +86,8 @@ class Run:
 
     def place_of(self, key: str) -> str:
         """Where the config says this setting, such as variants.batch_64.training.batch_size."""
+        if key == "size":
+            return f"studies.{self.study}.size"
         for place, layer in reversed(self.places):
             value: Any = layer
             for part in key.split("."):

@@ -16,12 +16,18 @@ from ssl_ood.views.shifts import shift_of
 @dataclass(frozen=True)
 class Negatives:
     """The negatives of a run: every (images, shift) pair gives its share of each batch, by the
-    weights, or `of_each` pair a whole batch, whose loss then has that share."""
+    weights, or `of_each` pair a whole batch, whose loss then has that share.
+
+    place: "image", where the images are shifted here, or "view", where that is left to the views.
+    may_stay: whether a permutation of an image may be the identity.
+    """
 
     pairs: list[tuple[Images, str | None]]
     seed: int
     weights: tuple[float, ...] = ()  # of the pairs; empty: all alike
     of_each: bool = False
+    place: str = "image"
+    may_stay: bool = False
 
     def shares(self, size: int) -> list[int]:
         """Negatives of each pair in a batch of `size` images."""
@@ -32,7 +38,7 @@ class Negatives:
         return np.diff(bounds, prepend=0).tolist()
 
     def batch(self, step: int, steps_per_epoch: int, size: int) -> Tensor:
-        """The negatives of a step: (N, S, S, 3) uint8, shifted, not yet augmented.
+        """The negatives of a step: (N, S, S, 3) uint8, not yet augmented.
 
         N is `size`, one pair after the other, or `of_each` pair as many: of every pair one, `size`
         times, so that each image of the batch has as many beside it. An image comes at most once
@@ -44,8 +50,21 @@ class Negatives:
         ):
             chosen = images.take(self._rows_of(i, step, steps_per_epoch, share))
             images.expect(self._rows_of(i, step + 1, steps_per_epoch, share))
-            batches.append(shift_of(shift)(chosen, stream(self.seed, "shift", i, step)))
+            if self.place == "image":
+                shifted = shift_of(shift, self.may_stay)
+                chosen = shifted(chosen, stream(self.seed, "shift", i, step))
+            batches.append(chosen)
         return torch.stack(batches, 1).flatten(0, 1) if self.of_each else torch.cat(batches)
+
+    def shifts(self, size: int) -> tuple[str | None, ...]:
+        """The shift of each of the negatives of a step that is left to its views, if any is."""
+        if self.place == "image":
+            return ()
+        named = [shift for _, shift in self.pairs]
+        if self.of_each:
+            return tuple(named) * size
+        shares = zip(named, self.shares(size), strict=True)
+        return tuple(shift for shift, share in shares for _ in range(share))
 
     def _rows_of(self, pair: int, step: int, steps_per_epoch: int, share: int) -> np.ndarray:
         """The images of a step from a pair, (share,) rows of its packed set."""

@@ -52,14 +52,15 @@ class Sources:
     def batch(self, step: int, steps_per_epoch: int, size: int) -> Batch:
         """The images of a step; within an epoch none comes twice."""
         rows = self._rows_of(step, steps_per_epoch, size)
-        labels = negatives = None
+        labels, negatives, shifts = None, None, ()
         if self.labels is not None:
             labels = to_device(self.labels[rows], self.images.device)
         if self.negatives is not None:
             negatives = self.negatives.batch(step, steps_per_epoch, size)
+            shifts = self.negatives.shifts(size)
         images = self.images.take(rows)
         self.images.expect(self._rows_of(step + 1, steps_per_epoch, size))
-        return Batch(images, labels, negatives)
+        return Batch(images, labels, negatives, shifts)
 
     def _rows_of(self, step: int, steps_per_epoch: int, size: int) -> np.ndarray:
         """The images of a step, (size,) rows of the packed set."""
@@ -94,10 +95,16 @@ def open_sources(settings: RunSettings, data: Path, device: torch.device) -> Sou
             )
     pairs = [(images_of(pair.source, pair.split), pair.shift) for pair in settings.negatives]
     weights = [pair.weight for pair in settings.negatives]
-    of_each = settings.options.negatives_of_each_source
-    negatives = None
+    options, negatives = settings.options, None
     if settings.negatives_an_image:
-        negatives = Negatives(pairs, settings.seed, tuple(weights), of_each)
+        negatives = Negatives(
+            pairs,
+            settings.seed,
+            tuple(weights),
+            options.negatives_of_each_source,
+            options.shift_place,
+            options.shift_identity,
+        )
     rows = _labelled_rows(settings, len(images))
     return Sources(images, rows, labels, negatives, packed, settings.seed)
 

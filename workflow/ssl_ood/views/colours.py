@@ -5,11 +5,11 @@ All take pixels (N, 3, S, S) in 0..1, contiguous or not, and give new ones; they
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import torch
 from torch import Tensor
 
-BLUR_SIGMA = (0.1, 2.0)  # pixels of the view, uniform, as in DINO
 SOLARIZE_THRESHOLD = 128 / 255
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's convert("L")
 
@@ -68,14 +68,20 @@ def hue(views: Tensor, shift: Tensor) -> Tensor:
     return out
 
 
-def gaussian_blur(views: Tensor, sigma: Tensor) -> Tensor:
+def blur_radius(largest: float) -> int:
+    """Pixels that the blur's kernel reaches to either side, for sigmas up to `largest` pixels."""
+    return math.ceil(3 * largest)
+
+
+def gaussian_blur(views: Tensor, sigma: Tensor, radius: int) -> Tensor:
     """Separable Gaussian with `sigma` (N,) pixels of its own for every image, reflected borders.
 
+    The kernel ends `radius` pixels from its middle, or where a smaller image does.
     As products with one matrix an image from either side: several times as fast as a convolution
     with as many groups as there are images.
     """
     count, channels, height, width = views.shape
-    radius = min(int(np.ceil(3 * BLUR_SIGMA[1])), height - 1, width - 1)
+    radius = min(radius, height - 1, width - 1)
     offset = torch.arange(-radius, radius + 1, device=views.device, dtype=views.dtype)
     kernel = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
     kernel = kernel / kernel.sum(dim=1, keepdim=True)

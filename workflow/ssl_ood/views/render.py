@@ -1,22 +1,24 @@
 """Augmented views of a batch, made on the training device from uint8 images.
 
 The pipeline and the order of its steps are DINO's: random resized crop (antialiased),
-horizontal flip, colour jitter, grey, Gaussian blur, solarise, normalise. Every image has parameters
-of its own, drawn on the host with NumPy (`draw`), so the draws do not depend on the device; all
-pixels are made in batches on the device (`render`).
+horizontal flip, colour jitter, grey, Gaussian blur, solarise, normalise. Negatives are shifted
+after the crop or before they are normalised (`moves`). Every image has parameters of its own, drawn
+on the host with NumPy (`draw`), so the draws do not depend on the device; all pixels are made in
+batches on the device (`render`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ssl_ood.views.colours import (
-    BLUR_SIGMA,
+    blur_radius,
     brightness,
     contrast,
     gaussian_blur,
@@ -25,6 +27,7 @@ from ssl_ood.views.colours import (
     saturation,
     solarize,
 )
+from ssl_ood.views.moves import moves_of, place_of
 from ssl_ood.views.resampling import channels_second, crop_and_resize
 from ssl_ood.views.spec import ViewSpec
 from ssl_ood.views.transfer import to_device
@@ -41,8 +44,8 @@ class ViewParameters:
 
     box: (N, 4) integer top, left, height, width; factor: (N, 4) of brightness, contrast,
     saturation (multipliers) and hue (a shift in turns); order: (N, 4) the order of the four;
-    sigma: (N,) pixels; warp: (N, 4) degrees, pixels to the right and down, zoom. The other fields
-    are booleans.
+    sigma: (N,) pixels; warp: (N, 4) degrees, pixels to the right and down, zoom; moved: (N, k) what
+    the shifting transformation drew, k = 0 without one. The other fields are booleans.
     """
 
     box: np.ndarray
@@ -55,6 +58,7 @@ class ViewParameters:
     sigma: np.ndarray
     solarize: np.ndarray
     warp: np.ndarray
+    moved: np.ndarray
 
     def rows(self, part: slice | np.ndarray) -> ViewParameters:
         """The parameters of the images in `part`."""
@@ -68,9 +72,25 @@ class ViewParameters:
 
 
 def draw(
-    spec: ViewSpec, count: int, height: int, width: int, rng: np.random.Generator
+    spec: ViewSpec,
+    count: int,
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+    aside: np.random.Generator | None = None,
 ) -> ViewParameters:
-    """Draws the parameters of `count` views of images of (height, width) pixels."""
+    """Draws the parameters of `count` views of images of (height, width) pixels.
+
+    aside: the generator of the coin and of the shift, where all else is to be drawn as it is
+    without them; without one they come from `rng` too.
+    """
+    aside = rng if aside is None else aside
+    coin = aside.random(count) < 0.5 if spec.other is not None else np.zeros(count, bool)
+
+    def happens(chance: str) -> np.ndarray:
+        p = np.where(coin, getattr(spec.other or spec, chance), getattr(spec, chance))
+        return rng.random(count) < p
+
     strengths = np.asarray(spec.jitter)
     low = np.array([*np.maximum(0, 1 - strengths[:3]), -strengths[HUE]])
     high = np.array([*(1 + strengths[:3]), strengths[HUE]])
@@ -80,16 +100,23 @@ def draw(
         box = _draw_boxes(spec.scale, count, height, width, rng)
     return ViewParameters(
         box=box,
-        flip=rng.random(count) < spec.flip_p,
-        jitter=rng.random(count) < spec.jitter_p,
+        flip=happens("flip_p"),
+        jitter=happens("jitter_p"),
         factor=low + (high - low) * rng.random((count, 4)),
         order=rng.random((count, 4)).argsort(axis=1),
-        grey=rng.random(count) < spec.grey_p,
-        blur=rng.random(count) < spec.blur_p,
-        sigma=rng.uniform(*BLUR_SIGMA, count),
-        solarize=rng.random(count) < spec.solarize_p,
+        grey=happens("grey_p"),
+        blur=happens("blur_p"),
+        sigma=rng.uniform(*spec.blur_sigma, count),
+        solarize=happens("solarize_p"),
         warp=_draw_warps(spec, count, rng),
+        moved=_draw_moves(spec, count, aside),
     )
+
+
+def _draw_moves(spec: ViewSpec, count: int, rng: np.random.Generator) -> np.ndarray:
+    if spec.shifting is None:
+        return np.empty((count, 0))
+    return moves_of(spec.shifting).draw(count, rng, spec.may_stay)
 
 
 def _draw_warps(spec: ViewSpec, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -147,16 +174,28 @@ def render(images: Tensor, parameters: ViewParameters, spec: ViewSpec) -> Tensor
     pixels = crop_and_resize(images, chosen.numbers[:, :FACTOR], spec.size, spec.interpolation)
     if spec.warps and not spec.warp_last:
         pixels = chosen.warp(pixels)
+    place = place_of(spec.shifting)
+    if place == "crop":
+        pixels = _shifted(pixels, parameters, spec)
     if spec.jitter_p > 0:
         for position in range(4):
             for kind, operation in enumerate((brightness, contrast, saturation, hue)):
                 chosen.apply(pixels, (position, kind), operation, FACTOR + kind)
     chosen.apply(pixels, "grey", grey_image)
-    chosen.apply(pixels, "blur", gaussian_blur, SIGMA)
+    blur = partial(gaussian_blur, radius=blur_radius(spec.blur_sigma[1]))
+    chosen.apply(pixels, "blur", blur, SIGMA)
     chosen.apply(pixels, "solarize", solarize)
     if spec.warps and spec.warp_last:
         pixels = chosen.warp(pixels)
+    if place == "colours":
+        pixels = _shifted(pixels, parameters, spec)
     return normalize(channels_second(pixels), spec.mean, spec.std)
+
+
+def _shifted(pixels: Tensor, parameters: ViewParameters, spec: ViewSpec) -> Tensor:
+    """Pixels (V * N, S, 3, S), every view by what was drawn for it."""
+    moved = moves_of(spec.shifting).make(channels_second(pixels), parameters.moved)
+    return channels_second(moved).contiguous()
 
 
 FACTOR, SIGMA, WARP = 5, 9, 10  # first columns of `numbers`; box and flip come before

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BLUR_SIGMA = (0.1, 2.0)  # pixels of the view, uniform, as in DINO
+
 
 @dataclass(frozen=True)
 class ViewSpec:
@@ -13,7 +15,11 @@ class ViewSpec:
     jitter: strengths of brightness, contrast, saturation, hue. Without a scale the view is the
     middle of the whole image, `crop` of its side. rotation: degrees at most, either way; shift:
     share of the side at most; zoom: (min, max). They come before the colours are changed, or after
-    with `warp_last`. interpolation: of crop and resizing, "bicubic" or "bilinear".
+    with `warp_last`. interpolation: of crop and resizing, "bicubic" or "bilinear". blur_sigma:
+    (min, max) standard deviation of the blur in pixels. other: a view of the same size that a fair
+    coin, thrown for every image, may show instead; only its probabilities may differ. shifting: the
+    shifting transformation that every view gets, drawn anew for each; may_stay: whether a drawn
+    permutation may be the identity.
     """
 
     size: int
@@ -32,6 +38,10 @@ class ViewSpec:
     zoom: tuple[float, float] = (1.0, 1.0)
     warp_last: bool = False
     interpolation: str = "bicubic"
+    blur_sigma: tuple[float, float] = BLUR_SIGMA
+    other: ViewSpec | None = None
+    shifting: str | None = None
+    may_stay: bool = False
 
     @property
     def warps(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,10 @@ from ssl_ood.methods.dino import loss as dino
 from ssl_ood.methods.dino.collapse import check_collapse
 from ssl_ood.methods.dino.network import Network, build_network
 from ssl_ood.methods.dino.settings import DinoSettings
+from ssl_ood.methods.dino.views import make_views
 from ssl_ood.methods.drop_path import draw_factors
 from ssl_ood.methods.settings import RunSettings
 from ssl_ood.methods.updates import parameter_groups, update_teacher
-from ssl_ood.views.render import ViewParameters, draw, render
-from ssl_ood.views.shifts import rotate_quarters
 from ssl_ood.views.spec import ViewSpec
 from ssl_ood.views.transfer import to_device
 
@@ -86,9 +86,16 @@ class Dino(Method):
         specs = settings.views.specs
         rows = [(f"Global view {i}", f"global_{i}", f"global_{i}", "images") for i in (1, 2)]
         rows += [(f"Local view {i}", "local", f"local{i}", "images") for i in (1, 2)]
-        rows.append(("Negative, global view", "global_1", "negative", "negatives"))
-        rows.append(("Negative, local view", "local", "negative local", "negatives"))
-        return [(label, specs[kind], name, shown) for label, kind, name, shown in rows]
+        rows = [(label, specs[kind], name, shown) for label, kind, name, shown in rows]
+        for size, name, pushed in zip(
+            ("global", "local"),
+            ("negative", "negative local"),
+            settings.views.pipelines("negative"),
+            strict=True,
+        ):
+            if pushed:
+                rows.append((f"Negative, {size} view", pushed[0], name, "negatives"))
+        return rows
 
     def networks(self) -> list[nn.Module]:
         return [self.student, self.teacher]
@@ -117,8 +124,8 @@ class Dino(Method):
         if batch.negatives is not None:
             each = len(batch.negatives) // len(batch)  # negatives of an image
             beside = slice(each * rows.start, each * rows.stop)
-            kinds.append(_Kind("negative", batch.negatives, beside))
-        views = [make_views(k.images, self.settings, k.name, step, k.rows) for k in kinds]
+            kinds.append(_Kind("negative", batch.negatives, beside, batch.shifts))
+        views = [make_views(k.images, self.settings, k.name, step, k.rows, k.shifts) for k in kinds]
         positive_big = views[0][0]
         # Views of one size go through the backbone in one pass, positives and negatives together.
         sizes = [list(size) for size in zip(*views, strict=True) if any(map(len, size))]
@@ -213,6 +220,7 @@ class _Kind:
     name: str
     images: Tensor
     rows: slice
+    shifts: Sequence[str | None] = ()
 
 
 def _by_kind(outputs: list[Tensor], sizes: list[list[Tensor]]) -> list[Tensor]:
@@ -232,35 +240,3 @@ def _source_weights(settings: RunSettings, device: torch.device) -> Tensor | Non
     if len(set(weights)) < 2 or not settings.options.negatives_of_each_source:
         return None
     return torch.tensor(weights, device=device) * (len(weights) / sum(weights))
-
-
-def make_views(
-    images: Tensor, settings: RunSettings, kind: str, step: int, rows: slice
-) -> tuple[Tensor, Tensor]:
-    """Global and local views of the images in `rows`, (V, len(rows), 3, S, S) each.
-
-    kind: "positive" or "negative". Parameters are drawn for the whole batch, whichever rows are
-    asked, so that micro-batches and processes together give the views of one large batch. With
-    views.rotate_positives all positive views of an image share one rotation by 90, 180 or 270
-    degrees (section 3.3 of the paper of chapter 7: Hyper-Kvasir's green box in a corner leaks).
-    """
-    seed, options = settings.seed, settings.views
-    specs = options.specs
-    n_global, n_local = getattr(options, kind)
-    names = [f"global_{1 + i % 2}" for i in range(n_global)] + ["local"] * n_local
-    rng = stream(seed, "views", kind, step)
-    height, width = images.shape[1:3]
-    chosen = images[rows]
-    if kind == "positive" and options.rotate_positives:
-        quarters = stream(seed, "rotate", step).integers(1, 4, len(images))
-        chosen = rotate_quarters(chosen, quarters[rows])
-    drawn = [draw(specs[name], len(images), height, width, rng).rows(rows) for name in names]
-
-    def together(views: list[ViewParameters], spec: ViewSpec) -> Tensor:
-        """All views of one size in one pass; what differs between their specs has been drawn."""
-        shape = (len(views), len(chosen), 3, spec.size, spec.size)
-        if not views:
-            return torch.empty(shape, device=images.device)
-        return render(chosen, ViewParameters.joined(views), spec).view(shape)
-
-    return together(drawn[:n_global], specs["global_1"]), together(drawn[n_global:], specs["local"])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from ssl_ood.common.registry import declare
-from ssl_ood.common.settings import Count, Pair, Positive, Settings, Share, Triple
+from ssl_ood.common.settings import Count, Pair, Positive, Rising, Settings, Share, Triple
 from ssl_ood.methods.settings import Fault, MethodSettings, Normalised, Pixels, Scale, Training
 from ssl_ood.views.spec import ViewSpec
 
 Views = Pair[Annotated[int, Field(ge=0)]]
+REFERENCE_SIZE = 224  # pixels of a global view of the DINO reference, for which its blur is meant
 
 
 def _comparable(views: tuple[int, int]) -> tuple[int, int]:
@@ -75,7 +77,24 @@ class DinoViews(Normalised):
     blur_p: Triple[Share] = Field(
         description="probabilities of a blur: first global view, second, local views"
     )
+    blur_sigma: Rising = Field(
+        description="standard deviation of a blur in pixels, uniform in [min, max]"
+    )
+    blur_scaled: bool = Field(
+        description=f"blur_sigma, of all views, times global_size / {REFERENCE_SIZE}"
+    )
     solarize_p: Share = Field(description="probability of solarising, second global view")
+    negative_global: Literal["coin", "first"] = Field(
+        description="how a negative global view is augmented: as either global view of a positive, "
+        "by a coin thrown for each image, or as the first",
+    )
+    shift_place: Literal["view", "image"] = Field(
+        description="what the negatives' shift is drawn for and applied to: every view, at its "
+        "size, or the image, once for all its views, before the crop",
+    )
+    shift_identity: bool = Field(
+        description="draw permutations uniformly, the identity too; rotations are never by 0",
+    )
     rotate_positives: bool = Field(
         False, description="turn all positive views of an image alike, by 90, 180 or 270 degrees"
     )
@@ -85,6 +104,8 @@ class DinoViews(Normalised):
         """The three kinds of views: global_1, global_2 and local."""
         names = ("flip_p", "jitter", "jitter_p", "grey_p", "mean", "std")
         shared = {name: getattr(self, name) for name in names}
+        factor = self.global_size / REFERENCE_SIZE if self.blur_scaled else 1.0
+        shared["blur_sigma"] = tuple(factor * sigma for sigma in self.blur_sigma)
         size, scale = self.global_size, self.global_scale
         blur_1, blur_2, blur_local = self.blur_p
         return {
@@ -92,6 +113,15 @@ class DinoViews(Normalised):
             "global_2": ViewSpec(size, scale, blur_p=blur_2, solarize_p=self.solarize_p, **shared),
             "local": ViewSpec(self.local_size, self.local_scale, blur_p=blur_local, **shared),
         }
+
+    def pipelines(self, kind: str) -> tuple[list[ViewSpec], list[ViewSpec]]:
+        """The global and the local views of an image; kind: positive or negative."""
+        n_global, n_local = getattr(self, kind)
+        specs = self.specs
+        pair = specs["global_1"], specs["global_2"]
+        if kind == "negative" and self.negative_global == "coin":
+            pair = (replace(pair[0], other=pair[1]),) * 2
+        return [pair[i % 2] for i in range(n_global)], [specs["local"]] * n_local
 
 
 class DinoHead(Settings):
@@ -152,6 +182,20 @@ class DinoSettings(MethodSettings):
     @property
     def temperature(self) -> tuple[float, float]:
         return self.training.teacher_temperature
+
+    @property
+    def shift_place(self) -> str:
+        return self.views.shift_place
+
+    @property
+    def shift_identity(self) -> bool:
+        return self.views.shift_identity
+
+    def shifted_sizes(self, size: int) -> dict[str, int]:
+        if self.shift_place == "image":
+            return super().shifted_sizes(size)
+        counts = zip(self.sizes().items(), self.views.negative, strict=True)
+        return {key: side for (key, side), count in counts if count}
 
     def sizes(self) -> dict[str, int]:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ssl_ood.datasets.names import CROP, PackedSet
 from ssl_ood.datasets.packed import Packed, open_set
 from ssl_ood.datasets.splits import parts_of
 from ssl_ood.methods.base import method_of, read_run
+from ssl_ood.methods.settings import RunSettings
 from ssl_ood.views.images import Images
 from ssl_ood.views.render import draw, render
 from ssl_ood.views.shifts import shift_of
@@ -92,8 +94,28 @@ def _contact_sheet(tiles: np.ndarray, path: Path) -> None:
 
 
 def negatives_of(config: dict, data: Path, count: int) -> np.ndarray:
-    """(count, S, S, 3) uint8 negatives of a run config, an equal part of each pair; the run's own
-    images where it has no negatives."""
+    """(count, S, S, 3) uint8 negatives of a run config, whole and not augmented; the run's own
+    images where it has no negatives.
+
+    Where every view is shifted by itself they are shown, shifted, at the size of a global view.
+    """
+    settings = read_run(config)
+    if settings.options.shift_place == "image":
+        return np.concatenate([images for images, _ in _drawn_from(config, data, count)])
+    whole = replace(
+        settings.options.shown, flip_p=0.0, jitter_p=0.0, grey_p=0.0, blur_p=0.0, solarize_p=0.0
+    )
+    parts = enumerate(_drawn_from(config, data, count))
+    return np.concatenate([_rendered(part, whole, str(i), settings) for i, part in parts])
+
+
+Part = tuple[np.ndarray, str | None]  # (n, S, S, 3) uint8 images, and the shift of their views
+
+
+def _drawn_from(config: dict, data: Path, count: int) -> list[Part]:
+    """Images of each pair of a run config, an equal part of `count`; the run's own where it has no
+    negatives. They are shifted here where that is not left to their views."""
+    options = read_run(config).options
     pairs = config["negatives"] or [
         {"source": config["in_distribution"], "split": config["train_split"], "shift": None}
     ]
@@ -103,9 +125,13 @@ def negatives_of(config: dict, data: Path, count: int) -> np.ndarray:
         share = count // len(pairs) + (i < count % len(pairs))
         rng = stream(0, "picture", pair["source"])  # the same images for every shift
         rows = rng.choice(len(packed.images), share, replace=share > len(packed.images))
-        batch = torch.from_numpy(np.array(packed.images[np.sort(rows)]))
-        parts.append(shift_of(pair["shift"])(batch, stream(0, "picture", i)).numpy())
-    return np.concatenate(parts)
+        images, shift = np.array(packed.images[np.sort(rows)]), pair["shift"]
+        if options.shift_place == "image":
+            shifted = shift_of(shift, options.shift_identity)
+            images = shifted(torch.from_numpy(images), stream(0, "picture", i)).numpy()
+            shift = None
+        parts.append((images, shift))
+    return parts
 
 
 def draw_negatives(spec: dict, data: Path, output: Path) -> None:
@@ -130,20 +156,27 @@ def draw_views(spec: dict, data: Path, output: Path) -> None:
 
     config = spec["configs"][0]
     settings = read_run(config)
-    shown = {"images": negatives_of(config | {"negatives": []}, data, COLUMNS)}
-    rows = [("Image", shown["images"])]
+    shown = {"images": _drawn_from(config | {"negatives": []}, data, COLUMNS)}
+    rows = [("Image", shown["images"][0][0])]
     for label, spec_of_view, name, source in method_of(settings).example_views(settings):
         if source not in shown:
-            shown[source] = negatives_of(config, data, COLUMNS)
-            rows.append(("Negative", shown[source]))
-        rows.append((label, _rendered(shown[source], spec_of_view, name)))
+            shown[source] = parts = _drawn_from(config, data, COLUMNS)
+            first = "Negative" if settings.options.shift_place == "image" else "Its source"
+            rows.append((first, np.concatenate([images for images, _ in parts])))
+        views = [
+            _rendered(part, spec_of_view, f"{name}{i or ''}", settings)
+            for i, part in enumerate(shown[source])
+        ]
+        rows.append((label, np.concatenate(views)))
     plot_image_grid(rows, output)
 
 
-def _rendered(images: np.ndarray, spec: ViewSpec, name: str) -> np.ndarray:
-    """Views of the images, brought back to uint8."""
+def _rendered(part: Part, spec: ViewSpec, name: str, settings: RunSettings) -> np.ndarray:
+    """Views of the images with their shift, brought back to uint8; name: of their draws."""
+    images, shift = part
     count, height, width, _ = images.shape
     batch = Images(images, CPU).take(np.arange(count))
+    spec = replace(spec, shifting=shift, may_stay=settings.options.shift_identity)
     views = render(batch, draw(spec, count, height, width, stream(0, "picture", name)), spec)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     pixels = views * std + mean
