@@ -145,7 +145,7 @@ def test_negatives_whose_views_are_shifted_stay_upright_and_say_which_shift():
         (Images(numbered(n, i), CPU), s) for i, (n, s) in enumerate(((50, "perm4"), (60, None)))
     ]
     source = Negatives(images, 0, place="view")
-    for size, shares in ((8, (4, 4)), (5, (2, 3))):
+    for size, shares in ((8, (4, 4)), (5, (3, 2))):
         batch = source.batch(3, 5, size)
         assert source.shifts(size) == ("perm4",) * shares[0] + (None,) * shares[1]
         expected = [numbered(60, which)[image] for which, image in seen(batch)]
