@@ -21,7 +21,7 @@ def every_score(results):
     """One row per score and OOD set."""
     frame = results.frame
     frame = frame[(frame["metric"] == "auroc") & (frame["dataset"] != "average")]
-    digits = results.options.get("digits", 2)
+    digits = results.options.digits
     rows = [
         [Cell(row.score), Cell(row.dataset), Cell(number(100 * row.value, digits))]
         for row in frame.itertuples()

@@ -32,11 +32,13 @@ def drawn(study, tmp_path, name, **options):
 def test_sensitivity_figure_has_a_point_a_strategy_in_four_panels(study, tmp_path, names):
     study.thesis()
     data = drawn(study, tmp_path, "figure_sensitivity")
-    assert len(data) == 4 * 11 and (data.n_seeds == 3).all()
+    assert len(data) == 4 * 11 and (data.n == 3).all()
     for _, panel in data.groupby("panel"):
         assert set(panel.strategy) == set(names.strategies)
         assert panel.spearman.iloc[0] == pytest.approx(spearmanr(panel.x, panel.y).statistic)
-    point = data[(data.metric == "knn_accuracy") & (data.ood == "cifar100")].set_index("strategy")
+    point = data[(data.metric == "knn_accuracy") & (data.dataset == "cifar100")].set_index(
+        "strategy"
+    )
     values = [float(row["value"]) for run, rows in study.rows.items() for row in rows
               if "cifar10-none-base" in run and row["metric"] == "knn_accuracy"]  # fmt: skip
     assert point.loc["none"].x == pytest.approx(100 * np.mean(values))
@@ -46,7 +48,7 @@ def test_sensitivity_figure_has_a_point_a_strategy_in_four_panels(study, tmp_pat
 def test_figures_of_one_seed_have_no_error_bars(study, tmp_path):
     study.thesis(seeds=[0])
     data = drawn(study, tmp_path, "figure_sensitivity")
-    assert data.x_spread.isna().all() and (data.n_seeds == 1).all()
+    assert data.x_spread.isna().all() and (data.n == 1).all()
 
 
 def test_occupied_soft_classes_figure(study, tmp_path):

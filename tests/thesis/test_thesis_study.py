@@ -204,7 +204,9 @@ def test_a_scatter_plot_has_a_point_a_strategy(finished, figure, panels):
         assert np.isfinite([float(row["x"]), float(row["y"])]).all()
         found.setdefault(row["panel"], []).append(row["strategy"])
     assert len(found) == panels and all(points == SAMPLING for points in found.values())
-    assert {row["ood"] for row in rows} == {"cifar100", "texture"} if panels == 4 else {"cifar100"}
+    assert (
+        {row["dataset"] for row in rows} == {"cifar100", "texture"} if panels == 4 else {"cifar100"}
+    )
 
 
 def test_archives_are_used_in_place(finished):

@@ -57,6 +57,11 @@ class Settings(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, strict=True, populate_by_name=True
     )
 
+    @classmethod
+    def key_names(cls) -> list[str]:
+        """The names of its values, as YAML and JSON have them."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
 
 Read = TypeVar("Read", bound=Settings)
 
@@ -109,7 +114,7 @@ def _fields_at(cls: type[Settings], path: list[str]) -> list[str]:
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return _fields_below(fields.get(part), path[path.index(part) + 1 :])
         cls = inner
-    return [field.alias or name for name, field in cls.model_fields.items()]
+    return cls.key_names()
 
 
 def _fields_below(field: Any, rest: list[str]) -> list[str]:

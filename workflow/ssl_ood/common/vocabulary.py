@@ -27,7 +27,7 @@ VERSIONS = {
     "features": 4,
     "evaluate": 2,
     "table": 3,
-    "figure": 2,
+    "figure": 3,
     "weights": 1,
     "splits": 1,
 }

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ssl_ood.common.rows import checked_rows
+from ssl_ood.report.records import artefacts
 from ssl_ood.report.reported import NOTES
 from ssl_ood.report.results import Results
-from ssl_ood.report.table_parts import artefacts, titles_of
+from ssl_ood.report.table_parts import listed
 
 
 def reported_notes(results: Results) -> list[str]:
@@ -41,10 +42,11 @@ def _concerns(note: Mapping[str, str], shown: Iterable[str], homes: Iterable[str
 def _sentence(note: Mapping[str, str], results: Results) -> str:
     """`SSD, CIFAR10 against SVHN: its note (source).`"""
     methods = [name.strip() for name in note["method"].split(",") if name.strip()]
-    who = titles_of(results, "strategies", methods)  # another system has no title but its name
+    who = listed(results.title("strategies", name) for name in methods)  # a system has its name
     where = results.title("datasets", note["train"]) if note["train"] else ""
     if note["ood"]:
-        where += f" against {titles_of(results, 'datasets', note['ood'].split())}"
+        against = listed(results.title("datasets", name) for name in note["ood"].split())
+        where += f" against {against}"
     place = ", ".join(filter(None, [who, where]))
     text = f"{place}: {note['note']}" if place else note["note"][0].upper() + note["note"][1:]
     return f"Thesis. {text} ({note['source']})."

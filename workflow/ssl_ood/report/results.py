@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import lookup
+from ssl_ood.common.settings import read_settings
 from ssl_ood.common.vocabulary import (
     AVERAGE,
     AVERAGE_HONEST,
@@ -100,31 +101,30 @@ def summarise(values: Sequence[Measurement], confidence: float = 0.95) -> Summar
 class Results:
     """The measurements and reported values that a target may show.
 
-    spec: see `study.runs.Experiments.spec`. frame: the measurements of its runs, tidy; see
-    `evaluation.measurements`. quoted: the reported values, see `read_reported`; no rows unless
-    spec["show_reported"]. reported_dir: where these and the claims in words are. scores_of: the
-    files of the scores of every image, by run, for forms that need them.
+    spec: see `study.runs.Experiments.spec`. options: the settings of its form. frame: the
+    measurements of its runs, tidy; see `evaluation.measurements`. quoted: the reported values, see
+    `read_reported`; no rows unless spec["show_reported"]. reported_dir: where these and the claims
+    in words are. scores_of: the files of the scores of every image, by run, for forms that need
+    them.
     """
 
     spec: dict[str, Any]
+    options: Any
     frame: pd.DataFrame
     quoted: pd.DataFrame
     reported_dir: Path = Path()
     scores_of: dict[str, Path] = field(default_factory=dict)
 
     @property
-    def options(self) -> dict[str, Any]:
-        return self.spec["options"]
-
-    @property
     def score(self) -> str:
         """The score that tables and figures show: option `score`, by default the first of all."""
-        return self.options.get("score", self.scores[0])
+        return getattr(self.options, "score", None) or self.scores[0]
 
     @property
     def scores(self) -> list[str]:
         """The scores of a table that shows several: option `scores`, by default all of them."""
-        return self.options.get("scores", self.spec["evaluation"]["scores"])
+        named = getattr(self.options, "scores", None)
+        return list(named or self.spec["evaluation"]["scores"])
 
     @property
     def tau(self) -> float | None:
@@ -215,14 +215,14 @@ class Results:
         return [AVERAGE, AVERAGE_HONEST] if honest else [AVERAGE]
 
     def in_distributions(self) -> list[str]:
-        """The in-distribution datasets of the runs, those of the options first."""
-        named = self.options.get("in_distribution", [])
+        """The in-distribution datasets of the runs, those that the target names first."""
+        named = self.spec["options"].get("in_distribution", [])
         runs = self.spec["runs"]
         return list(dict.fromkeys([*named, *(r["in_distribution"] for r in runs)]))
 
     def strategies(self, in_distribution: str) -> list[str]:
-        """The trained strategies (base variant) of the runs, those of the options first."""
-        named = self.options.get("strategies", [])
+        """The trained strategies (base variant) of the runs, those that the target names first."""
+        named = self.spec["options"].get("strategies", [])
         if isinstance(named, dict):  # a list for each dataset
             named = named.get(in_distribution, [])
         found = [
@@ -263,13 +263,16 @@ def load_results(
     Raises UserError for a file that is missing, damaged or of another run, and where a run of the
     target has none.
     """
+    settings = lookup(spec["kind"], spec["form"], spec["name"]).settings
+    own = {k: v for k, v in spec["options"].items() if k in settings.key_names()}
+    options = read_settings(settings, own, spec["name"])
     runs = [run["run"] for run in spec["runs"]]
     frame = read_measurements(measurements, runs)
     frame = frame[frame["run"].isin(runs)].reset_index(drop=True)
     _refuse_missing(spec, set(frame["run"]))
     quoted = read_reported(reported_dir if spec["show_reported"] else None)
     files = {path.stem: path for path in scores}
-    return Results(spec, frame, quoted, reported_dir or Path(), files)
+    return Results(spec, options, frame, quoted, reported_dir or Path(), files)
 
 
 def _refuse_missing(spec: dict[str, Any], measured: set[str]) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from ssl_ood.common.files import write_text
 from ssl_ood.report.layout import Cell, Table
-from ssl_ood.report.results import Summary
 from ssl_ood.report.table_html import to_html
 
 MISSING = "—"
@@ -185,17 +184,11 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}f}".replace("-", MINUS)
 
 
-def signed(value: float, digits: int = 2) -> str:
-    """A difference with its sign."""
+def signed(value: float | None, digits: int = 2) -> str:
+    """A difference with its sign; missing values as an em dash."""
+    if value is None or math.isnan(value):
+        return MISSING
     return f"{value:+.{digits}f}".replace("-", MINUS)
-
-
-def measured_cell(summary: Summary | None, digits: int = 2, status: str = "not_run") -> Cell:
-    """Mean ± spread over seeds; the mean alone for one seed; the status where there is neither."""
-    if summary is None:
-        return Cell(status.replace("_", " "))
-    spread = "" if math.isnan(summary.spread) else f" ± {number(summary.spread, digits)}"
-    return Cell(number(summary.mean, digits), spread)
 
 
 def embolden(cells: list[Cell], candidates: Sequence[int], *, smallest: bool = False) -> list[Cell]:

@@ -102,10 +102,9 @@ def _check_options(
 ) -> None:
     """What belongs to the form. Options that several forms have mean the same in each."""
     options, study = target.options, config.studies[target.study]
-    fields = [field.alias or name for name, field in form.settings.model_fields.items()]
     for key in options:
-        if key not in fields:
-            hint = nearest(key, [*fields, *Target.model_fields])
+        if key not in form.settings.key_names():
+            hint = nearest(key, [*form.settings.key_names(), *Target.model_fields])
             raise UserError(f"config: {place} (form {form.name}) has an unknown key {key!r}{hint}")
     read_settings(form.settings, options, f"config: {place}")
     scores = evaluation_of(config, study, target.study).scores

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ssl_ood.common.errors import UserError
 from ssl_ood.common.vocabulary import AVERAGE, NO_NEGATIVES
 from ssl_ood.report.claims.paired import contrast_of_sets, paired_difference
 from ssl_ood.report.results import Measurement, Results, Summary, summarise
@@ -74,11 +75,17 @@ class Case:
 
     @property
     def near(self) -> str:
-        return self.results.options["near"]
+        return self._option("near")
 
     @property
     def far(self) -> str:
-        return self.results.options["far"]
+        return self._option("far")
+
+    def _option(self, name: str) -> str:
+        found = getattr(self.results.options, name)
+        if found is None:
+            raise UserError(f"{self.results.spec['name']}: its claims need {name}: add an OOD set.")
+        return found
 
     @property
     def average(self) -> str:
@@ -87,7 +94,7 @@ class Case:
 
     def role(self, name: str) -> str:
         """The in-distribution dataset that stands for one of the thesis's; see `ROLES`."""
-        found = self.results.options.get("roles", {}).get(name)
+        found = getattr(self.results.options.roles, name)
         if found is None:
             raise NotMeasurable(f"no dataset has the role of {ROLES[name]}")
         return found
@@ -104,7 +111,7 @@ class Case:
         if name in ("near", "far", "home"):
             return self.dataset(getattr(self, name))
         if name in ROLES:
-            dataset = self.results.options.get("roles", {}).get(name)
+            dataset = getattr(self.results.options.roles, name)
             return self.dataset(dataset) if dataset else "another dataset"
         return self.title(name)
 

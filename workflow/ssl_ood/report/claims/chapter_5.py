@@ -24,7 +24,7 @@ from ssl_ood.report.claims.case import (
     open_because,
 )
 from ssl_ood.report.results import Summary
-from ssl_ood.report.tables.contrastive import abnormal_column, fine_tuned
+from ssl_ood.report.tables.label_efficiency import abnormal_set, fine_tuned
 from ssl_ood.report.writers import signed
 
 OTHERS = "table_5_2"  # where the thesis reports other methods
@@ -75,12 +75,12 @@ def weaker_augmentation_worse(case: Case) -> Finding:
     "labels",
 )
 def pretraining_over_random(case: Case) -> Finding:
-    column = abnormal_column(case.results, case.home)
+    ood = abnormal_set(case.results, case.home)
     points = {(p.initialisation, p.labels): p.variant for p in fine_tuned(case.results, case.home)}
     leads = {}
     for (start, labels), variant in points.items():
         if start.endswith("_con") and ("random", labels) in points:
-            lead = _lead(case, variant, points["random", labels], column.ood)
+            lead = _lead(case, variant, points["random", labels], ood)
             if labels not in leads or lead.mean > leads[labels].mean:
                 leads[labels] = lead
     if not leads:

@@ -40,9 +40,9 @@ VERDICTS = (HOLDS, FAILS, UNDECIDED, UNKNOWN)
 
 def check_claims(results: Results) -> list[dict[str, Any]]:
     """A record for every claim of the chapter: id, where, claim, measurement, verdict, reason."""
-    chapter, reported_dir = results.options["claims"], results.reported_dir
+    chapter, reported_dir = results.options.claims, results.reported_dir
     rows = [row for row in reported_claims(reported_dir) if chapter in row["where"]]
-    only = results.options.get("only") or [row["id"] for row in rows]
+    only = results.options.only or [row["id"] for row in rows]
     for name in only:
         if name not in CHECKS:
             raise unknown(name, CHECKS, "claim", f"the option only of {results.spec['name']}")
@@ -128,7 +128,7 @@ class ClaimsOptions(Scored):
 def claims_table(results: Results) -> Table:
     """Every claim of the chapter, its measurement and a verdict."""
     records = check_claims(results)
-    chapter = results.options["claims"].replace("section", "chapter")
+    chapter = results.options.claims.replace("section", "chapter")
     shows = results.spec["show_reported"]
     header = ["Claim", "Where"] + ["Thesis"] * shows + ["Measured", "Verdict", "Why"]
     rows = []

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import register
-from ssl_ood.common.vocabulary import NO_NEGATIVES
 from ssl_ood.report.figures.points import (
     draw_bars,
     interval_words,
@@ -25,14 +24,13 @@ from ssl_ood.report.figures.style import (
 )
 from ssl_ood.report.options import Titled
 from ssl_ood.report.results import Results
-from ssl_ood.report.table_parts import measure
-from ssl_ood.report.tables.contrastive import (
+from ssl_ood.report.table_parts import variant_title
+from ssl_ood.report.tables.label_efficiency import (
     ALL,
-    abnormal_column,
     fine_tuned,
     initialisations,
+    measure_fine_tuned,
     training_images,
-    variant_title,
 )
 
 if TYPE_CHECKING:
@@ -121,18 +119,17 @@ def _points(results: Results, home: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    column, points = abnormal_column(results, home), fine_tuned(results, home)
+    points = fine_tuned(results, home)
     counts = [int(point.labels) for point in points if point.labels != ALL]
     everything = training_images(results, home) or 2 * max(counts, default=1)
     names, rows = initialisations(results), []
     for i, name in enumerate(names):
         for point in points:
             if point.initialisation == name:
-                entry = measure(results, home, NO_NEGATIVES, column, point.variant)
                 place = everything if point.labels == ALL else int(point.labels)
-                more = {"initialisation": name, "labels": point.labels, "place": place}
-                more["x"] = place * APART ** (i - (len(names) - 1) / 2)
-                rows.append(entry.record | more)
+                x = place * APART ** (i - (len(names) - 1) / 2)
+                record = measure_fine_tuned(results, home, point)
+                rows.append(record | {"place": place, "x": x})
     frame = pd.DataFrame(rows)
     numbers = ["measured", "spread", "low", "high", "reported", "difference"]
     frame = frame.astype(dict.fromkeys(numbers, "float64"))

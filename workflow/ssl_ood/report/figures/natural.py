@@ -50,7 +50,7 @@ def points(results: Results, home: str, x: dict[str, Any], ood: str) -> pd.DataF
                     "x_spread": a.spread,
                     "y": b.mean,
                     "y_spread": b.spread,
-                    "n_seeds": b.n,
+                    "n": b.n,
                     "spearman": math.nan,
                     "runs": ";".join(b.runs),
                 }
@@ -86,7 +86,7 @@ def styles_of(results: Results, home: str) -> dict[str, Style]:
 
 def seeds_words(frame: pd.DataFrame) -> str:
     """What the error bars are."""
-    seeds = frame["n_seeds"].max()
+    seeds = frame["n"].max()
     return f"mean ± SD over {seeds} seeds" if seeds > 1 else "one seed"
 
 
@@ -104,7 +104,7 @@ def sensitivity_figure(results: Results, _: Files, prefix: Path) -> None:
     styles = styles_of(results, home)
     k = results.spec["evaluation"]["knn"]
     rows = [("knn_accuracy", f"{k}-NN accuracy (%)"), ("sensitivity", "Sensitivity (%)")]
-    columns = [("Near", results.options["near"]), ("Far", results.options["far"])]
+    columns = [("Near", results.options.near), ("Far", results.options.far)]
     figure, grid = new_figure(PAGE, 5.6, 2, 2, sharey="col", sharex="row")
     records = []
     for i, (metric, label) in enumerate(rows):
@@ -115,7 +115,7 @@ def sensitivity_figure(results: Results, _: Files, prefix: Path) -> None:
             axes.set_title(f"{role} OOD: {title}\n{correlation_words(frame)}", loc="left")
             axes.set_xlabel(label)
             axes.set_ylabel("AUROC (%)")
-            panel = {"panel": f"{metric}, {ood}", "metric": metric, "ood": ood}
+            panel = {"panel": f"{metric}, {ood}", "metric": metric, "dataset": ood}
             records += [panel | row for row in frame.to_dict("records")]
     titles = {name: results.title("strategies", name) for name in styles}
     legend_below(figure, titles, min(len(styles), 4), f"Negatives ({seeds_words(frame)})")
@@ -141,7 +141,7 @@ def occupied_soft_classes_figure(results: Results, _: Files, prefix: Path) -> No
 
     The names on the left are the legend of both panels.
     """
-    home, near = results.in_distributions()[0], results.options["near"]
+    home, near = results.in_distributions()[0], results.options.near
     frame = points(results, home, {"metric": OCCUPIED}, near)
     rows = _with_untrained(results, home, frame)
     styles = styles_of(results, home) | {UNTRAINED: Style(GREY, "o")}
@@ -161,7 +161,7 @@ def occupied_soft_classes_figure(results: Results, _: Files, prefix: Path) -> No
     for axes in grid[0]:
         axes.set_xlabel(f"Occupied soft-classes{of_all}")
         axes.xaxis.get_major_locator().set_params(integer=True)
-    panel = {"panel": f"occupied, {near}", "ood": near}
+    panel = {"panel": f"occupied, {near}", "dataset": near}
     save_figure(figure, prefix, [panel | row for row in frame.to_dict("records")])
 
 

@@ -25,8 +25,9 @@ from ssl_ood.report.figures.style import (
     save_figure,
 )
 from ssl_ood.report.options import Scored
+from ssl_ood.report.records import Record, measure
 from ssl_ood.report.results import Results
-from ssl_ood.report.table_parts import Column, Entry, measure, score_title
+from ssl_ood.report.table_parts import score_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,10 +53,10 @@ APART, BESIDE = 0.25, 0.1  # from source to source, and from a mean to the seeds
 
 
 class Place(NamedTuple):
-    """A position on the x axis: an OOD set, and the entries there by the role of the negatives."""
+    """A position on the x axis: an OOD set, and the records there by the role of the negatives."""
 
     title: str
-    entries: dict[str, Entry]
+    records: dict[str, Record]
 
 
 @register(
@@ -73,8 +74,8 @@ def negative_sources_figure(results: Results, _: Files, prefix: Path) -> None:
     there is no such panel.
     """
     places = [place for home in results.in_distributions() for place in _places(results, home)]
-    left = [p for p in places if set(LEFT) & set(p.entries)]
-    right = [p for p in places if set(RIGHT) <= set(p.entries)]
+    left = [p for p in places if set(LEFT) & set(p.records)]
+    right = [p for p in places if set(RIGHT) <= set(p.records)]
     panels = [(left, LEFT, "Source of the negatives")] * bool(left)
     panels += [(right, RIGHT, "Domain of the auxiliary images")] * bool(right)
     if not panels:
@@ -107,9 +108,9 @@ def _draw(
 
     records, places, seeds = [], [], []
     for position, place in enumerate(shown):
-        there = [role for role in roles if role in place.entries]
+        there = [role for role in roles if role in place.records]
         for i, role in enumerate(there):
-            row = place.entries[role].record
+            row = place.records[role]
             x = position + APART * (i - (len(there) - 1) / 2)
             records.append({"source": role} | row)
             places.append(x)
@@ -139,14 +140,14 @@ def _draw(
 def _places(results: Results, home: str) -> list[Place]:
     found = []
     for ood in results.ood_sets(home):
-        entries: dict[str, Entry] = {}
+        records: dict[str, Record] = {}
         for strategy in results.strategies(home):
             role = _role(results, strategy)
-            entry = measure(results, home, strategy, Column("", ood=ood, unit="fraction"))
-            if role and entry.summary is not None:
-                entries.setdefault(role, entry)
+            record = measure(results, home, strategy, dataset=ood, unit="fraction")
+            if role and record["n"]:
+                records.setdefault(role, record)
         titles = results.title("datasets", home), results.title("datasets", ood)
-        found.append(Place("\n".join(titles), entries))
+        found.append(Place("\n".join(titles), records))
     return found
 
 

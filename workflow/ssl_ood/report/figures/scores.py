@@ -168,7 +168,7 @@ def _curves(
                     "role": "ood" if name else "test",
                     "n": len(scores[name]),
                     "score": results.score,
-                    "tau": results.tau,
+                    "temperature": results.tau,
                     "x": grid,
                     "density": density(scale(scores[name]), grid),
                     "per": "unit",

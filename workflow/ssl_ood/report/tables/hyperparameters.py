@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ssl_ood.common.registry import register
-from ssl_ood.common.vocabulary import AVERAGE, BASE, MEASURED, NO_NEGATIVES, UNTRAINED
-from ssl_ood.report.draft import Draft, measured
+from ssl_ood.common.vocabulary import AVERAGE, BASE, NO_NEGATIVES, UNTRAINED
+from ssl_ood.report.cells import value
+from ssl_ood.report.grid import Column, Grid, Piece, Row
 from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Scored
+from ssl_ood.report.records import Record, measure
 from ssl_ood.report.reported import reported_claims
 from ssl_ood.report.results import Measurement, Results, Summary, summarise
-from ssl_ood.report.table_parts import OURS, Entry, entry_of, in_unit
 
 TAU_SCORE = "cosine_tau"  # of equation 6.1
 EVERY = "all"  # strategies that a temperature is chosen for
+SYMBOLS = {"lambda": "λ", "tau": "τ"}
 
 
 class Choice(NamedTuple):
     """A value of a hyperparameter, its sensitivity, and the mean AUROC that was not looked at."""
 
+    hyperparameter: str
     value: float
     sensitivity: Summary | None
     auroc: Summary | None
     strategy: str = EVERY
     variant: str = BASE
-
-
-class Block(NamedTuple):
-    """The choices of a hyperparameter, and the one that the thesis makes."""
-
-    symbol: str
-    name: str
-    title: str
-    choices: list[Choice]
-    reported: float
 
 
 @register(
@@ -48,30 +42,31 @@ class Block(NamedTuple):
 def hyperparameters_table(results: Results) -> Table:
     """λ and τ chosen by the sensitivity score, without OOD data (section 3.4)."""
     compares = results.spec["show_reported"]
-    draft = Draft(results, ["In-distribution", "Negatives", "Setting"])
+    values = {row["id"]: row["value"] for row in reported_claims(results.reported_dir)}
+    reported = {name: float(values[f"optimal_{name}"]) for name in SYMBOLS}
+    rows = []
     for home in results.in_distributions():
-        for block in _blocks(results, home):
-            best = chosen(block.choices)
-            for i, choice in enumerate(block.choices):
-                sensitivity, auroc = _entries(results, home, block, choice)
-                cells = [
-                    Cell(results.title("datasets", home) if i == 0 else ""),
-                    Cell(block.title if i == 0 else ""),
-                    Cell(f"{block.symbol} = {choice.value:g}"),
-                    measured(sensitivity, 2)._replace(bold=choice is best),
-                    Cell("√" if choice is best else ""),
-                    measured(auroc, 2),
-                    *[Cell("√" if choice.value == block.reported else "")] * compares,
-                ]
-                draft.add(home, cells, rule=i == 0)
-                more = {"hyperparameter": block.name, "setting": choice.value}
-                more |= {"chosen": choice is best}
-                more |= {"chosen_in_thesis": choice.value == block.reported} if compares else {}
-                for entry in (sensitivity, auroc):
-                    draft.keep(entry._replace(record=more | entry.record))
-    return draft.table(
+        for title, choices in _blocks(results, home):
+            best, words = chosen(choices), [results.title("datasets", home), title]
+            for choice in choices:
+                setting = f"{SYMBOLS[choice.hyperparameter]} = {choice.value:g}"
+                chosen_by = {"chosen": choice is best}
+                if compares:
+                    chosen_by["chosen_in_thesis"] = choice.value == reported[choice.hyperparameter]
+                of = {"in_distribution": home, "choice": choice, "chosen": chosen_by}
+                rows.append(Row([*words, setting], of, rule=choice is choices[0]))
+                words = ["", ""]
+    sensitivity = {"Sensitivity (%)": _value_of_chosen, "chosen": _tick("chosen")}
+    auroc = {"Average AUROC (%)": value} | (
+        {"thesis": _tick("chosen_in_thesis")} if compares else {}
+    )
+    columns = [
+        Column("", {"metric": "sensitivity"}, pieces=sensitivity),
+        Column("", {"dataset": AVERAGE}, pieces=auroc),
+    ]
+    return Grid(results, rows, columns, measure=_measure).table(
         "Hyperparameters chosen by the sensitivity score, without OOD data.",
-        ["Sensitivity (%)", "chosen", "Average AUROC (%)", *["thesis"] * compares],
+        ["In-distribution", "Negatives", "Setting"],
         [
             "Chosen: the largest mean sensitivity, which uses training and test images of the "
             "in-distribution set only. The AUROC over the OOD sets stands beside it to be read, it "
@@ -79,42 +74,42 @@ def hyperparameters_table(results: Results) -> Table:
             "λ: the weight of the loss on negatives, 0 being no negatives. τ: the temperature of "
             "equation 6.1; its values are means over the strategies.",
         ],
+        best="",
+        name_homes=False,
     )
 
 
-def _blocks(results: Results, home: str) -> list[Block]:
-    values = {row["id"]: row["value"] for row in reported_claims(results.reported_dir)}
-    weight, tau = (float(values[f"optimal_{name}"]) for name in ("lambda", "tau"))
-    blocks = [
-        Block("λ", "lambda", results.title("strategies", strategy), choices, weight)
+def _value_of_chosen(records: Sequence[Record]) -> Cell:
+    return value(records)._replace(bold=records[0]["chosen"])
+
+
+def _tick(name: str) -> Piece:
+    return lambda records: Cell("√" if records[0][name] else "")
+
+
+def _blocks(results: Results, home: str) -> list[tuple[str, list[Choice]]]:
+    """The choices of every hyperparameter, with the title of whose they are."""
+    weights = [
+        (results.title("strategies", strategy), lambda_choices(results, home, strategy))
         for strategy in results.strategies(home)
-        if strategy != NO_NEGATIVES and len(choices := lambda_choices(results, home, strategy)) > 1
+        if strategy != NO_NEGATIVES
     ]
-    return [*blocks, Block("τ", "tau", "all strategies", tau_choices(results, home), tau)]
+    several = [(title, choices) for title, choices in weights if len(choices) > 1]
+    return [*several, ("all strategies", tau_choices(results, home))]
 
 
-def _entries(results: Results, home: str, block: Block, choice: Choice) -> tuple[Entry, Entry]:
-    """The sensitivity and the AUROC of a choice, in percent."""
-    identity = {
-        "in_distribution": home,
-        "system": OURS,
-        "method": results.training_method(home, choice.strategy),
-        "strategy": choice.strategy,
-        "variant": choice.variant,
-        "score": TAU_SCORE,
-        "temperature": choice.value if block.name == "tau" else results.tau_of(TAU_SCORE),
-        "unit": "percent",
-    }
-
-    def entry(metric: str, ood: str, summary: Summary | None) -> Entry:
-        status = MEASURED
-        if summary is None:
-            what = {"variant": choice.variant, "metric": metric, "ood": ood}
-            status = results.status(home, choice.strategy, **what)
-        row = identity | {"metric": metric, "dataset": ood}
-        return entry_of(results, row, status, in_unit(summary, "percent"))
-
-    return entry("sensitivity", "", choice.sensitivity), entry("auroc", AVERAGE, choice.auroc)
+def _measure(
+    results: Results, choice: Choice, chosen: dict[str, bool], *, metric: str = "auroc", **of: str
+) -> Record:
+    """The record of a choice's sensitivity or AUROC, after what says who makes the choice."""
+    summary = choice.sensitivity if metric == "sensitivity" else choice.auroc
+    of |= {"strategy": choice.strategy, "variant": choice.variant, "metric": metric}
+    if choice.strategy != EVERY:
+        record = measure(results, **of, summary=summary)
+    else:
+        record = measure(results, **of, score=TAU_SCORE, summary=summary)
+        record["temperature"] = choice.value
+    return {"hyperparameter": choice.hyperparameter, "setting": choice.value} | chosen | record
 
 
 def lambda_choices(results: Results, home: str, strategy: str) -> list[Choice]:
@@ -128,6 +123,7 @@ def lambda_choices(results: Results, home: str, strategy: str) -> list[Choice]:
             variants.setdefault(weight, (run["strategy"], run["variant"]))
     return [
         Choice(
+            "lambda",
             weight,
             results.summary(home, name, variant=variant, metric="sensitivity"),
             results.summary(home, name, variant=variant, ood=AVERAGE),
@@ -142,6 +138,7 @@ def tau_choices(results: Results, home: str) -> list[Choice]:
     """The temperatures of equation 6.1, each with means over the trained strategies."""
     return [
         Choice(
+            "tau",
             tau,
             mean_over_strategies(results, home, metric="sensitivity", tau=tau),
             mean_over_strategies(results, home, metric="auroc", ood=AVERAGE, tau=tau),

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ssl_ood.common.registry import register
 from ssl_ood.common.vocabulary import AVERAGE
-from ssl_ood.report.draft import REPORTED_ROW, Draft, beside, best_in_row, measured, reported
-from ssl_ood.report.layout import Cell, Table
+from ssl_ood.report.cells import BESIDE, REPORTED_BELOW, value
+from ssl_ood.report.grid import Column, Grid, Row
+from ssl_ood.report.layout import Table
 from ssl_ood.report.options import Beside
+from ssl_ood.report.records import other_methods
 from ssl_ood.report.results import Results
 from ssl_ood.report.table_parts import (
-    Column,
     grouped_by_source,
-    other_methods,
     photographs_notes,
     score_words,
-    titles_of,
+    titles_of_homes,
 )
-from ssl_ood.report.writers import embolden, number
 
 # OOD sets that share classes with an in-distribution set: its AUROC cannot reach 1.
 OVERLAPS = {
@@ -38,30 +35,19 @@ MARKS = ("*", "†", "‡", "§")
 )
 def ood_auroc_table(results: Results) -> Table:
     """Table 6.1: AUROC of ours beside the reported values of other methods."""
-    homes, ours = results.in_distributions(), every_strategy(results)
     others, notes = _with_marks(other_methods(results))
-    compares = bool(results.reported)
-    titles = ["measured", "reported", "Δ"] if compares else ["AUROC"]
-    draft = Draft(results, ["OOD set"], show_home=True)
-    own = range(1 + len(others), 1 + len(others) + len(ours) * len(titles), len(titles))
-    for home in homes:
-        for ood in results.ood_sets(home):
-            column = Column("", ood=ood)
-            cells = [Cell(results.title("datasets", ood))]
-            cells += [Cell(number(draft.quote(home, m, column).reported)) for m in others]
-            for strategy in ours:
-                entry = draft.measure(home, strategy, column)
-                cells += beside(entry, 2) if compares else [measured(entry, 2)]
-            draft.add(home, embolden(cells, [*range(1, 1 + len(others)), *own]))
+    pieces = BESIDE if results.reported else {"AUROC": value}
+    columns = [Column(others[method], {"system": method}, "Reported") for method in others]
+    for strategy in every_strategy(results):
+        title = results.title("strategies", strategy)
+        columns.append(Column(title, {"strategy": strategy}, pieces=pieces))
     best = "Bold: best of the row"
-    best += ", the reported values of our own strategies aside." if compares else "."
-    groups = [("Reported", len(others))] if others else []
-    groups += [(results.title("strategies", s), len(titles)) for s in ours]
-    return draft.table(
+    best += ", the reported values of our own strategies aside." if results.reported else "."
+    return Grid(results, ood_rows(results), columns).table(
         f"AUROC (%) of OOD detection without labels; {score_words(results)}.",
-        [*others.values(), *titles * len(ours)],
-        [best, *notes, *overlap_notes(results, homes)],
-        groups,
+        ["OOD set"],
+        [best, *notes, *overlap_notes(results)],
+        name_homes=True,
         groups_in_markdown=True,
     )
 
@@ -76,26 +62,30 @@ def ood_auroc_table(results: Results) -> Table:
 )
 def negative_sampling_table(results: Results) -> Table:
     """Table 6.2: AUROC by negative strategy."""
-    homes = results.in_distributions()
-    strategies, groups = grouped_by_source(results, every_strategy(results))
-    draft = Draft(results, ["OOD set"], show_home=len(homes) > 1)
-    for home in homes:
-        for ood in [*results.ood_sets(home), *results.averages(home)]:
-            entries = [draft.measure(home, s, Column("", ood=ood)) for s in strategies]
-            cells = [Cell(results.title("datasets", ood)), *(measured(e, 2) for e in entries)]
-            below = [REPORTED_ROW, *(reported(entry, 2) for entry in entries)]
-            draft.add(home, best_in_row(cells, 1), below, rule=ood == AVERAGE)
-    return draft.table(
-        f"AUROC (%) of OOD detection with {titles_of(results, 'datasets', homes)} as "
+    columns = [
+        Column(results.title("strategies", strategy), {"strategy": strategy}, group)
+        for strategy, group in grouped_by_source(results, every_strategy(results)).items()
+    ]
+    return Grid(results, ood_rows(results, averages=True), columns).table(
+        f"AUROC (%) of OOD detection with {titles_of_homes(results)} as "
         f"in-distribution and different negative samples; {score_words(results)}.",
-        [results.title("strategies", s) for s in strategies],
-        [
-            "Bold: best of the row.",
-            *photographs_notes(results, homes),
-            *overlap_notes(results, homes),
-        ],
-        groups,
+        ["OOD set"],
+        ["Bold: best of the row.", *photographs_notes(results), *overlap_notes(results)],
+        below=REPORTED_BELOW,
     )
+
+
+def ood_rows(results: Results, *, averages: bool = False) -> list[Row]:
+    """A row for each OOD set of each in-distribution dataset, and for the averages over them."""
+    return [
+        Row(
+            [results.title("datasets", ood)],
+            {"in_distribution": home, "dataset": ood},
+            rule=ood == AVERAGE,
+        )
+        for home in results.in_distributions()
+        for ood in [*results.ood_sets(home), *results.averages(home) * averages]
+    ]
 
 
 def every_strategy(results: Results) -> list[str]:
@@ -104,10 +94,10 @@ def every_strategy(results: Results) -> list[str]:
     return list(dict.fromkeys(s for home in homes for s in results.strategies(home)))
 
 
-def overlap_notes(results: Results, homes: Sequence[str]) -> list[str]:
+def overlap_notes(results: Results) -> list[str]:
     """A note on OOD sets that share classes with the in-distribution set."""
     notes = []
-    for home in homes:
+    for home in results.in_distributions():
         words, names = OVERLAPS.get(home, ("", ()))
         shown = [results.title("datasets", s) for s in results.ood_sets(home) if s in names]
         if shown:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from ssl_ood.common.registry import register
 from ssl_ood.common.vocabulary import BASE, NO_NEGATIVES, UNTRAINED
-from ssl_ood.report.draft import Draft, best_in_columns, measured
-from ssl_ood.report.layout import Cell, Table
+from ssl_ood.report.grid import Column, Grid, Row
+from ssl_ood.report.layout import Table
 from ssl_ood.report.options import Scored
 from ssl_ood.report.results import Results
-from ssl_ood.report.table_parts import (
-    Column,
-    model_title,
-    photographs_notes,
-    score_words,
-    titles_of,
-)
+from ssl_ood.report.table_parts import model_title, photographs_notes, score_words, titles_of_homes
 from ssl_ood.report.writers import number
+
+TEST_IMAGES = "In-distribution test images (%)"
 
 
 @register(
@@ -31,34 +27,43 @@ def quality_table(results: Results) -> Table:
     """Every strategy beside the untrained network: AUROC, 10-NN accuracy, sensitivity, teacher."""
     homes, vote = results.in_distributions(), results.spec["evaluation"]
     averages = dict.fromkeys(name for home in homes for name in results.averages(home))
+    teacher = {"group": "Teacher", "best": False}
     columns = [
-        *(Column(f"AUROC {results.title('datasets', n).lower()}", "auroc", n) for n in averages),
-        Column(f"{results.spec['evaluation']['knn']}-NN accuracy", "knn_accuracy"),
-        Column("majority of the neighbours", "knn_accuracy_majority"),
-        Column("Sensitivity", "sensitivity"),
-        Column("Occupied soft-classes", "occupied_soft_classes", unit="count", best=False),
-        Column(
-            "occupied by training images", "occupied_soft_classes_train", unit="count", best=False
+        *(
+            Column(f"AUROC {results.title('datasets', n).lower()}", {"dataset": n}, "AUROC (%)")
+            for n in averages
         ),
-        Column("Entropy of an output", "mean_entropy", unit="nats", best=False),
-        Column("Entropy of the mean output", "entropy_of_mean", unit="nats", best=False),
+        Column(f"{vote['knn']}-NN accuracy", {"metric": "knn_accuracy"}, TEST_IMAGES),
+        Column("majority of the neighbours", {"metric": "knn_accuracy_majority"}, TEST_IMAGES),
+        Column("Sensitivity", {"metric": "sensitivity"}, TEST_IMAGES),
+        Column(
+            "Occupied soft-classes", {"metric": "occupied_soft_classes", "unit": "count"}, **teacher
+        ),
+        Column(
+            "occupied by training images",
+            {"metric": "occupied_soft_classes_train", "unit": "count"},
+            **teacher,
+        ),
+        Column("Entropy of an output", {"metric": "mean_entropy", "unit": "nats"}, **teacher),
+        Column(
+            "Entropy of the mean output", {"metric": "entropy_of_mean", "unit": "nats"}, **teacher
+        ),
     ]
-    draft = Draft(results, ["Negatives"], show_home=len(homes) > 1)
-    for home in homes:
-        names, lines = models(results, home), []
-        for strategy, variant in names:
-            entries = [draft.measure(home, strategy, column, variant) for column in columns]
-            cells = [measured(e, c.digits) for e, c in zip(entries, columns, strict=True)]
-            lines.append([Cell(model_title(results, strategy, variant)), *cells])
-        trained = [i for i, (_, variant) in enumerate(names) if variant == BASE]
-        best_in_columns(lines, [1 + i for i, c in enumerate(columns) if c.best], trained)
-        for line, (_, variant) in zip(lines, names, strict=True):
-            draft.add(home, line, rule=variant == UNTRAINED)
-    return draft.table(
+    rows = [
+        Row(
+            [model_title(results, strategy, variant)],
+            {"in_distribution": home, "strategy": strategy, "variant": variant},
+            rule=variant == UNTRAINED,
+            best=variant == BASE,
+        )
+        for home in homes
+        for strategy, variant in models(results, home)
+    ]
+    return Grid(results, rows, columns).table(
         "What each kind of negatives does to the representation of "
-        f"{titles_of(results, 'datasets', homes)}: AUROC over the OOD sets, and measures of the "
+        f"{titles_of_homes(results)}: AUROC over the OOD sets, and measures of the "
         f"in-distribution test images alone; {score_words(results)}.",
-        [column.title for column in columns],
+        ["Negatives"],
         [
             "Bold: largest of the column among the trained networks.",
             f"The k-NN accuracy is of votes that weigh exp(cos / {vote['knn_temperature']:g}). "
@@ -66,13 +71,9 @@ def quality_table(results: Results) -> Table:
             "temperature, and beside over the training images with their own mean as the centre, "
             f"at a temperature of {vote['soft_class_temperature']:g}.",
             *_entropy_note(results),
-            *photographs_notes(results, homes),
+            *photographs_notes(results),
         ],
-        [
-            ("AUROC (%)", len(averages)),
-            ("In-distribution test images (%)", 3),
-            ("Teacher", 4),
-        ],
+        best="column",
     )
 
 
