@@ -83,9 +83,10 @@ def test_all_claims_hold_on_measurements_like_the_thesis(measured, reported):
     found = verdicts(measured(reported), reported)
     assert set(found) == {*AGAINST, SCORES}
     verdict = {name: record["verdict"] for name, record in found.items()}
-    # Half a point ahead of CCD on LAG, where a seed moves it by a third of one.
-    assert verdict.pop("medical_over_others_lag") == UNDECIDED
-    assert set(verdict.values()) == {HOLDS}
+    # Half a point ahead of CCD on LAG and a tenth on RSNA, where a seed moves both by a third.
+    for name in ("medical_over_others_lag", "medical_over_others_rsna"):
+        assert verdict.pop(name) == UNDECIDED
+    assert {n: v for n, v in verdict.items() if v != HOLDS} == {}
     for name in AGAINST:
         assert found[name]["n"] == 3 and found[name]["runs"] and found[name]["measured"]
 
@@ -245,7 +246,7 @@ def test_what_was_not_planned_cannot_be_measured(measured, reported):
 def test_the_table_is_of_its_chapter(measured, reported, shows):
     table = claims_table(measured(reported, show_reported=shows))
     assert table.name == "table_claims_medical"
-    hold, undecided, unknown = (15, 1, 0) if shows else (13, 0, 3)
+    hold, undecided, unknown = (14, 2, 0) if shows else (13, 0, 3)
     assert table.caption == (
         f"The claims of chapter 7 in words: {hold} hold, 0 do not, {undecided} are undecided, "
         f"{unknown} cannot be measured with these data; score mahalanobis."

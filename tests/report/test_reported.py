@@ -15,10 +15,12 @@ VALUES = {
         "06bef2764ead08ea92dd16062f9aa8f725b6682e001198704bf80432d9fa2bbb",
     "claims_in_text.csv":
         "cc847ab52521adcfc19fe0e54ca03baf9789b8fd516b843f9bdaa5d940d07ea9",
+    "claims_of_chapter_5.csv":
+        "ff7307f4bcb6d7094fc6e58a5d09dc41852f87de406191ab95d5de8fe72653fb",
     "claims_of_chapter_6.csv":
-        "b07919522d0a2d13eef4b52af0d51ec3a24347332972c9135965e0e2799274e8",
+        "a52ab7b91a920519dbad5a33a0ce78225b7e05e379b9a14be16bb4252f9776ac",
     "claims_of_chapter_7.csv":
-        "69a451c74141ee404ed3edf139b8ec74ddb7598637baf5f0e6e8311647b7cdce",
+        "ffda748ebf15e26a94c027524e942db10348cd44db006bef77de90c8513c227b",
     "isbi_ablations_and_label_efficiency.csv":
         "538b7c9ab53f265d2d36513475c557f2de9f45cbda123b71f64f19402cac3f32",
     "table_1_1_glow_bits_per_dimension.csv":

@@ -295,10 +295,10 @@ def medical_scores_rank_differently(case: Case) -> Finding:
     if len(leads) < 2:
         raise NotMeasurable("one dataset has no order of datasets")
     text = ", ".join(f"{case.dataset(h)} {signed(lead.mean)}" for h, lead in leads.items())
-    verdicts = [ahead(lead) for lead in leads.values()]
+    signs = {(lead.low > 0) - (lead.high < 0) for lead in leads.values()}
     verdict = UNDECIDED
-    if FAILS in verdicts and HOLDS in verdicts:
+    if {1, -1} <= signs:
         verdict = HOLDS
-    elif set(verdicts) in ({HOLDS}, {FAILS}):
+    elif len(signs) == 1 and 0 not in signs:
         verdict = FAILS
     return Finding(verdict, f"S_md minus S_cs: {text} points", "of the best strategy of each")
