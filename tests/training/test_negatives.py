@@ -152,6 +152,9 @@ def test_negatives_whose_views_are_shifted_stay_upright_and_say_which_shift():
         np.testing.assert_array_equal(batch, expected)
         assert [which for which, _ in seen(batch)] == [0] * shares[0] + [1] * shares[1]
     assert Negatives(images, 0).shifts(8) == ()
+    of_each = Negatives(images, 0, of_each=True, place="view")
+    assert of_each.shifts(3) == ("perm4", None) * 3
+    assert [which for which, _ in seen(of_each.batch(3, 5, 3))] == [0, 1] * 3
 
 
 @pytest.mark.parametrize(("may_stay", "kinds"), [(True, 24), (False, 23)])
