@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import zlib
-
 import numpy as np
 from PIL import Image
 
+from ssl_ood.common.errors import reason
 from ssl_ood.datasets.archives import Damaged, Data, read
+from ssl_ood.datasets.encoded import Undecodable, open_dicom, open_picture
 
 # A JPEG is decoded at a half, quarter or eighth of its size, by the cosine transform's own
 # reduction, where that leaves at least this many pixels for one of the result. From 500 x 375
 # to 32 x 32, measured: twice as fast, and half a grey level away from full decoding (7 at most).
 DRAFT_GAP = 2.5
-
-
-class Undecodable(Exception):
-    """The image cannot be decoded; the text says why."""
 
 
 def to_square(
@@ -47,8 +41,8 @@ def to_square(
         if image.size != (size, size):
             image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
         pixels = np.asarray(image)
-    except (OSError, ValueError, SyntaxError, struct.error, zlib.error) as error:
-        raise Undecodable(str(error) or type(error).__name__) from None
+    except Exception as error:
+        raise Undecodable(reason(error)) from error
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
@@ -57,26 +51,17 @@ def _decode(data: Data, size: int) -> tuple[Image.Image, float, float]:
     try:
         content = read(data)
     except Damaged as error:
-        raise Undecodable(str(error)) from None
+        raise Undecodable(str(error)) from error
     if content[128:132] == b"DICM":
         image = Image.fromarray(_dicom(content))
         return image, *image.size
+    image = open_picture(content)
     try:
-        image = Image.open(io.BytesIO(content))
         wanted = int(size * DRAFT_GAP)
         drafted = image.draft(None, (wanted, wanted))  # does nothing to formats other than JPEG
         image.load()
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        TypeError,
-        struct.error,
-        zlib.error,
-        EOFError,
-        Image.DecompressionBombError,
-    ) as error:
-        raise Undecodable(str(error) or type(error).__name__) from None
+    except Exception as error:  # Pillow raises whatever damaged content makes it trip over
+        raise Undecodable(reason(error)) from error
     return image, *(drafted[1][2:] if drafted else image.size)
 
 
@@ -95,15 +80,13 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
 
 def _dicom(content: bytes) -> np.ndarray:
     """(H, W) uint8 of a DICOM radiograph: 8 bit as they are, deeper ones by their stored bits."""
-    import pydicom
-
+    record = open_dicom(content)
     try:
-        record = pydicom.dcmread(io.BytesIO(content))
         pixels = record.pixel_array
         bits = int(record.BitsStored)
         inverted = record.get("PhotometricInterpretation") == "MONOCHROME1"
     except Exception as error:  # pydicom raises whatever the damaged field makes it trip over
-        raise Undecodable(f"no readable DICOM ({error})") from None
+        raise Undecodable(f"no readable DICOM ({reason(error)})") from error
     if pixels.ndim != 2:
         raise Undecodable(f"a DICOM of shape {pixels.shape}, not one grey picture")
     if bits > 8 or pixels.dtype != np.uint8:
