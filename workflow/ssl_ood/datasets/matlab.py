@@ -60,7 +60,9 @@ def _variables(file: IO[bytes], names: Sequence[str], bounds: Bounds) -> dict[st
     order = "<" if header[126:] == b"IM" else ">"
     (version,) = struct.unpack(f"{order}H", header[124:126])
     if version != 0x0100:
-        raise Damaged(f"it is of another version: {header[:20].decode('latin-1')!r}")
+        raise Damaged(
+            f"it is of another version: {header[:20].decode('latin-1')!r}; save it with -v7"
+        )
     found: dict[str, np.ndarray] = {}
     while tag := file.read(8):
         if len(tag) < 8:
