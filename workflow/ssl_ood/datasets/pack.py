@@ -213,6 +213,8 @@ def decode_block(
             good += 1
         except Undecodable as error:
             bad[i] = str(error)
+        except UserError:  # of the archive as a whole
+            raise
         except Exception as error:  # one image is never the end of the others
             bad[i] = f"{type(error).__name__}: {reason(error)}"
     return pixels[:good], bad

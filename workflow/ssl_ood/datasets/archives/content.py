@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+from ssl_ood.common.errors import UserError, reason
 from ssl_ood.datasets.archives.bounds import BLOCK, RAW, Damaged, Inflated
 
 MOST = 1 << 30  # bytes of a picture or table: what is held in memory at once
@@ -51,7 +52,7 @@ def read(data: Data, most: int = MOST) -> bytes:
     """The content of a member.
 
     Raises Damaged if it is cut short, swells beyond what it declares, has another checksum, or
-    declares more than `most` bytes.
+    declares more than `most` bytes; UserError if the archive itself cannot be read.
     """
     if isinstance(data, bytes):
         return data
@@ -82,7 +83,9 @@ def blocks(data: FileRef | ZipRef) -> Iterator[bytes]:
 @contextmanager
 def _opened(data: FileRef | ZipRef) -> Iterator[tuple[Callable[[int], bytes], bool]]:
     """A function that reads on in the stored bytes of a member, and whether they are deflated."""
-    with open(data.path, "rb") as file:
+    with _readable(data.path), open(data.path, "rb") as file:
+        if data.offset < 0:
+            raise Damaged("is not where the zip's directory says")
         file.seek(data.offset)
         if isinstance(data, FileRef):
             yield _window(file, data.size), False
@@ -90,11 +93,24 @@ def _opened(data: FileRef | ZipRef) -> Iterator[tuple[Callable[[int], bytes], bo
         header = file.read(30)
         if len(header) < 30 or header[:4] != b"PK\x03\x04":
             raise Damaged("is not where the zip's directory says")
-        name, extra = struct.unpack("<HH", header[26:30])
-        file.seek(name + extra, os.SEEK_CUR)
+        length, extra = struct.unpack("<HH", header[26:30])
+        file.seek(length + extra, os.SEEK_CUR)
         if not data.deflated and data.packed != data.size:
             raise Damaged(f"is damaged: {data.packed:,} bytes are stored, {data.size:,} declared")
         yield _window(file, data.packed), data.deflated
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """What is wrong with the disk is the archive's matter: no single member is to blame."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is no longer there: fetch it again.") from error
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({reason(error)}): see to its disk and permissions."
+        ) from error
 
 
 def _window(file: IO[bytes], left: int) -> Callable[[int], bytes]:

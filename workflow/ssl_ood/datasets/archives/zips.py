@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.archives.bounds import Bounds, Damaged
 from ssl_ood.datasets.archives.content import Member, ZipRef, read
 from ssl_ood.datasets.archives.names import LONGEST, check_link, safe_name, shown
 
+UTF8 = 0x800  # the flag of a name
+LONGEST_END = 22 + (1 << 16)  # bytes of the end's record, and of the comment behind it
+
 
 def zip_members(path: Path, bounds: Bounds) -> Iterator[Member]:
     """The files of a zip, in the order of its directory."""
-    with zipfile.ZipFile(path) as archive:
+    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        _check_count(file, len(archive.infolist()))
         names: set[str] = set()
         for info in archive.infolist():
+            _check_header(file, info)
             name = safe_name(path, info.filename)
-            if info.is_dir():
+            if info.is_dir() and not info.file_size:
                 continue
             _check_packing(path, name, info)
             bounds.add(0, info.file_size)
@@ -42,7 +50,35 @@ def zip_members(path: Path, bounds: Bounds) -> Iterator[Member]:
             yield Member(name, reference)
 
 
+def _check_count(file: IO[bytes], found: int) -> None:
+    """Raises BadZipFile unless the directory has as many entries as the zip's end says."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - LONGEST_END, 0))
+    end = file.read()
+    end = end[end.rfind(b"PK\x05\x06") :]
+    (declared,) = struct.unpack_from("<H", end, 10)
+    if declared not in (found & 0xFFFF, 0xFFFF):  # it counts no further
+        raise zipfile.BadZipFile(f"its directory has {found:,} of {declared:,} entries")
+
+
+def _check_header(file: IO[bytes], info: zipfile.ZipInfo) -> None:
+    """Raises BadZipFile unless a member lies where the directory says, by the same name.
+
+    The directory has no checksum: a damaged name could pass for one that nobody asks for.
+    """
+    if info.header_offset >= 0:
+        file.seek(info.header_offset)
+        header = file.read(30 + len(info.orig_filename) * 4)
+        (length,) = struct.unpack_from("<H", header, 26)
+        name = info.orig_filename.encode("utf-8" if info.flag_bits & UTF8 else "cp437")
+        if header[:4] == b"PK\x03\x04" and header[30 : 30 + length] == name:
+            return
+    raise zipfile.BadZipFile(f"{shown(info.orig_filename)} is not where its directory says")
+
+
 def _check_packing(path: Path, name: str, info: zipfile.ZipInfo) -> None:
+    if info.is_dir():
+        raise UserError(f"{path} holds a folder {shown(name)} with content: it is damaged.")
     if info.flag_bits & 1:
         raise UserError(f"{path} is locked with a password: unlock it and zip it anew.")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
