@@ -140,11 +140,14 @@ def _read(kind: Kind, content: bytes, folder: Path) -> str:
         "splits": {"train": {"count": None}},
     }  # fmt: skip
     manifest = {"archives": [{"file": path.name, "path": str(path)} for path in files]}
-    digest = hashlib.sha256()
+    digest, images = hashlib.sha256(), 0
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         for item in open_split(from_dict("toy", entry), "train", manifest, Path(scratch)).items:
             digest.update(f"{item.name} {item.label} ".encode("utf-8", "surrogateescape"))
             digest.update(to_square(item.data, 16).tobytes())
+            images += 1
+    if not images:
+        raise UserError("There is no image, which packing says, too.")
     return digest.hexdigest()
 
 

@@ -56,8 +56,8 @@ def _check_count(file: IO[bytes], found: int) -> None:
     file.seek(max(size - LONGEST_END, 0))
     end = file.read()
     end = end[end.rfind(b"PK\x05\x06") :]
-    (declared,) = struct.unpack_from("<H", end, 10)
-    if declared not in (found & 0xFFFF, 0xFFFF):  # it counts no further
+    here, declared = struct.unpack_from("<HH", end, 8)
+    if here != declared or declared not in (found & 0xFFFF, 0xFFFF):  # it counts no further
         raise zipfile.BadZipFile(f"its directory has {found:,} of {declared:,} entries")
 
 
