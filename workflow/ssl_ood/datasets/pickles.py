@@ -188,7 +188,10 @@ class _Machine:
     def _build(self, _: None) -> None:
         target, state = self._take(2)
         if isinstance(target, Type):
-            target.order = {"<": "<", "|": "|", ">": ">"}[state[1]]
+            _, order, *parts = state[:5]
+            if order not in ("<", "|", ">") or any(part is not None for part in parts):
+                raise Unreadable("it builds a type with parts")
+            target.order = order
         elif isinstance(target, Array):
             _, shape, kind, columns_first, content = state
             target.values = _array(kind, shape, columns_first, content)
