@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import signal
 import time
@@ -51,6 +52,7 @@ def _call(function: Callable[[], Any], pipe: Any, seconds: float) -> None:
     with open("/proc/self/statm", encoding="ascii") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff writes there whatever it finds amiss
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         value, error = function(), None

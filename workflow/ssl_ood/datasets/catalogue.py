@@ -171,7 +171,8 @@ def read_catalogue(path: str | Path, validate: bool = True) -> dict[str, Any]:
     try:
         data = parse_yaml(text)
     except yaml.YAMLError as error:
-        raise UserError(f"The dataset catalogue {path} is not valid YAML: {error}.") from None
+        text = " ".join(str(error).split())
+        raise UserError(f"The dataset catalogue {path} is not valid YAML: {text}.") from error
     if validate:
         check_schema(data, path)
         both = data["datasets"].keys() & data.get("weights", {}).keys()
