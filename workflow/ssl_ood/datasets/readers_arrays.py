@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,7 @@ def cifar(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
                     f"{path}: {batch} holds no (N, 3072) bytes with N labels and names: it is not "
                     "CIFAR's archive."
                 )
-            if labels and not 0 <= min(labels) <= max(labels) < len(names):
-                raise UserError(
-                    f"{path}: {batch} has labels from {min(labels)} to {max(labels)} for "
-                    f"{len(names)} classes: it is not CIFAR's archive."
-                )
+            _check_labels(path, labels, 0, len(names))
             images = data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
             for name, label, image in zip(files, labels, images, strict=True):
                 yield Item(name, label, np.ascontiguousarray(image))
@@ -67,6 +63,7 @@ def svhn(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     images, labels = content["X"], content["y"].ravel()
     if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)):
         raise UserError(f"{path} holds X of {images.dtype} {images.shape}: it is no SVHN file.")
+    _check_labels(path, labels, 1, 10)
 
     def items() -> Iterator[Item]:
         for i, label in enumerate(labels):
@@ -88,6 +85,7 @@ def stl10(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
             f"{path}: {prefix}_X.bin has {len(content):,} bytes for {len(labels):,} labels, not "
             "27,648 for each: it is not STL10's archive."
         )
+    _check_labels(path, labels, 1, len(names))
     images = np.frombuffer(content, np.uint8).reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1)
 
     def items() -> Iterator[Item]:
@@ -109,12 +107,14 @@ def idx(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
             f"{image_path} has {len(images):,} images, {label_path} {len(labels):,} labels: they "
             "do not belong together."
         )
+    classes = options.get("classes") or [str(d) for d in range(10)]
+    _check_labels(label_path, labels, 0, len(classes))
 
     def items() -> Iterator[Item]:
         for i, (image, label) in enumerate(zip(images, labels, strict=True)):
             yield Item(f"{prefix}/{i}", int(label), image)
 
-    return Source(items(), options.get("classes") or [str(d) for d in range(10)])
+    return Source(items(), classes)
 
 
 @register("reader", "npy", title="npy", notes="One NumPy array of uint8 images.")
@@ -130,6 +130,16 @@ def npy(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
             yield Item(f"{path.name}/{i}", NO_LABEL, np.array(image))
 
     return Source(items())
+
+
+def _check_labels(path: Path, labels: Sequence[int] | np.ndarray, first: int, count: int) -> None:
+    """Raises UserError unless the labels are whole numbers from `first` on, `count` of them."""
+    wrong = [label for label in np.unique(labels) if label not in range(first, first + count)]
+    if wrong:
+        raise UserError(
+            f"{path} has the label {wrong[0]}, where {first} to {first + count - 1} are known: it "
+            "is damaged or not the archive that the catalogue means."
+        )
 
 
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:
