@@ -14,7 +14,7 @@ from ssl_ood.datasets.impostors import LOOKED_AT, impostor
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")  # what the readers' datasets hold
 MOST_PIXELS = 100_000_000  # of one image: 10,000 x 10,000
-MOST_INFLATED = 1 << 28  # bytes of a deflated DICOM; a radiograph of 16 megapixels has 32 million
+MOST_INFLATED = 1 << 27  # bytes of a deflated DICOM; a radiograph of 16 megapixels has 32 million
 TILE_SIDES = (322, 323)  # TIFF's width and height of a tile, for which memory is taken as well
 
 
