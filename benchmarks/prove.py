@@ -22,7 +22,6 @@ ROOT = Path(__file__).resolve().parents[1]
 TRIED = {"zip": 1500, "npy": 3000}
 OTHERS = 1000
 SECONDS = 600  # for a format
-PEAK = 200  # MiB
 COLUMNS = (
     "commit", "date", "kind", "tried", "sentences", "read", "faults", "seconds", "peak_mib",
 )  # fmt: skip
@@ -61,7 +60,7 @@ def main() -> int:
 def row(kind: str, count: int, options: argparse.Namespace) -> dict[str, object]:
     """What came of so many damaged files of a format."""
     from support.bounded import bounded
-    from support.damaged import fuzz
+    from support.damaged import PEAK, fuzz
 
     outcome = bounded(lambda: fuzz(kind, count, options.seed), SECONDS)
     tally = outcome.value

@@ -28,6 +28,7 @@ from ssl_ood.datasets.readers import open_split
 from support.situations import encoded, noise, tarred, zipped
 
 LONGEST = 10.0  # seconds that one file may take
+PEAK = 450.0  # MiB: four bytes of each of the pixels that a picture may declare, and some
 FULL = "more memory than there is"
 
 
@@ -166,9 +167,11 @@ def _zip(rng: np.random.Generator) -> bytes:
     return stream.getvalue()
 
 
-def _tar(rng: np.random.Generator) -> bytes:
+def _tar(rng: np.random.Generator, long_name: bool = False) -> bytes:
+    files = _pictures(rng)
+    if long_name:  # it lies in a member of its own, of which the format has no checksum
+        files |= {f"x/a/{'long' * 30}.png": encoded(noise(rng, 8))}
     with tempfile.TemporaryDirectory() as folder:
-        files = _pictures(rng) | {f"x/a/{'long' * 30}.png": encoded(noise(rng, 8))}
         return tarred(Path(folder, "a.tar"), files).read_bytes()
 
 
@@ -266,8 +269,10 @@ def _into(name: str) -> Callable[[Path, bytes], object]:
 KINDS = {
     "zip": Kind(_zip, "image_folders", _into("a.zip"), proven=True),
     "tar": Kind(_tar, "image_folders", _into("a.tar"), proven=True),
+    "tar, long names": Kind(lambda rng: _tar(rng, True), "image_folders", _into("a.tar")),
     "tar.gz": Kind(
-        lambda rng: gzip.compress(_tar(rng), 1), "image_folders", _into("a.tar.gz"), proven=True
+        lambda rng: gzip.compress(_tar(rng, True), 1), "image_folders", _into("a.tar.gz"),
+        proven=True,
     ),
     "npy": Kind(_npy, "npy", _into("a.npy"), {"file": "a.npy"}),
     "mat": Kind(_mat(False), "svhn", _into("a.mat"), {"file": "a.mat"}),
