@@ -29,7 +29,7 @@ DEMO_ARGS = --profile profiles/demo $(SNAKEMAKE_ARGS) $(if $(SEEDS),--config "se
 # Snakemake and the stages it starts find their programs in .venv, whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-slurm lint format dry-run reference lock clean
+.PHONY: help env demo test test-slurm prove lint format dry-run reference lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,9 @@ test: $(STAMP) ## all tests (TESTS=tests/study/test_watch.py for some)
 
 test-slurm: $(STAMP) ## faults played on real processes and on a live SLURM (docs/slurm.md)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -m 'slurm or faults' tests/slurm
+
+prove: $(STAMP) ## thousands of damaged files of every format, minutes: docs/measured/robustness.csv
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/prove.py
 
 lint: $(STAMP) ## ruff, snakefmt and snakemake's own linter; changes nothing
 	$(BIN)/ruff check

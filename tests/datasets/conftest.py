@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from ssl_ood.datasets.packed import Packed, open_packed
 sys.path.insert(0, str(Path(__file__).parent))
 
 import writers
+from support.servers import certified
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -111,14 +111,7 @@ def _handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate for 127.0.0.1, with its key, in one file."""
-    folder = tmp_path_factory.mktemp("certificate")
-    key, certificate, both = folder / "key.pem", folder / "cert.pem", folder / "both.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    command += ["-nodes", "-days", "2", "-subj", "/CN=mirror", "-addext"]
-    command += ["subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    both.write_bytes(key.read_bytes() + certificate.read_bytes())
-    return both
+    return certified(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.archives import (
     Damaged,
     Limits,
-    _safe_name,
     find,
     members,
     read,
     tar_of_tars,
     unpack,
 )
+from ssl_ood.datasets.archives.names import safe_name
 
 FILES = {f"folder/{i}.bin": bytes([i]) * (100 + i) for i in range(20)}
 KINDS = ["a.tar", "a.tar.gz", "a.zip"]
@@ -75,7 +75,7 @@ def test_a_name_that_leads_outside_is_refused(make, tmp_path, kind, name):
 def test_a_safe_name_stays_below_its_folder(tmp_path_factory, name):
     root = tmp_path_factory.getbasetemp() / "root"
     try:
-        clean = _safe_name(root, name)
+        clean = safe_name(root, name)
     except UserError:
         return
     assert (root / clean).resolve().is_relative_to(root.resolve())

@@ -222,7 +222,7 @@ JPEG = encoded(RAMP, "JPEG")
     (dicom(RAMP, uid.JPEGLosslessSV1, b"\xff\xd8\xff\xc3" + bytes(60)), "no readable DICOM"),
     (dicom(RAMP, uid.MPEG2MPML, b"video"), "MPEG2.* not supported"),
     (dicom(RAMP, NumberOfFrames=4, Rows=16), "a DICOM of 4 frames, not one picture"),
-    (dicom(RAMP, Rows=65535, Columns=65535), "65,535 x 65,535 pixels: too large"),
+    (dicom(RAMP, Rows=65535, Columns=65535), "declares 65,535 x 65,535 x 1 pixels"),
     (dicom(RAMP, WindowCenter=5, WindowWidth=0), "a window of width 0"),
     (dicom(RAMP, RescaleSlope=0, RescaleIntercept=0), "a rescale slope of 0"),
     (dicom(RAMP, PhotometricInterpretation="PALETTE COLOR"), "no readable DICOM"),
@@ -257,9 +257,9 @@ def test_a_deflated_file_swells_only_so_far(monkeypatch):
     head = _bytes(record)[: start + 3]
     start = 144 + int.from_bytes(head[140:144], "little")
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    monkeypatch.setattr(dicom_module, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(dicom_module, "MOST_INFLATED", 1 << 20)
     bomb = head[:start] + packer.compress(bytes(2 << 20)) + packer.flush()
-    with pytest.raises(Undecodable, match="swells beyond 1 MiB"):
+    with pytest.raises(Undecodable, match="swells to over 1,048,576 bytes"):
         to_square(bomb, 16)
 
 

@@ -12,6 +12,7 @@ from support.packing import folder_toy, halves, packed_here
 from support.situations import Toy, encoded, in_folders, noise, tarred, zipped
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.datasets.archives import content
 from ssl_ood.datasets.passed_over import why_passed_over
 
 CLASSES = ["healthy", "ill"]
@@ -236,13 +237,12 @@ def test_a_folder_that_cannot_be_read_is_refused(tmp_path, images, monkeypatch):
 def test_a_file_that_cannot_be_read_is_not_a_corrupt_image(tmp_path, images, monkeypatch):
     toy, root = folder_toy(tmp_path)
     in_folders(root, images)
-    from ssl_ood.datasets import decode
 
-    def refusing(data):
-        raise PermissionError(13, "Permission denied", data.path)
+    def refusing(path, *_):
+        raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(decode, "read", refusing)
-    with pytest.raises(UserError, match=r"healthy/0.png cannot be read \(Permission denied\)"):
+    monkeypatch.setattr(content, "open", refusing, raising=False)
+    with pytest.raises(UserError, match=r"healthy/0.png cannot be read \(Permission denied"):
         packed_here(toy, share=0.9)
 
 

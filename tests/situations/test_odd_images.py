@@ -89,10 +89,11 @@ def test_what_is_cut_short_is_refused(form, share):
 
 @pytest.mark.parametrize(("content", "text"), [
     (b"", r"is empty \(0 bytes\)"),
-    (b"<!DOCTYPE html><html>", "is a web page, not a picture"),
-    (b"\n <HTML><body>", "is a web page, not a picture"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "pointer of Git LFS"),
+    (b"<!DOCTYPE html><html>", "is a web page and not the file itself"),
+    (b"\n <HTML><body>", "is a web page and not the file itself"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "pointer of Git-LFS"),
     (b"%!PS-Adobe-3.0 EPSF-3.0", "is PostScript"), (b"<svg xmlns=''/>", "is SVG"),
+    (b"<?xml version='1.0'?><!DOCTYPE svg PUBLIC>", "is XML"),
     (b"no picture", "cannot identify the kind of picture: it begins with b'no picture'"),
     (bytes(1000), "cannot identify the kind of picture"),
 ])  # fmt: skip

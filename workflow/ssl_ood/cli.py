@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from pathlib import Path
+from typing import Any
 
 from ssl_ood import __version__
 from ssl_ood.common import registry
-from ssl_ood.common.errors import UserError, unknown
+from ssl_ood.common.errors import UserError, reason, unknown
 from ssl_ood.common.hashing import told_spent
 from ssl_ood.datasets import commands as dataset_commands
 from ssl_ood.declarations import PLUGINS, declare_everything
@@ -38,21 +40,49 @@ CONFIG = "config.yaml"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a stage; a mistake of the user is one sentence on stderr and exit code 2."""
+    """Runs a stage; whatever stops it is one sentence on stderr.
+
+    The exit code is 2 for what the user can mend (UserError), 1 for any other exception.
+    """
     parser = argparse.ArgumentParser(prog="ssl_ood", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     for room in ROOMS:
         room.add_parsers(stages)
     _add_list(stages)
+    _add_debug(parser, default=False)
+    for stage in stages.choices.values():
+        _add_debug(stage, default=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
         declare_everything(_plugins(options))
         with told_spent():
             return options.run(options) or 0
-    except UserError as error:
-        print(f"ssl_ood {options.stage}: {error}", file=sys.stderr)
-        return 2
+    except Exception as error:
+        if options.debug:
+            traceback.print_exc()
+        print(f"ssl_ood {options.stage}: {_sentence(error)}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    if not isinstance(error, UserError):
+        text = (
+            f"an unexpected {type(error).__name__} stopped it: {reason(error)}. The same command "
+            "with --debug shows where."
+        )
+    return text.encode("utf-8", "backslashreplace").decode()  # names may have foreign bytes
+
+
+def _add_debug(parser: argparse.ArgumentParser, default: Any) -> None:
+    """Before the stage's name or behind it: the default of the one must not hide the other."""
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=default,
+        help="show where in the code a fault was found (the traceback)",
+    )
 
 
 def _plugins(options: argparse.Namespace) -> list[str]:

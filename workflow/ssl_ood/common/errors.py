@@ -26,3 +26,21 @@ def unknown(name: str, known: Iterable[str], kind: str, place: str = "") -> User
     """The error for a name that is none of `known`: `PLACE: unknown KIND 'NAME'; did you ...`."""
     where = f"{place}: " if place else ""
     return UserError(f"{where}unknown {kind} {name!r}{nearest(name, known)}")
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, in a line that fits into a sentence; its type where it says nothing.
+
+    An OSError says what the system says, and of which file.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    elif isinstance(error, MemoryError):
+        text = "it needs more memory than there is"
+    elif isinstance(error, KeyError):
+        text = f"there is no {error}"
+    else:
+        text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    text = lines[0].rstrip(".:") if lines else type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}..."

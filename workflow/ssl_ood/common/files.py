@@ -12,8 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common.errors import UserError, reason
+
 PARTIAL = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<process>\d+)\.partial")
 FORGOTTEN_SECONDS = 24 * 3600.0  # since a half-written file was last written to
+
+
+class Unreadable(UserError, ValueError):
+    """A file is not of the format that it should have."""
 
 
 @contextlib.contextmanager
@@ -82,8 +88,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in `path`."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """The JSON value in `path`. Raises Unreadable, a UserError, for a file that is none."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(
+            f"{path} is damaged: it is no JSON ({reason(error)}). Remove it and make it anew."
+        ) from error
 
 
 def parse_yaml(text: str) -> Any:

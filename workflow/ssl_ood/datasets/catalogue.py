@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ssl_ood.common.errors import UserError
+from ssl_ood.common.errors import UserError, reason
 from ssl_ood.common.files import parse_yaml
 
 DIGITS = {"md5": 32, "sha256": 64}
@@ -164,10 +164,15 @@ def read_catalogue(path: str | Path, validate: bool = True) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"The dataset catalogue {path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise UserError(
+            f"The dataset catalogue {path} is no text in UTF-8 ({reason(error)}): restore it."
+        ) from error
     try:
         data = parse_yaml(text)
     except yaml.YAMLError as error:
-        raise UserError(f"The dataset catalogue {path} is not valid YAML: {error}.") from None
+        text = " ".join(str(error).split())
+        raise UserError(f"The dataset catalogue {path} is not valid YAML: {text}.") from error
     if validate:
         check_schema(data, path)
         both = data["datasets"].keys() & data.get("weights", {}).keys()

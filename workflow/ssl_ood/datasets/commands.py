@@ -204,13 +204,13 @@ def run_splits(args: argparse.Namespace) -> None:
 
 def run_weights(args: argparse.Namespace) -> None:
     """`ssl_ood weights NAME --manifest FILE --output FILE.safetensors`"""
-    from ssl_ood.common.files import read_json
     from ssl_ood.datasets.catalogue import get
+    from ssl_ood.datasets.pack import read_manifest
     from ssl_ood.datasets.weights import convert, load_weights
 
     weights = get(load_weights(args.catalogue), args.name)
     _need_manifest(args)
-    convert(weights, read_json(args.manifest), args.output)
+    convert(weights, read_manifest(args.manifest), args.output)
     print(f"{args.output}: the {weights.backbone} of {weights.title}")
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ssl_ood.common.errors import UserError
+from ssl_ood.common.errors import UserError, reason
 from ssl_ood.datasets.archives import Damaged, Data, read
 from ssl_ood.datasets.dicom import is_dicom, open_dicom
-from ssl_ood.datasets.levels import DecoderMissing, Range, Undecodable, one_line
+from ssl_ood.datasets.levels import DecoderMissing, Range, Undecodable
 from ssl_ood.datasets.pictures import open_picture
 
 __all__ = ["DecoderMissing", "Decoding", "Undecodable", "to_square"]
@@ -91,8 +91,8 @@ class Decoding:
             return image
         try:
             return image.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box)
-        except (ValueError, MemoryError) as error:
-            raise Undecodable(one_line(error)) from None
+        except Exception as error:
+            raise Undecodable(reason(error)) from error
 
 
 def to_square(
@@ -114,12 +114,7 @@ def _open(data: Data, scale: Range | None) -> tuple[Image.Image, list[str]]:
     try:
         content = read(data)
     except Damaged as error:
-        raise Undecodable(str(error)) from None
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or getattr(data, 'path', 'An archive')} cannot be read "
-            f"({error.strerror}): make it readable and pack again."
-        ) from None
+        raise Undecodable(str(error)) from error
     opened = open_dicom if is_dicom(content) else open_picture
     return opened(content, scale)
 

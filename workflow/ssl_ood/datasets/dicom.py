@@ -12,29 +12,22 @@ presentation states are not looked at.
 from __future__ import annotations
 
 import io
+import struct
 import warnings
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from ssl_ood.datasets.levels import (
-    DecoderMissing,
-    Range,
-    Undecodable,
-    is_narrow,
-    one_line,
-    to_levels,
-)
-from ssl_ood.datasets.pictures import NARROW
+from ssl_ood.common.errors import reason
+from ssl_ood.datasets.archives.bounds import BLOCK, RAW, Damaged, Inflated
+from ssl_ood.datasets.levels import DecoderMissing, Range, Undecodable, is_narrow, to_levels
+from ssl_ood.datasets.pictures import NARROW, check_pixels
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-DEFLATED = "1.2.840.10008.1.2.1.99"
-MOST_BYTES = 1 << 28  # that a deflated file may swell to
-MOST_PIXELS = 2 * (1 << 30) // 12  # times channels: what Pillow refuses as a bomb, about
+MOST_INFLATED = 1 << 27  # bytes of a deflated file; a radiograph of 16 megapixels has 32 million
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420")
 # Enhanced objects keep these one level deeper, in their functional groups.
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
@@ -62,15 +55,16 @@ def open_dicom(content: bytes, declared: Range | None) -> tuple[Image.Image, lis
         except Undecodable:
             raise
         except Exception as error:  # pydicom raises whatever the damaged field makes it trip over
-            raise Undecodable(f"no readable DICOM ({one_line(error)})") from None
+            raise Undecodable(f"no readable DICOM ({reason(error)})") from error
     return Image.fromarray(levels), [NARROW] if is_narrow(levels) else []
 
 
 def _record(content: bytes) -> Dataset:
     import pydicom
 
-    _refuse_swelling(content)
-    record = pydicom.dcmread(io.BytesIO(content), force=content[128:132] != b"DICM")
+    force = content[128:132] != b"DICM"  # without preamble
+    _check_inflated(content, force)
+    record = pydicom.dcmread(io.BytesIO(content), force=force)
     meta = getattr(record, "file_meta", None) or pydicom.dataset.FileMetaDataset()
     if "TransferSyntaxUID" not in meta:
         implicit, little = record.original_encoding
@@ -92,15 +86,27 @@ def _record(content: bytes) -> Dataset:
     return record
 
 
-def _refuse_swelling(content: bytes) -> None:
-    """A deflated file gives no more than MOST_BYTES; pydicom would inflate it whatever it gives."""
-    if DEFLATED.encode() not in content[:1024]:
+def _check_inflated(content: bytes, force: bool) -> None:
+    """Raises Undecodable for a deflated file that swells beyond measure.
+
+    pydicom inflates it in one go, to whatever size it may have.
+    """
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    file = io.BytesIO(content)
+    read_preamble(file, force)
+    meta = _read_file_meta_info(file)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return
-    length = int.from_bytes(content[140:144], "little")  # of the meta group, from its first tag
-    stream = zlib.decompressobj(-15)
-    out = len(stream.decompress(content[144 + length :], MOST_BYTES))
-    if out >= MOST_BYTES:
-        raise Undecodable(f"is a deflated DICOM that swells beyond {MOST_BYTES >> 20} MiB")
+    stream, done = Inflated(file.read, RAW), 0
+    try:
+        while block := stream.read(BLOCK):
+            done += len(block)
+            if done > MOST_INFLATED:
+                raise Undecodable(f"no readable DICOM (it swells to over {MOST_INFLATED:,} bytes)")
+    except Damaged as error:
+        raise Undecodable(f"no readable DICOM (it {error})") from error
 
 
 def _levels(record: Dataset, declared: Range | None) -> np.ndarray:
@@ -127,14 +133,19 @@ def _pixels(record: Dataset) -> np.ndarray:
     frames = int(record.get("NumberOfFrames") or 1)
     if frames != 1:
         raise Undecodable(f"a DICOM of {frames} frames, not one picture: take the frames apart")
-    numbers = [int(record.get(k) or 1) for k in ("Rows", "Columns", "SamplesPerPixel")]
-    if np.prod(numbers, dtype=object) > MOST_PIXELS:
-        raise Undecodable(f"a DICOM of {numbers[0]:,} x {numbers[1]:,} pixels: too large")
+    sides = int(record.Rows), int(record.Columns)
+    check_pixels(*sides, int(record.get("SamplesPerPixel", 1)))
     syntax = record.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
         raise Undecodable(f"a DICOM packed as {syntax.name}, which is not supported") from None
+    inside = _codestream_sides(record)
+    if inside not in (None, sides):
+        raise Undecodable(
+            f"no readable DICOM (it says {sides[0]} x {sides[1]} pixels, its picture "
+            f"{inside[0]} x {inside[1]})"
+        )
     try:
         # Bits that are not stored are left to `_stored`: pydicom takes HighBit to be the usual.
         return pixel_array(record, correct_unused_bits=False)
@@ -146,6 +157,26 @@ def _pixels(record: Dataset) -> np.ndarray:
             f"a DICOM packed as {syntax.name}, whose decoder is not installed: install pylibjpeg, "
             "pylibjpeg-libjpeg and pylibjpeg-openjpeg"
         ) from None
+
+
+def _codestream_sides(record: Dataset) -> tuple[int, int] | None:
+    """Height and width that a JPEG or JPEG 2000 inside a DICOM has for itself, if it is one."""
+    from pydicom.encaps import generate_frames
+
+    if not record.file_meta.TransferSyntaxUID.is_encapsulated:
+        return None
+    frame = next(generate_frames(record.PixelData, number_of_frames=1), b"")
+    if frame[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: its first segment is of sizes
+        width, height, left, top = struct.unpack_from(">IIII", frame, 8)
+        return height - top, width - left
+    at = 2
+    while frame[:2] == b"\xff\xd8" and at + 9 <= len(frame) and frame[at] == 0xFF:
+        marker, length = frame[at + 1], struct.unpack_from(">H", frame, at + 2)[0]
+        # SOF0 to SOF15 without tables (C4, CC) and reserved ones (C8); F7 is JPEG-LS.
+        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
+            return struct.unpack_from(">HH", frame, at + 5)
+        at += 2 + length
+    return None
 
 
 def _stored(pixels: np.ndarray, record: Dataset) -> np.ndarray:

@@ -8,44 +8,30 @@ import os
 import shutil
 import ssl
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
-from ssl_ood.common.errors import UserError
+from ssl_ood.common.errors import UserError, reason
 from ssl_ood.common.progress import Progress
+from ssl_ood.datasets.impostors import LOOKED_AT, impostor
+from ssl_ood.datasets.transfer import (
+    BLOCK,
+    CONNECT_TIMEOUT,
+    Gone,
+    Hashes,
+    Part,
+    Stale,
+    proxy_of,
+    transfer,
+)
 
-CONNECT_TIMEOUT = 10.0  # seconds; also the longest silence in the middle of a file
 BACK_OFF = (1.0, 5.0, 20.0)  # seconds before the second, third and fourth round over the mirrors
-BLOCK = 1 << 20
-
-
-@dataclass(frozen=True)
-class Hashes:
-    """Digests (hexadecimal) and length in bytes of a file."""
-
-    md5: str
-    sha256: str
-    bytes: int
 
 
 class Unavailable(Exception):
     """No mirror gave the file; the text says what each one answered."""
-
-
-class _Gone(Exception):
-    """A mirror will not give this file, however often it is asked."""
-
-
-class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        if urllib.parse.urlsplit(newurl).scheme != "https":
-            raise _Gone(f"sends on to {newurl}, which is not HTTPS")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def download(
@@ -54,6 +40,7 @@ def download(
     accept: Callable[[Hashes], str | None],
     *,
     size: int | None = None,
+    most: int | None = None,
     rounds: int = 4,
     dead_hosts: set[str] | None = None,
     context: ssl.SSLContext | None = None,
@@ -61,14 +48,16 @@ def download(
     """Downloads to `target` from the first mirror whose file is accepted; returns its digests.
 
     `accept` gets the digests and returns None, or what is wrong with them. What a broken
-    connection left in `target.part` is continued, by this or a later call. A whole file that is
-    not accepted is kept as `target.rejected` and the next mirror is tried. Hosts that cannot be
-    reached are added to `dead_hosts` and not asked again in the last round.
+    connection left in `target.part` is continued, by this or a later call; where that gives a file
+    that is not accepted, the part was stale, and the mirror is asked once for all of it. A whole
+    file that is not accepted is kept as `target.rejected` and the next mirror is tried. No more
+    than `most` bytes are taken; `size` is what the file is expected to have. Hosts, and proxies,
+    that cannot be reached are added to `dead_hosts` and not asked again in the last round.
     Raises Unavailable if no mirror gave the file, UserError if the disk is full.
     """
     dead_hosts = set() if dead_hosts is None else dead_hosts
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
+    part = Part(target)
     _check_space(target, size, part)
     said: dict[str, str] = {}
     mirrors = list(urls)
@@ -76,21 +65,16 @@ def download(
         if attempt and mirrors:
             time.sleep(BACK_OFF[min(attempt, len(BACK_OFF)) - 1])
         for url in list(mirrors):
-            host = urllib.parse.urlsplit(url).netloc
-            if host in dead_hosts and attempt == 0:
-                said.setdefault(url, "cannot be reached")
+            gate = proxy_of(url) or urllib.parse.urlsplit(url).netloc
+            if gate in dead_hosts and attempt == 0:
+                said.setdefault(url, _blamed(url, "cannot be reached"))
                 continue
             try:
-                hashes = _transfer(url, part, target.name, size, context)
-                problem = accept(hashes)
-                if problem is None:
-                    os.replace(part, target)
-                    return hashes
-                rejected = target.with_name(target.name + ".rejected")
-                os.replace(part, rejected)
-                said[url] = f"gave another file, kept as {rejected}: {problem}"
-                mirrors.remove(url)
-            except _Gone as error:
+                hashes = _accepted(url, part, accept, most, context)
+                os.replace(part.path, target)
+                part.forget()
+                return hashes
+            except Gone as error:
                 said[url] = str(error)
                 mirrors.remove(url)
             except OSError as error:
@@ -98,15 +82,21 @@ def download(
                     raise UserError(
                         f"The disk of {target.parent} is full: {target.name} needs "
                         f"{_megabytes(size)}. What is there is kept and continued next time."
-                    ) from None
-                said[url] = _reason(error)
-                if _unreachable(error):
-                    dead_hosts.add(host)
+                    ) from error
+                said[url] = _said(error)
+                if "Tunnel connection failed" in said[url]:  # the proxy's word for the host
+                    said[url] = _blamed(url, said[url])
+                elif _unreachable(error):
+                    said[url] = _blamed(url, said[url])
+                    dead_hosts.add(gate)
             except HTTPException as error:
                 said[url] = f"broke off ({type(error).__name__})"
+            except ValueError as error:  # of an address or a proxy that is none
+                said[url] = f"cannot be asked ({reason(error)})"
+                mirrors.remove(url)
         if not mirrors:
             break
-    raise Unavailable("; ".join(f"{url} {reason}" for url, reason in said.items()))
+    raise Unavailable("; ".join(f"{url} {answer}" for url, answer in said.items()))
 
 
 def hash_file(path: Path, title: str | None = None) -> Hashes:
@@ -121,62 +111,41 @@ def hash_file(path: Path, title: str | None = None) -> Hashes:
     return Hashes(md5.hexdigest(), sha256.hexdigest(), size)
 
 
-def _transfer(
-    url: str, part: Path, title: str, size: int | None, context: ssl.SSLContext | None
+def _accepted(
+    url: str,
+    part: Part,
+    accept: Callable[[Hashes], str | None],
+    most: int | None,
+    context: ssl.SSLContext | None,
 ) -> Hashes:
-    """Brings `part` to the whole file; raises OSError or HTTPException if the connection breaks."""
-    if urllib.parse.urlsplit(url).scheme != "https":
-        raise _Gone("is not HTTPS")
-    opener = urllib.request.build_opener(
-        _HttpsOnly, urllib.request.HTTPSHandler(context=context or ssl.create_default_context())
-    )
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "ssl-ood", "Accept": "*/*"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    try:
-        response = opener.open(request, timeout=CONNECT_TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing after what we have: whole, or the remains of another file
-            if error.headers.get("Content-Range", "").endswith(f"/{have}"):
-                return hash_file(part, title)
-            part.unlink()
-            raise OSError("has another file than the one begun; starting again") from None
-        if error.code in (408, 425, 429) or error.code >= 500:
-            raise OSError(f"answers {error.code} {error.reason}") from None
-        raise _Gone(f"answers {error.code} {error.reason}") from None
-    with response:
-        resumed = response.status == 206
-        length = response.headers.get("Content-Length")
-        total = int(length) + (have if resumed else 0) if length else None
-        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-        done = 0
-        with (
-            open(part, "rb+" if resumed else "wb") as file,
-            Progress(title, total or size, "B", have if resumed else 0) as shown,
-        ):
-            while resumed and done < have:  # the digests cover the file from its first byte
-                block = file.read(min(BLOCK, have - done))
-                md5.update(block)
-                sha256.update(block)
-                done += len(block)
-            while block := response.read(BLOCK):
-                file.write(block)
-                md5.update(block)
-                sha256.update(block)
-                done += len(block)
-                shown.add(len(block))
-            file.flush()
-            os.fsync(file.fileno())
-        if total is not None and done < total:
-            raise OSError(f"broke off after {done:,} of {total:,} bytes")
-    return Hashes(md5.hexdigest(), sha256.hexdigest(), done)
+    """Brings the part to a whole file that is accepted. Raises Gone, OSError, HTTPException."""
+    for is_last in (False, True):
+        resumed = part.size > 0
+        try:
+            hashes = transfer(url, part, most, context)
+            problem = accept(hashes)
+        except Stale as error:
+            hashes, problem = None, str(error)
+        if problem is None:
+            return hashes
+        if resumed and not is_last:  # the beginning may be of another file, or damaged
+            part.remove()
+            continue
+        if hashes is None:
+            part.remove()
+            raise Gone(problem)
+        with open(part.path, "rb") as file:
+            other = impostor(file.read(LOOKED_AT))
+        rejected = part.reject()
+        what = "another file" if other is None else other
+        raise Gone(f"gave {what}, kept as {rejected}: {problem}")
+    raise AssertionError("the second turn ends in any case")
 
 
-def _check_space(target: Path, size: int | None, part: Path) -> None:
+def _check_space(target: Path, size: int | None, part: Part) -> None:
     if size is None:
         return
-    missing = size - (part.stat().st_size if part.exists() else 0)
+    missing = size - part.size
     free = shutil.disk_usage(target.parent).free
     if missing > free:
         raise UserError(
@@ -187,24 +156,36 @@ def _check_space(target: Path, size: int | None, part: Path) -> None:
 
 def _unreachable(error: OSError) -> bool:
     """Whether the host did not answer at all (no name, no route, refused, silence)."""
-    reason = getattr(error, "reason", error)
-    return isinstance(reason, TimeoutError | ConnectionRefusedError) or (
-        isinstance(reason, OSError)
-        and not isinstance(reason, ssl.SSLError)
+    cause = getattr(error, "reason", error)
+    return isinstance(cause, TimeoutError | ConnectionRefusedError) or (
+        isinstance(cause, OSError)
+        and not isinstance(cause, ssl.SSLError)
         and (
-            type(reason).__name__ == "gaierror"
-            or reason.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH)
+            type(cause).__name__ == "gaierror"
+            or cause.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH)
         )
     )
 
 
-def _reason(error: OSError) -> str:
-    reason = getattr(error, "reason", None) or error
-    if type(reason).__name__ == "gaierror":
+def _blamed(url: str, answer: str) -> str:
+    """An answer, said of the proxy where there is one in between: the host was never asked."""
+    proxy = proxy_of(url)
+    if proxy is None:
+        return answer
+    return f"cannot be reached: the proxy {proxy} on the way to it (https_proxy) {answer}"
+
+
+def _said(error: OSError) -> str:
+    cause = getattr(error, "reason", None) or error
+    if type(cause).__name__ == "gaierror":
         return "cannot be reached (no such host, or no network)"
-    if isinstance(reason, TimeoutError):
+    if isinstance(cause, ConnectionRefusedError):
+        return "refuses connections"
+    if isinstance(cause, TimeoutError):
         return f"does not answer within {CONNECT_TIMEOUT:.0f} s"
-    return str(getattr(reason, "strerror", None) or reason)
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return f"fails ({cause.strerror or cause})"
+    return str(cause)
 
 
 def _megabytes(size: float | None) -> str:

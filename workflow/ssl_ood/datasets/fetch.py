@@ -18,6 +18,7 @@ from ssl_ood.datasets.catalogue import Archive, Dataset
 from ssl_ood.datasets.debian import fetch_debian_package
 from ssl_ood.datasets.download import Hashes, Unavailable, download, hash_file
 from ssl_ood.datasets.folders import files_below
+from ssl_ood.datasets.impostors import LOOKED_AT, impostor
 from ssl_ood.datasets.installed import installed_file
 from ssl_ood.datasets.places import candidates, missing_restricted
 from ssl_ood.datasets.weights import Weights
@@ -119,8 +120,9 @@ def _get(
             hashes = download(
                 archive.urls,
                 target,
-                lambda h, a=archive: check(a, h) or _not_that_kind(folder, a),
+                lambda h, a=archive: check(a, h) or _not_that_kind(_part(folder, a), a),
                 size=archive.bytes,
+                most=_most(archive),
                 rounds=rounds,
                 dead_hosts=dead,
                 context=context,
@@ -183,8 +185,11 @@ def _verified_file(
     if not path.is_file():
         return None
     hashes = _recall(path, notes or path.parent)
-    problem = check(archive, hashes)
+    problem = check(archive, hashes) or _not_that_kind(path, archive)
     if problem is not None:
+        with open(path, "rb") as file:
+            other = impostor(file.read(LOOKED_AT))
+        problem = problem if other is None else f"it is {other} ({problem})"
         text = f"{path} is not the archive: {problem}; it was left as it is."
         refused.append(text)
         print(text, file=sys.stderr)
@@ -254,15 +259,27 @@ def _recall(path: Path, notes: Path) -> Hashes:
     return hashes
 
 
-def _not_that_kind(folder: Path, archive: Archive) -> str | None:
-    """For an archive without a checksum: at least it begins like one."""
-    magic = MAGIC.get(Path(archive.file).suffix)
-    part = folder / f"{archive.file}.part"
-    if archive.verified or magic is None:
+def _not_that_kind(path: Path, archive: Archive) -> str | None:
+    """What is wrong with the beginning of a file: for an archive without a checksum all we know."""
+    if archive.verified:
         return None
-    with open(part, "rb") as file:
-        begins = file.read(len(magic))
-    return None if begins == magic else f"it begins with {begins!r}, as no such archive does"
+    magic = MAGIC.get(Path(archive.file).suffix, b"")
+    with open(path, "rb") as file:
+        begins = file.read(LOOKED_AT)
+    if not begins:
+        return "it is empty"
+    if not begins.startswith(magic) or impostor(begins) is not None:
+        return f"it begins with {begins[: len(magic) or 20]!r}, as no such archive does"
+    return None
+
+
+def _part(folder: Path, archive: Archive) -> Path:
+    return folder / f"{archive.file}.part"
+
+
+def _most(archive: Archive) -> int | None:
+    """Bytes that a download may have: those of the catalogue, or about as many in a wrapping."""
+    return archive.bytes and archive.bytes + (1 << 20 if archive.also else 0)
 
 
 @contextmanager

@@ -38,8 +38,3 @@ def to_levels(values: np.ndarray, scale: Range) -> np.ndarray:
 def is_narrow(levels: np.ndarray) -> bool:
     """Whether uint8 levels span less than a tenth of the range: the scale hardly fits them."""
     return int(levels.max()) - int(levels.min()) < NARROW
-
-
-def one_line(error: BaseException) -> str:
-    """What a library says of an image, on one line, or the kind of the error."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_ood.common.errors import UserError
+from ssl_ood.common.errors import UserError, reason
 from ssl_ood.common.files import read_json
 from ssl_ood.common.hashing import sha256_of_value
 from ssl_ood.common.progress import Progress
@@ -36,6 +36,7 @@ from ssl_ood.datasets.partial import Partial, disk_errors, exclusive
 from ssl_ood.datasets.readers import Item, Source, open_split
 
 BLOCK = 64  # images that a worker gets at a time
+OF_AN_ARCHIVE = ("file", "bytes", "sha256", "verified")  # what a packed set keeps of a manifest
 
 
 def pack(
@@ -65,11 +66,9 @@ def pack(
     disk, a set that is being packed, and whatever is wrong with the archives.
     """
     if isinstance(manifest, Path):
-        manifest = read_json(manifest)
+        manifest = read_manifest(manifest)
     spec = dataset.split(split)
-    source = [
-        {k: a[k] for k in ("file", "bytes", "sha256", "verified")} for a in manifest["archives"]
-    ]
+    source = [{k: a[k] for k in OF_AN_ARCHIVE} for a in manifest["archives"]]
     fingerprint = _fingerprint(dataset, split, size, fit, source)
     with exclusive(folder, wait):
         done = _finished(folder, fingerprint)
@@ -100,6 +99,20 @@ def pack(
                 )
         finally:
             partial.close()
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """What fetch has written. Raises UserError for a file that is no such manifest."""
+    manifest = read_json(path)
+    try:
+        whole = all({*OF_AN_ARCHIVE, "path"} <= archive.keys() for archive in manifest["archives"])
+    except (KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise UserError(
+            f"{path} is no manifest of archives: write it anew with `ssl_ood fetch --manifest`."
+        )
+    return manifest
 
 
 def _write(
@@ -206,6 +219,11 @@ def decode_block(data: Sequence[Data | np.ndarray], decoding: Decoding) -> Decod
             pixels[good], remarkable = decoding.apply(image)
         except Undecodable as error:
             bad[i] = error
+            continue
+        except UserError:  # of the archive as a whole
+            raise
+        except Exception as error:  # one image is never the end of the others
+            bad[i] = Undecodable(f"{type(error).__name__}: {reason(error)}")
             continue
         good += 1
         if remarkable:

@@ -1,5 +1,7 @@
 """Encoded image files (JPEG, PNG, TIFF, WebP, BMP, GIF) as 8-bit pictures, all by the same rules.
 
+No other format is tried, whatever a file's name says, and none of more than MOST_PIXELS is decoded.
+
 - The picture is upright: the orientation in its EXIF or XMP is applied, whatever the format.
 - The whole picture is decoded; a JPEG is never decoded at a part of its size.
 - Colours are as stored. An alpha channel and a transparent palette entry are not looked at, as
@@ -14,24 +16,26 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from contextlib import suppress
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ssl_ood.datasets.levels import Range, Undecodable, is_narrow, one_line, to_levels
+from ssl_ood.common.errors import reason
+from ssl_ood.datasets.impostors import LOOKED_AT, impostor
+from ssl_ood.datasets.levels import Range, Undecodable, is_narrow, to_levels
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF")
 SEVERAL = "hold several pictures, of which the first is taken"
 NARROW = "use less than a tenth of the grey levels: is the range or window right?"
+MOST_PIXELS = 100_000_000  # of one image: 10,000 x 10,000
 BITS_PER_SAMPLE, PHOTOMETRIC, MIN_IS_WHITE = 258, 262, 0  # tags of TIFF
+TILE_SIDES = (322, 323)  # TIFF's width and height of a tile, for which memory is taken as well
 
-# What lies where a picture should, by how it begins, and what to do about it.
+# What lies where a picture should, by how it begins; see `impostors` as well.
 NO_PICTURES = (
-    (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself: run git lfs pull"),
-    (b"<!doctype html", "is a web page, not a picture"),
-    (b"<html", "is a web page, not a picture"),
     (b"<?xml", "is XML (perhaps SVG), not a picture of pixels"),
     (b"<svg", "is SVG, not a picture of pixels"),
     (b"pk\x03\x04", "is a zip archive, not a picture"),
@@ -55,11 +59,22 @@ def open_picture(content: bytes, declared: Range | None) -> tuple[Image.Image, l
         except Undecodable:
             raise
         except Exception as error:  # a damaged file makes Pillow trip over whatever comes first
-            raise Undecodable(one_line(error)) from None
+            raise Undecodable(reason(error)) from error
+
+
+def check_pixels(*sides: int) -> None:
+    """Raises Undecodable for an image of these sides, and channels, if it is beyond all measure."""
+    product = math.prod(sides)
+    if min(sides) < 1 or product > MOST_PIXELS:
+        text = " x ".join(f"{side:,}" for side in sides)
+        raise Undecodable(f"declares {text} pixels, which is none or over {MOST_PIXELS:,}")
 
 
 def _open(content: bytes, declared: Range | None) -> tuple[Image.Image, list[str]]:
     image = Image.open(io.BytesIO(content), formats=FORMATS)
+    check_pixels(*image.size)
+    tags = getattr(image, "tag_v2", {})
+    check_pixels(*(int(tags.get(tag, 1)) for tag in TILE_SIDES))
     remarks = [SEVERAL] if getattr(image, "is_animated", False) else []
     image.load()
     with suppress(Exception):  # EXIF that cannot be read turns nothing, as in a viewer
@@ -69,8 +84,8 @@ def _open(content: bytes, declared: Range | None) -> tuple[Image.Image, list[str
         if is_narrow(np.asarray(image)):
             remarks.append(NARROW)
     image.info.pop("transparency", None)  # Pillow would warn of what it drops
-    grey = image.mode in ("1", "L", "LA", "La")
-    return image.convert("L" if grey else "RGB"), remarks
+    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    return image if image.mode == mode else image.convert(mode), remarks
 
 
 def _shallow(image: Image.Image, declared: Range | None) -> Image.Image:
@@ -105,6 +120,9 @@ def _shallow(image: Image.Image, declared: Range | None) -> Image.Image:
 def _no_picture(content: bytes) -> str:
     if not content:
         return "is empty (0 bytes)"
+    other = impostor(content[:LOOKED_AT])
+    if other is not None:
+        return f"is {other}"
     head = content[:64].lstrip().lower()
     for beginning, what in NO_PICTURES:
         if head.startswith(beginning):

@@ -7,21 +7,25 @@ its siblings and name it in READERS.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from ssl_ood.common.errors import UserError
+from ssl_ood.common.errors import UserError, reason
 from ssl_ood.common.registry import lookup
 from ssl_ood.datasets.archives import Data
 from ssl_ood.datasets.catalogue import Dataset
 from ssl_ood.datasets.same_content import Groups
 
 NO_LABEL = -1
+OF_WHERE_IT_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,12 @@ def open_split(dataset: Dataset, split: str, manifest: Mapping[str, Any], scratc
         options["classes"] = list(dataset.classes)
 
     def read() -> Source:
-        source = function(paths, options, scratch)
-        if dataset.group is None:
-            return source
-        return Source(
-            (replace(i, group=dataset.group_of(i.name)) for i in source.items), source.classes
-        )
+        with _said(paths) as place:
+            source = function(paths, options, scratch)
+        items = _watched(source.items, paths, place)
+        if dataset.group is not None:
+            items = (replace(i, group=dataset.group_of(i.name)) for i in items)
+        return replace(source, items=items)
 
     select = options.get("select")
     if select is None:
@@ -93,6 +97,36 @@ class Paths(dict):
         """The path of the dataset's only archive."""
         (path,) = self.values()
         return path
+
+
+@contextmanager
+def _said(paths: Paths, place: SimpleNamespace | None = None) -> Iterator[SimpleNamespace]:
+    """Turns whatever a reader trips over into a sentence.
+
+    It names the archives and, where `place` has the name of one, the last image that was whole.
+    """
+    place = place or SimpleNamespace(image=None)
+    try:
+        yield place
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in OF_WHERE_IT_WRITES:
+            raise  # of the scratch folder, not of the archive
+        files = ", ".join(map(str, paths.values()))
+        where = "at its beginning" if place.image is None else f"behind {place.image!r}"
+        raise UserError(
+            f"{files} cannot be read as {paths.split} of {paths.dataset.name}: the reader "
+            f"{paths.dataset.reader} fails {where} ({type(error).__name__}: {reason(error)}). "
+            "Fetch it again, or correct the catalogue's entry."
+        ) from error
+
+
+def _watched(items: Iterator[Item], paths: Paths, place: SimpleNamespace) -> Iterator[Item]:
+    with _said(paths, place):
+        for item in items:
+            place.image = item.name
+            yield item
 
 
 def choose(

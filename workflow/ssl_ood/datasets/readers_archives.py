@@ -12,7 +12,8 @@ from typing import Any
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import register
-from ssl_ood.datasets.archives import FileRef, find, members, tar_of_tars, unpack
+from ssl_ood.datasets.archives import Damaged, FileRef, find, members, tar_of_tars, unpack
+from ssl_ood.datasets.lmdb_file import entries
 from ssl_ood.datasets.notes import note
 from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
 from ssl_ood.datasets.text import printable, text_of
@@ -173,28 +174,24 @@ def places365(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source
 )
 def lsun_lmdb(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """LSUN as its authors publish it: a zipped lmdb of webp images, keyed by their names."""
-    import lmdb
-
     path = paths.only
     folder = path
-    if not path.is_dir():  # lmdb maps its file into memory: it cannot be read inside a zip
+    if not path.is_dir():  # its pages lie all over the file: it cannot be read inside a zip
         folder = Path(tempfile.mkdtemp(dir=scratch))
         unpack(path, folder)
     files = members(folder, lambda name: posixpath.basename(name) == "data.mdb")
-    database = next((Path(m.data.path).parent for m in files if isinstance(m.data, FileRef)), None)
+    database = next((Path(m.data.path) for m in files if isinstance(m.data, FileRef)), None)
     if database is None:
         raise UserError(f"{path} holds no data.mdb: it is not LSUN's lmdb.")
 
     def items() -> Iterator[Item]:
         try:
-            with (
-                lmdb.open(str(database), readonly=True, lock=False, readahead=False) as store,
-                store.begin() as transaction,
-            ):
-                for key, value in transaction.cursor():
-                    yield Item(key.decode("utf-8", "replace"), NO_LABEL, bytes(value))
-        except lmdb.Error as error:
-            raise UserError(f"{path} is damaged ({error}): remove it and fetch it again.") from None
+            for key, place in entries(database):
+                yield Item(key.decode("utf-8", "replace"), NO_LABEL, place)
+        except Damaged as error:
+            raise UserError(
+                f"{path} is damaged ({error}): remove it and fetch it again."
+            ) from error
 
     return Source(items())
 

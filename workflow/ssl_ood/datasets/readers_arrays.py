@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import pickle
+import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ssl_ood.common.errors import UserError
+from ssl_ood.common.errors import UserError, reason
 from ssl_ood.common.registry import register
+from ssl_ood.datasets import pickles
 from ssl_ood.datasets.archives import find, open_gzip, readable
+from ssl_ood.datasets.arrays import open_npy
+from ssl_ood.datasets.matlab import load_mat
 from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
 
 
@@ -25,23 +27,30 @@ def cifar(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     path, folder = paths.only, options["folder"]
     meta = "batches.meta" if folder.startswith("cifar-10-") else "meta"
     wanted = [f"{folder}/{name}" for name in (meta, *options["batches"])]
-    pickles = find(path, wanted)
-    names = _unpickle(path, wanted[0], pickles)[options["names"]]
+    content = find(path, wanted)
+    names = _unpickle(path, wanted[0], content).get(options["names"])
+    if not _all(names, str):
+        raise UserError(f"{path}: {meta} holds no names of classes: it is not CIFAR's archive.")
 
     def items() -> Iterator[Item]:
         for batch in options["batches"]:
-            content = _unpickle(path, f"{folder}/{batch}", pickles)
-            data = np.asarray(content["data"])
-            labels = content[options["label"]]
-            if data.ndim != 2 or data.shape != (len(labels), 3072) or data.dtype != np.uint8:
+            values = _unpickle(path, f"{folder}/{batch}", content)
+            data, labels = values.get("data"), values.get(options["label"])
+            files = values.get("filenames") or [f"{batch}/{i}" for i in range(len(labels or ()))]
+            if (
+                not isinstance(data, np.ndarray)
+                or not (_all(labels, int) and _all(files, str))
+                or not (data.shape == (len(labels), 3072) and len(files) == len(labels))
+                or data.dtype != np.uint8
+            ):
                 raise UserError(
-                    f"{path}: {batch} holds {data.dtype} {data.shape} for {len(labels)} labels, "
-                    "not (N, 3072) bytes: it is not CIFAR's archive."
+                    f"{path}: {batch} holds no (N, 3072) bytes with N labels and names: it is not "
+                    "CIFAR's archive."
                 )
+            _check_labels(path, labels, 0, len(names))
             images = data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-            files = content.get("filenames") or [f"{batch}/{i}" for i in range(len(labels))]
             for name, label, image in zip(files, labels, images, strict=True):
-                yield Item(name, int(label), np.ascontiguousarray(image))
+                yield Item(name, label, np.ascontiguousarray(image))
 
     return Source(items(), list(names))
 
@@ -49,18 +58,12 @@ def cifar(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
 @register("reader", "svhn", title="SVHN", notes="MATLAB files of cropped digits.")
 def svhn(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """SVHN: a MATLAB v5 file; X is (32, 32, 3, N), y is (N, 1) with 10 for the digit 0."""
-    from scipy.io import loadmat
-
     path = paths[options["file"]]
-    try:
-        content = loadmat(path)
-        images, labels = content["X"], content["y"].ravel()
-    except (ValueError, TypeError, KeyError, OSError, NotImplementedError) as error:
-        raise UserError(
-            f"{path} is truncated or no SVHN file ({error}): remove it and fetch it again."
-        ) from None
+    content = load_mat(path, ("X", "y"))
+    images, labels = content["X"], content["y"].ravel()
     if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)):
         raise UserError(f"{path} holds X of {images.dtype} {images.shape}: it is no SVHN file.")
+    _check_labels(path, labels, 1, 10)
 
     def items() -> Iterator[Item]:
         for i, label in enumerate(labels):
@@ -82,6 +85,7 @@ def stl10(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
             f"{path}: {prefix}_X.bin has {len(content):,} bytes for {len(labels):,} labels, not "
             "27,648 for each: it is not STL10's archive."
         )
+    _check_labels(path, labels, 1, len(names))
     images = np.frombuffer(content, np.uint8).reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1)
 
     def items() -> Iterator[Item]:
@@ -103,24 +107,21 @@ def idx(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
             f"{image_path} has {len(images):,} images, {label_path} {len(labels):,} labels: they "
             "do not belong together."
         )
+    classes = options.get("classes") or [str(d) for d in range(10)]
+    _check_labels(label_path, labels, 0, len(classes))
 
     def items() -> Iterator[Item]:
         for i, (image, label) in enumerate(zip(images, labels, strict=True)):
             yield Item(f"{prefix}/{i}", int(label), image)
 
-    return Source(items(), options.get("classes") or [str(d) for d in range(10)])
+    return Source(items(), classes)
 
 
 @register("reader", "npy", title="npy", notes="One NumPy array of uint8 images.")
 def npy(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """One .npy of (N, H, W, 3) uint8, memory-mapped; a pickled one is refused."""
     path = paths[options["file"]]
-    try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise UserError(
-            f"{path} is truncated or no array ({error}): remove it and fetch it again."
-        ) from None
+    images = open_npy(path)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise UserError(f"{path} holds {images.dtype} {images.shape}, not (N, H, W, 3) bytes.")
 
@@ -131,6 +132,16 @@ def npy(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     return Source(items())
 
 
+def _check_labels(path: Path, labels: Sequence[int] | np.ndarray, first: int, count: int) -> None:
+    """Raises UserError unless the labels are whole numbers from `first` on, `count` of them."""
+    wrong = [label for label in np.unique(labels) if label not in range(first, first + count)]
+    if wrong:
+        raise UserError(
+            f"{path} has the label {wrong[0]}, where {first} to {first + count - 1} are known: it "
+            "is damaged or not the archive that the catalogue means."
+        )
+
+
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     """The array of an IDX file of bytes: big-endian magic 0x0000080d, d sizes, the values."""
     with readable(path), open_gzip(path) as file:
@@ -139,7 +150,7 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     if len(content) < start or content[:4] != bytes((0, 0, 8, dimensions)):
         raise UserError(f"{path} is no IDX file of {dimensions}-dimensional bytes.")
     shape = struct.unpack(f">{dimensions}I", content[4:start])
-    if len(content) - start != int(np.prod(shape)):
+    if len(content) - start != math.prod(shape):
         raise UserError(
             f"{path} is truncated: {len(content) - start:,} bytes for the shape {shape}: remove it "
             "and fetch it again."
@@ -147,31 +158,16 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Reads pickles of dictionaries, lists, text, numbers and arrays, and refuses all else.
-
-    A pickle may name any function to be called; CIFAR's name these three of NumPy's.
-    """
-
-    ALLOWED = frozenset({"_reconstruct", "ndarray", "dtype", "scalar"})
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] == "numpy" and name in self.ALLOWED:
-            # numpy.core.multiarray of 2009 has moved since.
-            home = np if name in ("ndarray", "dtype") else np._core.multiarray
-            return getattr(home, name)
-        if (module, name) == ("_codecs", "encode"):  # bytes in pickles that Python 3 wrote for 2
-            import codecs
-
-            return codecs.encode
-        raise pickle.UnpicklingError(f"it wants to call {module}.{name}")
+def _all(values: Any, kind: type) -> bool:
+    """Whether it is a list of such values."""
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
-def _unpickle(path: Path, member: str, pickles: Mapping[str, bytes]) -> dict[str, Any]:
+def _unpickle(path: Path, member: str, content: Mapping[str, bytes]) -> dict[str, Any]:
     try:
-        value = _Unpickler(io.BytesIO(pickles[member]), encoding="latin1").load()
-    except Exception as error:  # a damaged pickle trips over whatever comes first
-        raise UserError(f"{path}: {member} is no batch of CIFAR's ({error}).") from None
+        value = pickles.load(content[member])
+    except pickles.Unreadable as error:
+        raise UserError(f"{path}: {member} is no batch of CIFAR's ({reason(error)}).") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: {member} is no batch of CIFAR's (a {type(value).__name__}).")
     return value

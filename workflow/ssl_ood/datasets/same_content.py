@@ -90,7 +90,7 @@ class _Contents:
                 self._shared.add(beginning)
                 self._digests.setdefault(_digest(read(first[1])), first[0])
             return self._digests.setdefault(_digest(read(data)), place)
-        except (Damaged, OSError):  # decoding will say so
+        except Damaged:  # decoding will say so
             return place
 
 

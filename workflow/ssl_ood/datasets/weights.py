@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_ood.common.errors import UserError
+from ssl_ood.common.errors import UserError, reason
 from ssl_ood.common.proofs import save_tensors
 from ssl_ood.datasets.catalogue import Archive, archives_of, plain, read_catalogue
+from ssl_ood.datasets.impostors import LOOKED_AT, impostor
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,15 @@ def convert(weights: Weights, manifest: Mapping[str, Any], output: Path) -> dict
     path = Path(archive["path"])
     state = _state_dict(path)
     tensors = {
-        key.removeprefix(weights.prefix): value.float().contiguous()
+        key.removeprefix(weights.prefix): value
         for key, value in state.items()
         if key.startswith(weights.prefix)
         and not key.startswith(weights.prefix + weights.head)
         and value.is_floating_point()
     }
+    # Before anything is made of them: a forged tensor of a few bytes may claim any shape.
     _check_backbone(tensors, weights, path)
+    tensors = {key: value.float().contiguous() for key, value in tensors.items()}
     metadata = {
         "weights": weights.name,
         "backbone": weights.backbone,
@@ -99,18 +102,26 @@ def _state_dict(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise UserError(f"{path} is no longer there: fetch it again.")
+    with open(path, "rb") as file:
+        other = impostor(file.read(LOOKED_AT))
+    if other is not None:
+        raise UserError(
+            f"{path} is no PyTorch checkpoint of tensors (it is {other}): remove it and fetch it "
+            "again."
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever a foreign file makes it trip over
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise UserError(
-            f"{path} is no PyTorch checkpoint of tensors ({reason}): remove it and fetch it again."
-        ) from None
+            f"{path} is no PyTorch checkpoint of tensors ({reason(error)}): remove it and fetch it "
+            "again."
+        ) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not tensors by name.")
-    return {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
+    named = {key: value for key, value in content.items() if isinstance(key, str)}
+    return {key: value for key, value in named.items() if isinstance(value, torch.Tensor)}
 
 
 def _check_backbone(tensors: Mapping[str, Any], weights: Weights, path: Path) -> None:

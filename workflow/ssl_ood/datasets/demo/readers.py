@@ -14,7 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import register
 from ssl_ood.datasets.archives import open_gzip, readable
+from ssl_ood.datasets.arrays import open_npy
 from ssl_ood.datasets.demo.lesions import draw
+from ssl_ood.datasets.pictures import open_picture
 from ssl_ood.datasets.readers import Item, Paths, Source
 
 
@@ -49,7 +51,7 @@ def table(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
 def stack(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """A .npy of grey images (N, H, W) in 0..maximum; `labels` are runs [how many, label]."""
     path = paths.only
-    images = np.load(path, allow_pickle=False)
+    images = open_npy(path)
     labels = [label for run, label in options["labels"] for _ in range(run)]
     if len(labels) != len(images):
         raise UserError(f"{path} holds {len(images)} images, the catalogue knows {len(labels)}.")
@@ -80,10 +82,9 @@ def crops(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
 
     def items() -> Iterator[Item]:
         for label, (file, path) in enumerate(paths.items()):
-            picture = Image.open(path)
-            mode = "L" if picture.mode == "L" else "RGB"
+            picture, _ = open_picture(path.read_bytes(), None)
             bounds = [round(s * n) for s, n in zip(area, picture.size * 2, strict=True)]
-            pixels = np.asarray(picture.convert(mode))
+            pixels = np.asarray(picture)
             grey = np.asarray(picture.convert("L"))
             rng = np.random.Generator(np.random.PCG64(_seed(Path(file).name, options)))
             for number in range(each + (label < rest)):
