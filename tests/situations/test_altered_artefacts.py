@@ -37,7 +37,8 @@ from ssl_ood.training.trainer import train
 CPU = torch.device("cpu")
 EVALUATION = {
     "precision": "float32", "scores": ["cosine_max"], "tau": 0.04, "taus": [0.04], "knn": 3,
-    "knn_temperature": 0.07, "confidence": 0.95, "sensitivity": {"max_share": 0.2},
+    "knn_temperature": 0.07, "soft_class_temperature": 0.01, "confidence": 0.95,
+    "sensitivity": {"max_share": 0.2},
 }  # fmt: skip
 RUN = CONFIG["run"]
 OTHER = RUN.replace("seed0", "seed1")

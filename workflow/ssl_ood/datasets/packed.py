@@ -108,7 +108,7 @@ def open_set(data: Path, chosen: PackedSet, *only: str) -> Packed:
     packed = open_packed(path)
     identity = (packed.meta.get(key) for key in ("dataset", "split", "size"))
     named = packed_path(*identity, packed.meta.get("fit", CROP))
-    if named != chosen.path:
+    if named != chosen.path and is_whole(packed.meta):  # what was altered names nothing
         raise UserError(
             f"{path} holds another packed dataset, {named}, as its meta.json says. {AGAIN}"
         )
