@@ -38,6 +38,7 @@ CPU = torch.device("cpu")
 EVALUATION = {
     "precision": "float32", "scores": ["cosine_max"], "tau": 0.04, "taus": [0.04], "knn": 3,
     "knn_temperature": 0.07, "confidence": 0.95, "sensitivity": {"max_share": 0.2},
+    "soft_class_temperature": 0.04,
 }  # fmt: skip
 RUN = CONFIG["run"]
 OTHER = RUN.replace("seed0", "seed1")

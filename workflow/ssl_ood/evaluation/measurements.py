@@ -90,8 +90,8 @@ def read_measurements(paths: Sequence[Path], runs: Collection[str] = ()) -> pd.D
     frames, seen = [], {}
     for path in paths:
         run = path.stem if path.stem in runs else None
-        _, proof = read_rows(path, "measurements", run)
-        frame = pd.read_parquet(path)
+        table, proof = read_rows(path, "measurements", run)
+        frame = table.to_pandas()
         if list(frame.columns) != list(COLUMNS):
             raise UserError(f"{path} holds no measurements: its columns are others.")
         for name, checksums in proof["inputs"].get("sets", {}).items():
