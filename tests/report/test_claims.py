@@ -120,7 +120,7 @@ def scored(rng, folder, run, lead, images=400):
     columns = {name: np.array(values) for name, values in table.items()}
     columns |= {"set": columns["dataset"], "index": np.arange(count)}
     columns |= dict.fromkeys(("label", "knn_label", "knn_majority_label"), np.full(count, -1))
-    write_scores(columns, folder / f"{run}.parquet")
+    write_scores(columns, folder / f"{run}.parquet", {"run": run})
     own = columns["cosine_tau@0.040"]
     return np.mean([auroc(own[:images], own[i : i + images]) for i in (images, 2 * images)])
 
