@@ -378,6 +378,20 @@ def test_no_checkpoint_is_kept_of_a_training_on_changed_images(finished, monkeyp
 
 
 @altered_in_every_way
+@pytest.mark.parametrize("suffix", [".pt", ".json"])
+def test_a_checkpoint_is_the_run_s_or_passed_over(finished, whole, suffix, alter):
+    """The training goes on from the result of its last step, or begins anew: one and the same."""
+    folders = (finished.folder / "checkpoints" / run for run in (RUN, OTHER))
+    path, foreign = (next(folder.glob(f"step_*{suffix}")) for folder in folders)
+    apply(alter, path, foreign)
+    shutil.rmtree(finished.weights().parent)
+    finished.train()
+    finished.evaluate()
+    assert finished.tensors() == whole.tensors()
+    assert finished.shown() == whole.shown()
+
+
+@altered_in_every_way
 def test_weights_that_a_training_starts_from_are_those_of_the_run_that_it_names(
     finished, tmp_path, alter
 ):

@@ -80,7 +80,8 @@ def another_set(study):
 
 def edited_metadata(study):
     path = folder_of(study) / "meta.json"
-    path.write_text(path.read_text().replace('"fit": "crop"', '"fit": "pad"'))
+    meta = json.loads(path.read_text())
+    path.write_text(json.dumps(meta | {"mode": "another"}))
 
 
 SENTENCES = {

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +125,7 @@ def read_rows(
     """The rows of a parquet file and its proof. kind: "scores" or "measurements"; run: whose they
     must be. proven: whether a file without a proof is refused, as one of an older version is.
 
+    What else the schema says, such as to pandas, is not proven and left out of the table.
     Raises UserError for a file that is missing, damaged, without a proof or of another run.
     """
     import pyarrow as pa
@@ -135,6 +135,7 @@ def read_rows(
         with pq.ParquetFile(path) as file:
             table = file.read()
         proof = json.loads((table.schema.metadata or {}).get(PROOF, b"null"))
+        table = table.replace_schema_metadata(None)
         if proof is None and not proven:
             return table, {}
         if proof is None:
@@ -161,10 +162,8 @@ def read_rows(
 
 
 def rows_digest(table: pa.Table) -> str:
-    """SHA-256 of the columns of a table: names, values in order, what is null; and of what the
-    schema says to pandas."""
-    of_pandas = (table.schema.metadata or {}).get(b"pandas", b"")
-    return sha256(chain([of_pandas], _column_parts(table)))
+    """SHA-256 of the columns of a table: names, values in order, and what is null."""
+    return sha256(_column_parts(table))
 
 
 def _column_parts(table: pa.Table) -> Iterator[bytes]:

@@ -103,9 +103,10 @@ def measurements_of(results: Path) -> dict[str, pd.DataFrame]:
 
     if (results / "measurements").is_dir():
         paths = sorted(results.glob("measurements/*.parquet"))
+        frames = {}
         for path in paths:  # also those of a version without proofs, to compare it with
-            read_rows(path, "measurements", path.stem, proven=False)
-        frames = {path.stem: pd.read_parquet(path) for path in paths}
+            table, _ = read_rows(path, "measurements", path.stem, proven=False)
+            frames[path.stem] = table.to_pandas()
     else:
         paths = sorted(results.glob("metrics/*.csv"))
         frames = {path.stem: _renamed(pd.read_csv(path)) for path in paths}

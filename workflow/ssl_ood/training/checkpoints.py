@@ -93,9 +93,11 @@ def _problem(path: Path, config: dict) -> str | None:
         return "it was not finished"
     if note["config"] != fingerprint(config):
         return "it belongs to another configuration of the run"
-    if sha256_of(path) != note["sha256"]:
-        return "its content is damaged (checksum differs)"
-    return None
+    try:
+        whole = sha256_of(path) == note["sha256"]
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    return None if whole else "its content is damaged (checksum differs)"
 
 
 def exclusive(folder: Path, wait_minutes: float = 0.0) -> AbstractContextManager[None]:

@@ -88,4 +88,4 @@ def _of(table: dict[str, np.ndarray], column: str, role: str, dataset: str = "")
 
 @lru_cache(maxsize=8)
 def _table(path: Path) -> dict[str, np.ndarray]:
-    return read_scores(path)
+    return read_scores(path, path.stem)  # files of scores are named after their runs
