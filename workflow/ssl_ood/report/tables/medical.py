@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from ssl_ood.common.registry import register
-from ssl_ood.common.settings import Many
+from ssl_ood.common.settings import Distinct
 from ssl_ood.report.draft import Draft, best_in_row, difference, measured
 from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Beside
@@ -22,7 +22,9 @@ REPORTED, DIFFERENCE = Cell("  reported", aside=True), Cell("  Δ", aside=True)
 class ShiftsOptions(Beside):
     """Options of the table of shifts."""
 
-    scores: Many[str] | None = Field(None, description="its scores; without it all of the study")
+    scores: Distinct[str] | None = Field(
+        None, description="its scores; without it all of the study"
+    )
 
 
 @register(

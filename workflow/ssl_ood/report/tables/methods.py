@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from ssl_ood.common.registry import register
-from ssl_ood.common.settings import Many
+from ssl_ood.common.settings import Distinct
 from ssl_ood.common.vocabulary import NO_NEGATIVES, POOLED
 from ssl_ood.report.draft import (
     REPORTED_ROW,
@@ -34,7 +34,9 @@ SECTIONS = {True: WITH_LABELS, False: WITHOUT_LABELS}
 class MethodsOptions(Beside):
     """Options of the table of methods."""
 
-    scores: Many[str] | None = Field(None, description="its scores; without it all of the study")
+    scores: Distinct[str] | None = Field(
+        None, description="its scores; without it all of the study"
+    )
     pooled: bool = Field(False, description="whether all OOD images at once are a column, too")
 
 
