@@ -79,7 +79,7 @@ def test_a_whole_number_is_written_without_a_point(name):
         if path[-1] not in shares:
             value = float(at(CONFIGS[name], path))
             sentence = refused(changed(CONFIGS[name], path, value))
-            assert "number" in sentence and f"is {value}" in sentence, path
+            assert "number" in sentence and str(value) in sentence, path
 
 
 def at(config, path):
@@ -108,7 +108,7 @@ WRONG = {
     "a temperature twice": (("evaluation", "taus"), [0.04, 0.04], "there twice"),
     "a score twice": (("evaluation", "scores"), ["cosine_tau"] * 2, "there twice"),
     "a form without a name": (("tables", "table_rsna", "form"), "", "tables.table_rsna.form"),
-    "a folder without a name": (("archive_dirs",), [""], "archive_dirs.0"),
+    "a folder without a name": (("archive_dirs",), [""], "archive_dirs"),
 }  # fmt: skip
 
 

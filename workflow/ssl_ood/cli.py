@@ -13,6 +13,7 @@ from pathlib import Path
 from ssl_ood import __version__
 from ssl_ood.common import registry
 from ssl_ood.common.errors import UserError, unknown
+from ssl_ood.common.paths import from_variable
 from ssl_ood.datasets import commands as dataset_commands
 from ssl_ood.declarations import PLUGINS, declare_everything
 from ssl_ood.evaluation import commands as evaluation_commands
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _plugins(options: argparse.Namespace) -> list[str]:
     """The plugins that the workflow names, or the config that the stage reads."""
     if PLUGINS in os.environ:
-        return list(filter(None, os.environ[PLUGINS].split(os.pathsep)))
+        return from_variable(os.environ[PLUGINS])
     files = getattr(options, "configfile", [])
     return plugins_of(merge(*read_layers(files))) if files and files != ["-"] else []
 

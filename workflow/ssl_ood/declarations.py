@@ -39,7 +39,7 @@ DECLARING = (
     "ssl_ood.report.tables.natural",
     "ssl_ood.report.tables.quality",
 )
-PLUGINS = "SSL_OOD_PLUGINS"  # the variable that tells jobs, separated as PATH is
+PLUGINS = "SSL_OOD_PLUGINS"  # the variable that tells jobs
 
 
 def declare_everything(plugins: Iterable[str] = ()) -> None:

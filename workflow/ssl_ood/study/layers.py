@@ -13,6 +13,10 @@ from ssl_ood.common.errors import UserError, nearest
 
 # What YAML 1.1 reads as another number than a person does: 010 is 8, and 24:00 is 1440.
 DISGUISED = re.compile(r"[-+]?(0[0-9_]+$|[0-9][0-9_]*:)")
+# A title or a folder may be named 2024.
+STAY_TEXT = frozenset(
+    {"titles", "results_dir", "downloads_dir", "archive_dirs", "catalogue", "reported_dir"}
+)
 LITERAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false|null")
 
 
@@ -32,10 +36,10 @@ def merge(*layers: dict[str, Any]) -> dict[str, Any]:
 def typed(value: Any) -> Any:
     """The config with text that spells a number, true, false or null turned into that.
 
-    Snakemake reads `--config "seeds=[0,1]"` as a list of text. A title stays text.
+    Snakemake reads `--config "seeds=[0,1]"` as a list of text. A title or a path stays text.
     """
     if isinstance(value, dict):
-        return {k: v if k == "titles" else typed(v) for k, v in value.items()}
+        return {k: v if k in STAY_TEXT else typed(v) for k, v in value.items()}
     if isinstance(value, list):
         return [typed(v) for v in value]
     if isinstance(value, str) and LITERAL.fullmatch(value):
