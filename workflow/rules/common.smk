@@ -31,6 +31,7 @@ from ssl_ood.common.paths import as_variable
 from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.declarations import declare_everything
+from ssl_ood.study.left_behind import describe_left
 from ssl_ood.study.layers import read_layers
 from ssl_ood.study.read import plugins_of, read_study
 
@@ -90,6 +91,13 @@ def refuse_a_place_that_cannot_be_written():
             f"results_dir {R}: this user may not write into {folder}: ask its owner for the right "
             "to, or name another folder."
         )
+
+
+def tell_of_trainings_left_behind(jobs):
+    """Says which trainings of this plan go on in processes of an earlier Snakemake."""
+    runs = {job.wildcards.run for job in jobs if job.rule.name == "train"}
+    if left := describe_left(Path(R), runs):
+        print(left, file=sys.stderr, flush=True)
 
 
 def refuse_missing_archives(jobs):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ssl_ood import __version__
 from ssl_ood.common import registry
+from ssl_ood.common.endings import run_to_its_end
 from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.common.paths import from_variable
 from ssl_ood.datasets import commands as dataset_commands
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         declare_everything(_plugins(options))
-        return options.run(options) or 0
+        return run_to_its_end(options.run, options)
     except UserError as error:
         print(f"ssl_ood {options.stage}: {error}", file=sys.stderr)
         return 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,16 +14,31 @@ from typing import Any
 
 
 @contextmanager
+def suppress_unsupported() -> Iterator[None]:
+    """Passes over a disk that cannot be told to write now, as some network disks cannot."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; renamed to `path` when the block ends well, else removed.
 
-    The content is on the disk before the name appears.
+    The content is on the disk before the name appears. Who may read and write it follows the umask,
+    also where a library writes files for one person only (safetensors).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         yield partial
-        with open(partial, "rb+") as file:
+        if partial.stat().st_mode != mode:
+            partial.chmod(stat.S_IMODE(mode))
+        with open(partial, "rb+") as file, suppress_unsupported():
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:

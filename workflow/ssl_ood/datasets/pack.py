@@ -17,12 +17,15 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ssl_ood.common.devices import usable_cores
+from ssl_ood.common.endings import without_interrupt
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import read_json, sha256_of
 from ssl_ood.common.progress import Progress
@@ -67,9 +70,10 @@ def pack(
         {k: a[k] for k in ("file", "bytes", "sha256", "verified")} for a in manifest["archives"]
     ]
     fingerprint = _fingerprint(dataset, split, size, source)
+    if done := _finished(folder, fingerprint):  # nothing is written, so no lock is taken
+        return done
     with exclusive(folder, wait):
-        done = _finished(folder, fingerprint)
-        if done is not None:
+        if folder.exists() and (done := _finished(folder, fingerprint)):  # by another process
             return done
         with disk_errors(folder):
             partial = Partial(folder, size, fingerprint)
@@ -136,7 +140,7 @@ def _decoded(items: Iterator[Item], options: Options, workers: int | None) -> It
         return
     blocks = _blocks(chain([first], items))
     if workers is None:
-        workers = len(os.sched_getaffinity(0))
+        workers = usable_cores()
     if workers <= 1 or isinstance(first.data, np.ndarray):  # arrays: nothing to decode
         for block in blocks:
             yield block, *decode_block([item.data for item in block], *options)
@@ -148,9 +152,14 @@ def _decoded(items: Iterator[Item], options: Options, workers: int | None) -> It
     pool = ProcessPoolExecutor(
         workers, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)
     )
+
+    def submit(block: list[Item]) -> Future:
+        with without_interrupt():  # the workers start here, and end with this process
+            return pool.submit(decode_block, [item.data for item in block], *options)
+
     try:
         for block in blocks:
-            waiting.append((block, pool.submit(decode_block, [i.data for i in block], *options)))
+            waiting.append((block, submit(block)))
             if len(waiting) > 3 * workers:  # bounds the memory, and keeps every worker busy
                 block, future = waiting.popleft()
                 yield block, *future.result()
@@ -158,17 +167,24 @@ def _decoded(items: Iterator[Item], options: Options, workers: int | None) -> It
             block, future = waiting.popleft()
             yield block, *future.result()
         pool.shutdown()
+    except KeyboardInterrupt:
+        _kill_all_but(others)  # else Python's exit waits until they have done what they were given
+        raise
     except BrokenProcessPool:
         # The pool forgets a worker that was starting when it broke, and Python's exit waits for it.
-        for child in multiprocessing.active_children():
-            if child not in others:
-                child.kill()
+        _kill_all_but(others)
         raise UserError(
             "A process that decodes images was killed, most likely for want of memory: pack with "
             "fewer workers or more memory. What was packed so far is kept and continued."
         ) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _kill_all_but(others: Sequence[Any]) -> None:
+    for child in multiprocessing.active_children():
+        if child not in others:
+            child.kill()
 
 
 def _end_with(parent: int) -> None:
@@ -267,5 +283,6 @@ def _finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
         print(f"{folder} is damaged: packing it again", file=sys.stderr)
         return None
     for file in folder.iterdir():
-        os.utime(file)  # else Snakemake takes it for older than its manifest, for ever
+        with suppress(PermissionError):  # it is another person's
+            os.utime(file)  # else Snakemake takes it for older than its manifest, for ever
     return packed.meta

@@ -13,14 +13,12 @@ script calls Snakemake, or other loggers are named, name ssl-ood among them.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common.endings import forget_output
 from ssl_ood.study.watch.follow import follow, follow_trainings
-
-STOPPED = 130  # exit code after Ctrl-C before there is anything to pass it on to
 
 
 def add_parsers(stages: Any) -> None:
@@ -44,15 +42,5 @@ def _run(options: argparse.Namespace) -> int:
         if command:
             return follow(command, options.results, sys.stdout)
         return follow_trainings(options.results, options.once, sys.stdout)
-    except KeyboardInterrupt:
-        return STOPPED
     finally:
-        _flush_or_forget()
-
-
-def _flush_or_forget() -> None:
-    # Python flushes once more when it ends, and complains of a reader that is gone.
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output()  # a full disk, or a reader that is gone, costs the display alone
