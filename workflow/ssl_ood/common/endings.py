@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -22,6 +23,9 @@ def run_to_its_end(stage: Callable[[Any], int | None], options: Any) -> int:
     Ctrl-C is one line, and a reader of standard output that is gone (`| head`) is none. Raises
     UserError where standard output is a full disk.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for signs that a terminal lacks
     try:
         code = stage(options) or 0
         flush_output()

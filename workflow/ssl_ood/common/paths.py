@@ -36,7 +36,7 @@ def expanded(path: str, place: str) -> str:
         whole = path
     whole = str(Path(whole)) if whole else ""
     if fault := _fault(whole):
-        raise UserError(f"{place} is {path!r}{fault}")
+        raise UserError(f"{place} is {path!a}{fault}")
     return whole
 
 
@@ -75,3 +75,8 @@ def from_variable(text: str) -> list[str]:
     if os.path.isdir(text):  # one folder, with a colon in its name
         return [text]
     return [path for path in text.split(os.pathsep) if path]
+
+
+def in_utf8(path: Path) -> str:
+    """The name of a file as UTF-8 reads its bytes, in whatever locale this process runs."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")

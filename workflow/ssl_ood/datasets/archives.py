@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.paths import in_utf8
 
 SMALL = 64 << 20  # bytes that any archive may swell to, whatever its ratio
 
@@ -329,7 +330,7 @@ def _folder(path: Path) -> Iterator[Member]:
         folders.sort()
         for name in sorted([*files, *(f for f in folders if Path(folder, f).is_symlink())]):
             file = Path(folder, name)
-            inside = file.relative_to(root).as_posix()
+            inside = in_utf8(file.relative_to(root))
             if file.is_symlink():
                 _check_link(path, inside, os.readlink(file))
             else:

@@ -217,7 +217,8 @@ def _folder_digest(folder: Path) -> dict[str, Any]:
             path = Path(root, name)
             size = path.lstat().st_size
             total += size
-            digest.update(f"{path.relative_to(folder)}\t{size}\n".encode())
+            name = os.fsencode(path.relative_to(folder))  # the bytes on the disk, in any locale
+            digest.update(name + f"\t{size}\n".encode())
     return {"bytes": total, "sha256": digest.hexdigest()}
 
 

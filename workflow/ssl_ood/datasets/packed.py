@@ -27,8 +27,10 @@ class Packed:
     @cached_property
     def files(self) -> list[str]:
         """Name of each source image, in the order of the images; read when first asked for."""
-        # Not splitlines(): a name may hold a character that it takes for the end of a line.
-        return (self.path / "files.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        # Not splitlines(): a name may hold a character that it takes for the end of a line. Nor has
+        # every archive its names in UTF-8.
+        text = (self.path / "files.txt").read_bytes().decode("utf-8", "surrogateescape")
+        return text.split("\n")[:-1]
 
     def __len__(self) -> int:
         return len(self.images)
