@@ -49,11 +49,7 @@ demo: $(STAMP) ## the study, small: tables, figures, HTML report (SEEDS=3 for th
 	@code=0; \
 	$(BIN)/python -m ssl_ood watch --results $(DEMO) -- $(BIN)/snakemake all $(DEMO_ARGS) || code=$$?; \
 	[ $$code -eq 0 ] || [ $$code -eq 3 ] || exit $$code; \
-	$(MAKE) demo-report; \
-	exit $$code
-
-.PHONY: demo-report
-demo-report:
+	echo $$code >$(DEMO)/exit_code
 	@if [ ! -e $(REPORT) ] || [ -n "$$(find $(REPORT_FROM) -newer $(REPORT) 2>/dev/null)" ]; then \
 	    echo 'report: putting every table and figure into one page'; \
 	    $(BIN)/snakemake all --report $(REPORT) $(DEMO_ARGS) >$(DEMO)/report.log 2>&1 || \
@@ -63,6 +59,7 @@ demo-report:
 	@$(BIN)/python -m ssl_ood show $(DEMO)/tables/table_negative_sampling.csv
 	@echo
 	@echo 'The report with all tables and figures: $(CURDIR)/$(REPORT)'
+	@exit $$(cat $(DEMO)/exit_code)
 
 test: $(STAMP) ## all tests (TESTS=tests/study/test_watch.py for some)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile \

@@ -241,7 +241,7 @@ VALUES = [
      "config: methods.dino.training.epochs is 500.0, where a whole number belongs: write it "
      "without a point."),
     ("methods/dino/backbone/depth", 12.0,
-     "config: methods.dino.backbone.depth is 12.0, where a whole number belongs."),
+     "config: methods.dino.backbone.depth is 12.0, where a whole number of 1 or more belongs."),
     ("methods/dino/training/lambda", True,
      "config: methods.dino.training.lambda is True: it should be a valid number."),
     ("seeds", [1.0],

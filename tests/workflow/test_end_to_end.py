@@ -15,6 +15,7 @@ import pytest
 import yaml
 from golden.cells import FINGERPRINT, GOLDEN, KERNELS, cells_of
 from sklearn.metrics import roc_auc_score
+from support.configs import ROOT
 
 pytestmark = pytest.mark.e2e
 LAYERS = ["profiles/demo/study.yaml", "tests/tiny_study.yaml"]
@@ -50,7 +51,10 @@ class Study:
 
     def __init__(self, folder: Path, snakemake, planned):
         # A name that is a command to a shell that sees it unquoted.
-        self.results = folder / 'it\'s "the" results & more; (a) $(touch seen)'
+        self.results = folder / 'it\'s "the" *results* & more; (ä) $(touch seen) `touch seen` 5%'
+        self.downloads = folder / "down loads"
+        self.folder = folder
+        self.clone = {path for path in ROOT.iterdir() if path.name != ".snakemake"}
         self.edits = folder / "edit.yaml"
         self._snakemake, self._planned = snakemake, planned
 
@@ -58,7 +62,7 @@ class Study:
         self.edits.write_text(yaml.safe_dump(edit or {}))
         return self._snakemake(
             *arguments, "--cores", 2, "--configfile", *LAYERS, self.edits,
-            "--config", f"results_dir={self.results}",
+            "--config", f"results_dir={self.results}", f"downloads_dir={self.downloads}",
         )  # fmt: skip
 
     def plan(self, edit=None):
@@ -97,6 +101,14 @@ def test_every_table_and_figure_is_there_in_every_format(study, thesis):
         expected = {f"{name}.{suffix}" for name in thesis[section] for suffix in suffixes.split()}
         assert {path.name for path in (study.results / section).iterdir()} == expected
         assert all((study.results / section / name).stat().st_size > 50 for name in expected)
+
+
+def test_nothing_is_written_elsewhere(study):
+    """The name of the results folder is a command to a shell that sees it unquoted."""
+    made = {path.name for path in study.folder.iterdir()}
+    assert made <= {study.results.name, study.downloads.name, study.edits.name}
+    assert {path for path in ROOT.iterdir() if path.name != ".snakemake"} == study.clone
+    assert not [path for path in study.folder.rglob("*") if path.name == "seen"]
 
 
 def test_every_trained_run_has_weights_features_scores_and_metrics(study):

@@ -10,6 +10,11 @@ from snakemake.exceptions import WorkflowError
 
 # The folder of this clone's package, whoever includes this file and from wherever.
 PACKAGE = str(Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent)
+if os.pathsep in PACKAGE:
+    raise WorkflowError(
+        f"The clone lies in {PACKAGE}, and a path with {os.pathsep} in it cannot be told to Python: "
+        "move or rename the folder."
+    )
 sys.path.insert(0, PACKAGE)
 # Jobs run this package with the Python that runs Snakemake, also where its environment is not
 # activated. A conda environment or container that a job activates comes before it.
@@ -24,9 +29,11 @@ from ssl_ood.study import costs as plan
 from ssl_ood.datasets.names import CROP, FITS
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.common.errors import UserError, unknown
+from ssl_ood.common.paths import as_variable
 from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import BASE, VERSIONS
 from ssl_ood.declarations import declare_everything
+from ssl_ood.study.left_behind import describe_left
 from ssl_ood.study.layers import read_layers
 from ssl_ood.study.read import plugins_of, read_study
 
@@ -58,8 +65,8 @@ DATA = f"{R}/data"
 # edit of it computes nothing again.
 os.environ.update(
     SSL_OOD_CATALOGUE=str(Path(CONFIG["catalogue"]).absolute()),
-    SSL_OOD_PLUGINS=os.pathsep.join(CONFIG.get("plugins", [])),
-    SSL_OOD_ARCHIVE_DIRS=os.pathsep.join(CONFIG["archive_dirs"]),
+    SSL_OOD_PLUGINS=as_variable(CONFIG.get("plugins", [])),
+    SSL_OOD_ARCHIVE_DIRS=as_variable(CONFIG["archive_dirs"]),
     SSL_OOD_CHECKPOINT_MINUTES=str(EXECUTION["checkpoint_minutes"]),
     SSL_OOD_MICRO_BATCH=str(EXECUTION["micro_batch"]),
     SSL_OOD_COMPILE=str(EXECUTION["compile"]).lower(),
@@ -80,6 +87,23 @@ def needs_optional(store):
     """Whether a split is needed whose archive is fetched only then, such as SVHN's to train on."""
     dataset = EXPERIMENTS.datasets[store]
     return dataset.read_for(splits_of(store)) != dataset
+
+
+def refuse_a_place_that_cannot_be_written():
+    """Ends the workflow before its first job where its results cannot be written."""
+    folder = next(f for f in (Path(R).absolute(), *Path(R).absolute().parents) if f.exists())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise WorkflowError(
+            f"results_dir {R}: this user may not write into {folder}: ask its owner for the right "
+            "to, or name another folder."
+        )
+
+
+def tell_of_trainings_left_behind(jobs):
+    """Says which trainings of this plan go on in processes of an earlier Snakemake."""
+    runs = {job.wildcards.run for job in jobs if job.rule.name == "train"}
+    if left := describe_left(Path(R), runs):
+        print(left, file=sys.stderr, flush=True)
 
 
 def refuse_missing_archives(jobs):
@@ -131,13 +155,26 @@ def refuse_unknown_targets():
     def wrong(words):
         return [w for w in words if re.fullmatch(r"[a-z0-9_]+", w) and w not in rules_here]
 
+    def unexpanded(words):
+        return [w for w in words if w.startswith("~") or "$" in w]
+
     if workflow.remote_exec or "snakemake" not in sys.argv[0]:
         return
-    if not wrong(word for word in sys.argv[1:] if not word.isdigit()):
+    ours = {Path(PACKAGE) / "Snakefile", Path(PACKAGE).parent / "Snakefile"}
+    if Path(workflow.main_snakefile) not in ours:
+        return  # another workflow has rules of its own
+    words = [word for word in sys.argv[1:] if not word.isdigit()]
+    if not wrong(words) and not unexpanded(words):
         return
     from snakemake.cli import get_argument_parser
 
     options, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    for name in unexpanded(options.targets):
+        if not name.startswith(f"{R}/"):
+            raise WorkflowError(
+                f"target {name}: Snakemake takes names as they are written. results_dir is {R}: "
+                "name its files by this path."
+            )
     for name in wrong(options.targets):
         if not os.path.exists(name):
             raise WorkflowError(str(unknown(name, rules_here, "target")))

@@ -14,7 +14,7 @@ rule fetch_dataset:
         entry=lambda wildcards: json.dumps(
             EXPERIMENTS.datasets[wildcards.dataset].to_dict()["archives"], sort_keys=True
         ),
-        downloads=CONFIG["downloads_dir"],
+        downloads=lambda wildcards: CONFIG["downloads_dir"],
         optional=lambda wildcards: ["--optional"] if needs_optional(wildcards.dataset) else [],
     shell:
         "python -m ssl_ood fetch {wildcards.dataset:q} --downloads {params.downloads:q}"

@@ -33,7 +33,7 @@ rule figure:
         version=lambda wildcards: version_of(wildcards.figure),
         data=DATA,
         prefix=lambda wildcards, output: Path(output.png).with_suffix(""),
-        reported=CONFIG["reported_dir"],
+        reported=lambda wildcards: CONFIG["reported_dir"],
         spec=lambda wildcards: json.dumps(GAPS.spec(wildcards.figure), indent=1),
         images=lambda wildcards: [
             f"{DATA}/{s.path}"

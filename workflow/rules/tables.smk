@@ -28,7 +28,7 @@ rule table:
     params:
         version=lambda wildcards: version_of(wildcards.table),
         prefix=lambda wildcards, output: Path(output.csv).with_suffix(""),
-        reported=CONFIG["reported_dir"],
+        reported=lambda wildcards: CONFIG["reported_dir"],
         spec=lambda wildcards: json.dumps(GAPS.spec(wildcards.table), indent=1),
     shell:
         "printf '%s\\n' {params.spec:q} > {output.spec:q} &&"

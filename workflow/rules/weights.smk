@@ -15,7 +15,7 @@ rule fetch_weights:
         entry=lambda wildcards: json.dumps(
             WEIGHTS[wildcards.weights].to_dict()["archives"], sort_keys=True
         ),
-        downloads=CONFIG["downloads_dir"],
+        downloads=lambda wildcards: CONFIG["downloads_dir"],
     shell:
         "python -m ssl_ood fetch {wildcards.weights:q} --downloads {params.downloads:q}"
         " --manifest {output:q} 2> {log:q}"

@@ -2,6 +2,9 @@
 
 import sys
 
-from ssl_ood.cli import main
+try:
+    from ssl_ood.cli import main
 
-sys.exit(main())
+    sys.exit(main())
+except KeyboardInterrupt:  # while it was starting
+    sys.exit(130)

@@ -14,8 +14,10 @@ from typing import Any
 
 from ssl_ood import __version__
 from ssl_ood.common import registry
+from ssl_ood.common.endings import run_to_its_end
 from ssl_ood.common.errors import UserError, reason, unknown
 from ssl_ood.common.hashing import told_spent
+from ssl_ood.common.paths import from_variable
 from ssl_ood.datasets import commands as dataset_commands
 from ssl_ood.declarations import PLUGINS, declare_everything
 from ssl_ood.evaluation import commands as evaluation_commands
@@ -57,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         declare_everything(_plugins(options))
         with told_spent():
-            return options.run(options) or 0
+            return run_to_its_end(options.run, options)
     except Exception as error:
         if options.debug:
             traceback.print_exc()
@@ -88,7 +90,7 @@ def _add_debug(parser: argparse.ArgumentParser, default: Any) -> None:
 def _plugins(options: argparse.Namespace) -> list[str]:
     """The plugins that the workflow names, or the config that the stage reads."""
     if PLUGINS in os.environ:
-        return list(filter(None, os.environ[PLUGINS].split(os.pathsep)))
+        return from_variable(os.environ[PLUGINS])
     files = getattr(options, "configfile", [])
     return plugins_of(merge(*read_layers(files))) if files and files != ["-"] else []
 

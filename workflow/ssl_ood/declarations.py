@@ -41,7 +41,7 @@ DECLARING = (
     "ssl_ood.report.tables.protocol",
     "ssl_ood.report.tables.quality",
 )
-PLUGINS = "SSL_OOD_PLUGINS"  # the variable that tells jobs, separated as PATH is
+PLUGINS = "SSL_OOD_PLUGINS"  # the variable that tells jobs
 
 
 def declare_everything(plugins: Iterable[str] = ()) -> None:

@@ -36,6 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: of those that a cluster gave it, where the system tells."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # macOS has no such call
+        return os.cpu_count() or 1
+
+
 def claim_gpus(wanted: int) -> None:
     """Shows this process, and what it becomes or starts, `wanted` GPUs that no other one of ours
     uses; all of them where a cluster or a person has chosen already, or where there are no more.

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.errors import UserError, reason
+
+
+@contextlib.contextmanager
+def suppress_unsupported() -> Iterator[None]:
+    """Passes over a disk that cannot be told to write now, as some network disks cannot."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+
 
 PARTIAL = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<process>\d+)\.partial")
 FORGOTTEN_SECONDS = 24 * 3600.0  # since a half-written file was last written to
@@ -27,15 +40,20 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A path beside `path` to write to; renamed to `path` when the block ends well, else removed.
 
     durable: the content is on the disk before the name appears. What killed processes have left
-    half written in this folder is removed.
+    half written in this folder is removed. Who may read and write it follows the umask, also where
+    a library writes files for one person only (safetensors).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
     partial = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.partial")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         yield partial
+        if partial.stat().st_mode != mode:
+            partial.chmod(stat.S_IMODE(mode))
         if durable:
-            with open(partial, "rb+") as file:
+            with open(partial, "rb+") as file, suppress_unsupported():
                 os.fsync(file.fileno())
         os.replace(partial, path)
     finally:

@@ -22,7 +22,10 @@ from ssl_ood.common.log import say
 from ssl_ood.common.slurm import job_id
 
 FOREVER = math.inf
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # of flock on some network disks
+# Of flock on some network disks; EBADF where such a one wants a file that is open for writing.
+NO_LOCKS = (
+    errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.EBADF
+)  # fmt: skip
 POLL_SECONDS = 1.0
 
 
@@ -45,7 +48,7 @@ def exclusive(
     be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # the umask decides who else may
+    lock = _open(path)
     try:
         os.set_inheritable(lock, inheritable)
         _take(lock, path, doing, wait)
@@ -55,6 +58,31 @@ def exclusive(
         yield
     finally:
         os.close(lock)
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process holds the lock file `path`; False where nobody can tell."""
+    try:
+        lock = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(lock)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # the umask decides who else may
+    except PermissionError as error:
+        # Another person's: it can be held, not written to.
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, os.O_RDONLY)
+        raise error from None
 
 
 def _take(lock: int, path: Path, doing: str, wait: float) -> None:
@@ -73,7 +101,7 @@ def _take(lock: int, path: Path, doing: str, wait: float) -> None:
                 f"Another process is {doing} already (it holds {path}): wait for it or stop it."
             )
         if not announced:
-            say(f"waiting for the {_holder(path)}, which is {doing}")
+            say(f"waiting for the {holder(path)}, which is {doing}")
             announced = True
         time.sleep(POLL_SECONDS)
 
@@ -86,7 +114,8 @@ def _warn(folder: Path, reason: str, doing: str) -> None:
     )
 
 
-def _holder(path: Path) -> str:
+def holder(path: Path) -> str:
+    """Who holds the lock `path`, or held it last, in words."""
     with contextlib.suppress(OSError, ValueError):
         if text := path.read_text(encoding="utf-8").strip():
             return text

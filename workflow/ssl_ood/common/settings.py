@@ -12,7 +12,8 @@ sentence. The schema and the reference of the config are made from these classes
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,6 +25,7 @@ from ssl_ood.common.files import read_json
 FIRST_SCHEMA = 1  # of runs that name none
 
 SCHEMA = 2  # version of what runs/RUN/config.json holds
+LARGEST = 10**12  # no setting means a number beyond
 
 
 def _frozen(value: Any) -> Any:
@@ -36,9 +38,18 @@ def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def each_once(items: tuple) -> tuple:
+    """The items. Raises ValueError for one that is there twice."""
+    twice = [item for i, item in enumerate(items) if item in items[:i]]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is there twice: name it once")
+    return items
+
+
 # Lists of YAML and JSON, frozen; `Pair[float]` is a list of two.
 Item = TypeVar("Item")
 Many = Annotated[tuple[Item, ...], BeforeValidator(_frozen)]
+Distinct = Annotated[Many[Item], AfterValidator(each_once)]
 Pair = Annotated[tuple[Item, Item], BeforeValidator(_frozen)]
 Triple = Annotated[tuple[Item, Item, Item], BeforeValidator(_frozen)]
 Quadruple = Annotated[tuple[Item, Item, Item, Item], BeforeValidator(_frozen)]
@@ -71,10 +82,27 @@ def read_settings(cls: type[Read], values: Mapping[str, Any], place: str) -> Rea
 
     Raises UserError for the first value that cannot be meant: what is wrong, where, what is valid.
     """
+    for path in _beyond(values):
+        raise UserError(
+            f"{dotted(place, *path)} is a number beyond {LARGEST:.0e}, which no setting means: "
+            "correct it."
+        )
     try:
         return cls.model_validate(values)
     except ValidationError as error:
         raise UserError(_sentence(error, cls, place)) from None
+
+
+def _beyond(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of keys to finite numbers that are too large to be meant."""
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from _beyond(below, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for i, below in enumerate(value):
+            yield from _beyond(below, (*path, str(i)))
+    elif isinstance(value, int | float) and LARGEST < abs(value) < math.inf:
+        yield path
 
 
 def _sentence(error: ValidationError, cls: type[Settings], place: str) -> str:

@@ -114,15 +114,21 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 def _fill_places(args: argparse.Namespace) -> None:
     """Sets the folders that were not given to those of the workflow, or of config.yaml here."""
+    from ssl_ood.common.paths import expanded, from_variable
+
     if args.archive_dirs is None and ARCHIVE_DIRS is not None:
-        args.archive_dirs = [Path(folder) for folder in ARCHIVE_DIRS.split(os.pathsep) if folder]
+        there = [expanded(path, "SSL_OOD_ARCHIVE_DIRS") for path in from_variable(ARCHIVE_DIRS)]
+        args.archive_dirs = list(map(Path, there))
     if args.downloads is None or args.archive_dirs is None:
         from ssl_ood.common.files import parse_yaml
 
         config = parse_yaml(CONFIG.read_text(encoding="utf-8")) if CONFIG.is_file() else {}
-        args.downloads = args.downloads or Path(config.get("downloads_dir", "downloads"))
+        place = f"{CONFIG}: downloads_dir"
+        downloads = expanded(config.get("downloads_dir", "downloads"), place)
+        args.downloads = args.downloads or Path(downloads)
         if args.archive_dirs is None:
-            args.archive_dirs = [Path(folder) for folder in config.get("archive_dirs", [])]
+            folders = config.get("archive_dirs", [])
+            args.archive_dirs = [Path(expanded(f, f"{CONFIG}: archive_dirs")) for f in folders]
 
 
 def run_fetch(args: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import json
 import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +61,21 @@ def fetch(
             entries[archive.file] = _entry(
                 archive, path, hash_file(path), f"package {archive.package}"
             )
-    if wanted:
-        with _locked(folder):
-            for archive in wanted:
+
+    def look() -> list[Archive]:
+        """Finds those that lie there; what is still missing."""
+        refused.clear()
+        for archive in wanted:
+            if archive.file not in entries:
                 found = _find(dataset, archive, downloads, archive_dirs, refused)
                 if found:
                     entries[archive.file] = found
-            missing = [a for a in wanted if a.file not in entries and (optional or not a.optional)]
-            if missing:
+        return [a for a in wanted if a.file not in entries and (optional or not a.optional)]
+
+    # Where nothing is missing nothing has to be written, and no lock is taken.
+    if look():
+        with _locked(folder):
+            if missing := look():  # another process may have fetched them since
                 _get(dataset, missing, folder, archive_dirs, entries, refused, context)
     result = {
         "dataset": dataset.name,
@@ -255,7 +262,8 @@ def _recall(path: Path, notes: Path) -> Hashes:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     hashes = hash_file(path)
-    _remember(path, hashes, notes)
+    with suppress(OSError):  # a folder that only others may write to
+        _remember(path, hashes, notes)
     return hashes
 
 

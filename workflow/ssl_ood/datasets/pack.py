@@ -15,12 +15,15 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ssl_ood.common.devices import usable_cores
+from ssl_ood.common.endings import without_interrupt
 from ssl_ood.common.errors import UserError, reason
 from ssl_ood.common.files import read_json
 from ssl_ood.common.hashing import sha256_of_value
@@ -70,9 +73,10 @@ def pack(
     spec = dataset.split(split)
     source = [{k: a[k] for k in OF_AN_ARCHIVE} for a in manifest["archives"]]
     fingerprint = _fingerprint(dataset, split, size, fit, source)
+    if done := _finished(folder, fingerprint):  # nothing is written, so no lock is taken
+        return done
     with exclusive(folder, wait):
-        done = _finished(folder, fingerprint)
-        if done is not None:
+        if folder.exists() and (done := _finished(folder, fingerprint)):  # by another process
             return done
         with disk_errors(folder):
             partial = Partial(folder, size, fingerprint)
@@ -157,7 +161,7 @@ def _decoded(items: Iterator[Item], decoding: Decoding, workers: int | None) -> 
         return
     blocks = _blocks(chain([first], items))
     if workers is None:
-        workers = len(os.sched_getaffinity(0))
+        workers = usable_cores()
     if workers <= 1 or isinstance(first.data, np.ndarray):  # arrays: nothing to decode
         for block in blocks:
             yield block, *decode_block([item.data for item in block], decoding)
@@ -169,9 +173,14 @@ def _decoded(items: Iterator[Item], decoding: Decoding, workers: int | None) -> 
     pool = ProcessPoolExecutor(
         workers, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)
     )
+
+    def submit(block: list[Item]) -> Future:
+        with without_interrupt():  # the workers start here, and end with this process
+            return pool.submit(decode_block, [item.data for item in block], decoding)
+
     try:
         for block in blocks:
-            waiting.append((block, pool.submit(decode_block, [i.data for i in block], decoding)))
+            waiting.append((block, submit(block)))
             if len(waiting) > 3 * workers:  # bounds the memory, and keeps every worker busy
                 block, future = waiting.popleft()
                 yield block, *future.result()
@@ -179,17 +188,24 @@ def _decoded(items: Iterator[Item], decoding: Decoding, workers: int | None) -> 
             block, future = waiting.popleft()
             yield block, *future.result()
         pool.shutdown()
+    except KeyboardInterrupt:
+        _kill_all_but(others)  # else Python's exit waits until they have done what they were given
+        raise
     except BrokenProcessPool:
         # The pool forgets a worker that was starting when it broke, and Python's exit waits for it.
-        for child in multiprocessing.active_children():
-            if child not in others:
-                child.kill()
+        _kill_all_but(others)
         raise UserError(
             "A process that decodes images was killed, most likely for want of memory: pack with "
             "fewer workers or more memory. What was packed so far is kept and continued."
         ) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _kill_all_but(others: Sequence[Any]) -> None:
+    for child in multiprocessing.active_children():
+        if child not in others:
+            child.kill()
 
 
 def _end_with(parent: int) -> None:
@@ -321,5 +337,6 @@ def _finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
         print(f"{folder} is damaged: packing it again", file=sys.stderr)
         return None
     for file in folder.iterdir():
-        os.utime(file)  # else Snakemake takes it for older than its manifest, for ever
+        with suppress(PermissionError):  # it is another person's
+            os.utime(file)  # else Snakemake takes it for older than its manifest, for ever
     return packed.meta

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common.csv_files import rows_of_text
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import register
 from ssl_ood.datasets.archives import find, members
@@ -103,15 +102,7 @@ def _rows(
     path: Path, name: str, files: Mapping[str, bytes], columns: tuple[str, ...]
 ) -> list[dict[str, str]]:
     """The rows of a csv in an archive; raises UserError for a column that is not there."""
-    reader = csv.DictReader(io.StringIO(text_of(path, name, files), newline=""))
-    for column in columns:
-        if column not in (reader.fieldnames or ()):
-            raise UserError(
-                f"{path}: {name} has no column {column!r}, only "
-                f"{', '.join(reader.fieldnames or ['nothing'])}: it is not the table that the "
-                "catalogue means."
-            )
-    return list(reader)
+    return rows_of_text(text_of(path, name, files), f"{path}: {name}", columns)
 
 
 def _once(path: Path, name: str, seen: set[str]) -> None:

@@ -37,7 +37,10 @@ from ssl_ood.views.spec import ViewSpec
 # (dotted key, the rest of a sentence that begins with its place), of settings that do not fit.
 Fault = tuple[str, str]
 Precision = Literal["tf32", "bfloat16", "float32"]
-WHOLE = ("embed_dim", "depth", "num_heads", "patch_size")  # of a vision transformer
+# Options of timm.create_model whose kind is known: of a vision transformer, and of a ResNet.
+COUNTS = ("embed_dim", "depth", "num_heads", "patch_size")
+LISTS = ("channels", "layers")  # of counts
+FLAGS = ("zero_init_last",)
 INITIAL = r"^(random|weights/[A-Za-z0-9_.]+|run/[A-Za-z0-9_.]+/[A-Za-z0-9_.+]+)$"
 
 
@@ -55,7 +58,7 @@ def _an_area(scale: tuple[float, float]) -> tuple[float, float]:
 
 OfPixels = Annotated[Triple[NotNegative], AfterValidator(_of_pixels)]
 Scale = Annotated[Rising, AfterValidator(_an_area)]
-Pixels = Annotated[int, Field(ge=8)]
+Pixels = Annotated[int, Field(ge=8, le=8192)]
 
 
 class Training(Settings):
@@ -140,7 +143,7 @@ class Backbone(Settings):
     model_config = ConfigDict(extra="allow")
 
     name: str = Field(
-        min_length=1,
+        pattern=r"^[A-Za-z0-9_.:/-]+$",
         description="model of timm.create_model, which takes all keys but those named here",
     )
     position: Literal["bicubic", "antialiased"] = Field(
@@ -169,25 +172,54 @@ class Backbone(Settings):
     def faults(self, views: Mapping[str, int]) -> Iterator[Fault]:
         """What does not fit; views: sizes in pixels by their keys, such as views.size."""
         for key, value in self.options.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                yield f"backbone.{key}", f"is {value}: write a finite number."
-            if key in WHOLE and type(value) is not int:
-                yield f"backbone.{key}", f"is {value!r}, where a whole number belongs."
+            if fault := option_fault(key, value):
+                yield f"backbone.{key}", f"is {value!r}{fault}"
         width, heads = self.options.get("embed_dim"), self.options.get("num_heads")
         if isinstance(width, int) and isinstance(heads, int) and (heads < 1 or width % heads):
             yield (
                 "backbone.num_heads",
                 f"{heads} does not divide backbone.embed_dim {width}: change one of the two.",
             )
-        if (patch := self.patch) is None:
+        patch = self.patch
+        if patch is None or not isinstance(patch, int):
             return
         for key, size in views.items():
-            if not isinstance(patch, int) or patch < 1 or size % patch:
+            if patch < 1 or size % patch:
                 yield (
                     key,
                     f"{size} is no multiple of the backbone's patches of {patch} pixels: change "
                     "one of the two.",
                 )
+
+
+def option_fault(key: str, value: Any) -> str | None:
+    """What is wrong with an option of a network, as the end of a sentence; None: nothing."""
+    if fault := _not_meant(value):
+        return fault
+    if key in COUNTS and not _counts(value):
+        return ", where a whole number of 1 or more belongs."
+    if key in LISTS and not (isinstance(value, list | tuple) and value and _counts(*value)):
+        return ", where a list of whole numbers of 1 or more belongs."
+    if key in FLAGS and not isinstance(value, bool):
+        return ", where true or false belongs."
+    if key.endswith("_rate") and not (type(value) in (int, float) and 0 <= value < 1):
+        return ", where a share belongs, a number from 0 on and below 1."
+    return None
+
+
+def _counts(*values: Any) -> bool:
+    return all(type(value) is int and value > 0 for value in values)
+
+
+def _not_meant(value: Any) -> str | None:
+    """What no option of any network means."""
+    if isinstance(value, list | tuple):
+        return next(filter(None, map(_not_meant, value)), None)
+    if isinstance(value, float) and not math.isfinite(value):
+        return ": write a finite number."
+    if isinstance(value, str) and (not value.strip() or re.match(r"[-+.]?\d", value)):
+        return ", a text: write a number with a point, such as 8.0e-3, or a name."
+    return ": write a value." if value is None else None
 
 
 class MethodSettings(Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ssl_ood.common.settings import Many, Settings
+from ssl_ood.common.settings import Distinct, Settings
 
 
 class Scored(Settings):
@@ -18,7 +18,7 @@ class Scored(Settings):
 class Beside(Scored):
     """Options of a form that shows reported values beside measured ones."""
 
-    reported: str | Many[str] | None = Field(
+    reported: str | Distinct[str] | None = Field(
         None, description="the tables and figures of the reported values that stand beside"
     )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ssl_ood.common.csv_files import rows_of
 from ssl_ood.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ SCALES = {"fraction": 1.0, "percent": 100.0}  # of a share; measurements are fra
 QUOTED = "quoted"  # the status of a reported value
 # Columns that reported values have beside those of measurements.
 MORE_COLUMNS = ("artefact", "system", "unit", "note")
+# Columns of a file of reported values.
+PRINTED = (
+    "artefact", "train", "ood", "method", "variant", "metric", "score", "unit", "value", "note"
+)  # fmt: skip
 CLAIMS = "claims_"  # what the names of files of claims start with
 NOTES = "notes.csv"  # of what is to be known of the values
 
@@ -49,12 +54,11 @@ class Reported(NamedTuple):
 
 
 def read_reported(folder: Path | None) -> pd.DataFrame:
-    """Every value in a folder's csv files, as rows like those of measurements; none
-    where there is no folder.
+    """Every value in a folder's csv files, as rows like those of measurements; for None no row.
 
     Columns: `measurements.COLUMNS` and `MORE_COLUMNS`; the value is in its `unit`, as printed. The
     files say `method` of a strategy of ours, which has a variant, and of another system, which has
-    none.
+    none. Raises UserError for a folder that has no values, and for a file that is none of them.
     """
     import pandas as pd
 
@@ -62,7 +66,8 @@ def read_reported(folder: Path | None) -> pd.DataFrame:
 
     rows = []
     for path in sorted(folder.glob("*.csv")) if folder else []:
-        for row in [] if path.name.startswith((CLAIMS, NOTES)) else read_rows(path):
+        own = [] if path.name.startswith((CLAIMS, NOTES)) else read_rows(path, PRINTED)
+        for row in own:
             name, ours = row["method"], bool(row["variant"])
             who = {"strategy": name, "system": ""} if ours else {"strategy": "", "system": name}
             same = {key: row[key] for key in ("artefact", "variant", "metric", "score", "unit")}
@@ -71,8 +76,10 @@ def read_reported(folder: Path | None) -> pd.DataFrame:
                 | same
                 | who
                 | {"in_distribution": row["train"], "dataset": row["ood"], "note": row["note"]}
-                | {"value": float(row["value"]), "status": QUOTED}
+                | {"value": _number(row, path), "status": QUOTED}
             )
+    if folder and not rows:
+        raise UserError(f"{folder} holds no reported values: correct reported_dir in the config.")
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *MORE_COLUMNS])
     nothing = dict.fromkeys(("temperature", "low", "high"), float("nan"))
     return frame.assign(**nothing, seed=0, n_in=0, n_out=0)
@@ -93,10 +100,19 @@ def reported_claims(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a csv file; UserError where it is not there."""
+def read_rows(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
+    """The rows of a csv file; UserError where it is not there or has not these columns."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        return rows_of(path.read_bytes(), str(path), columns)
     except FileNotFoundError:
         raise UserError(f"There is no file {path}: make it first, or correct its path.") from None
+
+
+def _number(row: dict[str, str], path: Path) -> float:
+    try:
+        return float(row["value"])
+    except ValueError:
+        raise UserError(
+            f"{path}: the value {row['value']!r} of {row['artefact']} is no number: write one with "
+            "a point, such as 94.2."
+        ) from None

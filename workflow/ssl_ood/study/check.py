@@ -169,8 +169,10 @@ def _check_variants(config: Config) -> None:
             except UserError as error:
                 mistakes.append(error)
         if mistakes and len(mistakes) == len(config.methods):
+            # Of a method that has the key, else of one that has a similar one.
+            values = [error for error in mistakes if "unknown key" not in str(error)]
             close = [error for error in mistakes if "did you mean" in str(error)]
-            raise (close or mistakes)[0]
+            raise (values or close or mistakes)[0]
 
 
 def _check_initial(config: Config, weights: Collection[str]) -> None:

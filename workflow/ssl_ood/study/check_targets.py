@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common.csv_files import rows_of
 from ssl_ood.common.errors import UserError, nearest
 from ssl_ood.common.registry import Entry, lookup
 from ssl_ood.common.settings import read_settings
@@ -137,9 +137,7 @@ def artefacts(folder: Path) -> tuple[str, ...]:
     """The tables and figures that have reported values in the csv files of a folder."""
     found: dict[str, None] = {}
     for path in sorted(folder.glob("*.csv")):
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                if "artefact" not in row:
-                    break
+        for row in rows_of(path.read_bytes(), str(path)):
+            if "artefact" in row:
                 found[row["artefact"]] = None
     return tuple(found)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.common.files import read_json
-from ssl_ood.common.locks import Busy, exclusive
+from ssl_ood.common.locks import Busy, exclusive, is_held
 
 SILENT = 120.0  # seconds without a word after which a training is no longer taken for running
 MARKS = ("runs/*/config.json", "archives/*.json", "data/*/*/meta.json", "schema.json")
@@ -172,14 +172,14 @@ def refuse_while_used(results: Path, kinds: list[str]) -> None:
         if kind == "checkpoints":
             continue  # run by run
         for place in existing(results, kind):
-            if any(_is_lock(path) and _is_held(path) for path in place.rglob("*lock")):
+            if any(_is_lock(path) and is_held(path) for path in place.rglob("*lock")):
                 raise UserError(f"{place} is just being written: wait for its end.")
 
 
 def running(results: Path) -> list[str]:
     """The runs that are being trained: their lock is held, or they told their progress just now
     (a training on another machine, over a disk without locks)."""
-    runs = {lock.parent.name for lock in results.glob("checkpoints/*/lock") if _is_held(lock)}
+    runs = {lock.parent.name for lock in results.glob("checkpoints/*/lock") if is_held(lock)}
     for path in results.glob("progress/*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             if time.time() - read_json(path)["updated"] < SILENT:
@@ -189,16 +189,6 @@ def running(results: Path) -> list[str]:
 
 def _is_lock(path: Path) -> bool:
     return path.name == "lock" or path.name.endswith(".lock")
-
-
-def _is_held(lock: Path) -> bool:
-    try:
-        with exclusive(lock, "cleaning"):
-            return False
-    except Busy:
-        return True
-    except OSError:
-        return False  # the folder is not ours to write to: removing fails too, and says so
 
 
 def remove(results: Path, kind: str) -> tuple[int, list[Path]]:

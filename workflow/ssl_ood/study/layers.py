@@ -11,6 +11,12 @@ from typing import Any
 
 from ssl_ood.common.errors import UserError, nearest
 
+# What YAML 1.1 reads as another number than a person does: 010 is 8, and 24:00 is 1440.
+DISGUISED = re.compile(r"[-+]?(0[0-9_]+$|[0-9][0-9_]*:)")
+# A title or a folder may be named 2024.
+STAY_TEXT = frozenset(
+    {"titles", "results_dir", "downloads_dir", "archive_dirs", "catalogue", "reported_dir"}
+)
 LITERAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false|null")
 
 
@@ -30,10 +36,10 @@ def merge(*layers: dict[str, Any]) -> dict[str, Any]:
 def typed(value: Any) -> Any:
     """The config with text that spells a number, true, false or null turned into that.
 
-    Snakemake reads `--config "seeds=[0,1]"` as a list of text.
+    Snakemake reads `--config "seeds=[0,1]"` as a list of text. A title or a path stays text.
     """
     if isinstance(value, dict):
-        return {k: typed(v) for k, v in value.items()}
+        return {k: v if k in STAY_TEXT else typed(v) for k, v in value.items()}
     if isinstance(value, list):
         return [typed(v) for v in value]
     if isinstance(value, str) and LITERAL.fullmatch(value):
@@ -52,11 +58,19 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
     """A layer from YAML. Raises UserError for what is no YAML, no mapping, or has a key twice."""
     import yaml
 
+    def construct_number(loader: Loader, node: yaml.ScalarNode) -> float:
+        if DISGUISED.match(node.value):
+            raise UserError(
+                f"{name}, line {node.start_mark.line + 1}: YAML takes {node.value} for a number "
+                "to the base of 8 or 60: write it without a leading zero and without a colon."
+            )
+        return yaml.SafeLoader.yaml_constructors[node.tag](loader, node)
+
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
             seen: set[Hashable] = set()
             for key, _ in node.value:
-                if key.tag == "tag:yaml.org,2002:merge":
+                if key.tag == "tag:yaml.org,2002:merge" or not isinstance(key.value, str):
                     continue
                 if key.value in seen:
                     raise UserError(
@@ -66,9 +80,12 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
                 seen.add(key.value)
             return super().construct_mapping(node, deep)
 
+    for kind in ("int", "float"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", construct_number)
     try:
         layer = yaml.load(text, Loader)
-    except yaml.YAMLError as error:
+        json.dumps(layer, default=str, skipkeys=True)  # refuses what is a part of itself
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"The config {name} is not valid YAML: {reason}.") from None
     if not isinstance(layer, dict):
@@ -85,9 +102,13 @@ def read_layers(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
     layers: list[dict[str, Any]] = []
     for path in paths:
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8-sig")
         except OSError as error:
             raise UserError(f"The config {path} cannot be read: {error.strerror}.") from None
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"The config {path} is not UTF-8 (byte {error.start}): save it as UTF-8."
+            ) from None
         layers.append(parse_config(text, str(path)))
     check_nulls(layers, [str(path) for path in paths])
     return layers

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.paths import expanded
 
 CLONE = Path(__file__).resolve().parents[3]  # of the project: what ships with it lies there
 OF_THE_USER = ("results_dir", "downloads_dir", "archive_dirs")  # below the working directory
@@ -18,16 +18,18 @@ def anchored(config: dict[str, Any], clone: Path = CLONE) -> dict[str, Any]:
     """A plain config with its paths expanded (`~`, `$VAR`), and what ships with the clone found
     there, wherever the workflow is started from.
 
-    Values that are no paths yet are left to the check. Raises UserError for a variable that is not
-    set.
+    Values that are no paths yet are left to the check. Raises UserError for a path that cannot be
+    meant.
     """
     changed = dict(config)
     for key in (*OF_THE_USER, *SHIPPED):
-        value = changed.get(key)
+        value, place = changed.get(key), f"config: {key}"
         if isinstance(value, str):
-            changed[key] = _expanded(value, key)
+            changed[key] = expanded(value, place)
         elif isinstance(value, list | tuple):
-            changed[key] = [_expanded(v, key) if isinstance(v, str) else v for v in value]
+            changed[key] = [expanded(v, place) if isinstance(v, str) else v for v in value]
+    if isinstance(changed.get("results_dir"), str):
+        _check_results(changed["results_dir"])
     for key in SHIPPED:
         value = changed.get(key)
         if isinstance(value, str) and not Path(value).exists() and (clone / value).exists():
@@ -40,16 +42,33 @@ def anchored(config: dict[str, Any], clone: Path = CLONE) -> dict[str, Any]:
 
 def _plugin(name: str) -> str:
     """A Python file by its whole path, so that a job finds it, too; a module by its name."""
-    return str(Path(_expanded(name, "plugins")).absolute()) if name.endswith(".py") else name
+    if not name.endswith(".py"):
+        return name
+    return str(Path(expanded(name, "config: plugins")).absolute())
 
 
-def _expanded(value: str, key: str) -> str:
-    path = os.path.expandvars(os.path.expanduser(value))
-    unset = re.search(r"\$(\w+|\{\w+\})", path)
-    if unset and unset[0] in value:
+def _check_results(path: str) -> None:
+    """Raises UserError where no folder can be, or none that Snakemake can name files in."""
+    place = f"config: results_dir {path}"
+    if path in (".", "/") or Path(path).name == "..":
+        raise UserError(f"{place} is no folder of its own: name one, such as results.")
+    if "{" in path or "}" in path:
         raise UserError(
-            f"config: {key}: {value} names the variable {unset[0]}, which is not set: set it, or "
-            "write the path."
+            f"{place} has curly brackets in its name, with which Snakemake names wildcards: take "
+            "another name."
         )
-    # A trailing slash would give another name to the same file.
-    return path.rstrip("/") or path
+    check_links(Path(path), "config: results_dir")
+    there = next(folder for folder in (Path(path), *Path(path).parents) if os.path.exists(folder))
+    if not there.is_dir():
+        raise UserError(f"{place} cannot be made, since {there} is no folder: take another name.")
+
+
+def check_links(folder: Path, place: str) -> None:
+    """Raises UserError where a folder, or one in it, is a link to what is not there."""
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    for path in (folder, *inside):
+        if path.is_symlink() and not path.exists():
+            raise UserError(
+                f"{place}: {path} is a link to {os.readlink(path)}, which is not there: mount its "
+                "disk, make the folder, or remove the link."
+            )

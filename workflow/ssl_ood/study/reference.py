@@ -140,9 +140,10 @@ def _type(schema: dict[str, Any], classes: dict[str, Any]) -> str:
 
 
 def _range(schema: dict[str, Any]) -> str:
-    low, high = schema.get("minimum"), schema.get("maximum")
+    low, high, between = schema.get("minimum"), schema.get("maximum"), ""
     if low is not None and high is not None:
-        return f", {low:g} to {high:g}"
+        between = f", {low:g} to {high:g}"
+        schema = {"multipleOf": schema["multipleOf"]} if "multipleOf" in schema else {}
     bounds = {
         "minimum": "at least",
         "exclusiveMinimum": "above",
@@ -150,7 +151,9 @@ def _range(schema: dict[str, Any]) -> str:
         "exclusiveMaximum": "below",
         "multipleOf": "a multiple of",
     }
-    return "".join(f", {word} {schema[key]:g}" for key, word in bounds.items() if key in schema)
+    return between + "".join(
+        f", {word} {schema[key]:g}" for key, word in bounds.items() if key in schema
+    )
 
 
 def _declared(kind: str) -> list[str]:

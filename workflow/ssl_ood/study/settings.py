@@ -11,7 +11,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from ssl_ood.common.settings import Count, Many, Name, Positive, Settings, Share
+from ssl_ood.common.settings import (
+    Count,
+    Distinct,
+    Many,
+    Name,
+    Positive,
+    Settings,
+    Share,
+    each_once,
+)
 from ssl_ood.common.vocabulary import BASE, JOIN
 from ssl_ood.methods.settings import Precision
 
@@ -54,7 +63,7 @@ class Study(Settings):
     """A method, the datasets that it is trained on and the sets that it is tested against."""
 
     method: str = Field(description="how models are trained")
-    size: Annotated[int, Field(ge=8, multiple_of=4)] = Field(
+    size: Annotated[int, Field(ge=8, le=8192, multiple_of=4)] = Field(
         description="pixels of the in-distribution images; everything is packed to it"
     )
     fit: Literal["crop", "squash"] = Field(
@@ -83,11 +92,11 @@ class Evaluation(Settings):
         description="precision of the networks that features come from: tf32 (on a CPU float32), "
         "bfloat16, float32"
     )
-    scores: Annotated[Many[str], Field(min_length=1)] = Field(
+    scores: Annotated[Distinct[str], Field(min_length=1)] = Field(
         description="anomaly scores to compute"
     )
     tau: Positive = Field(description="the temperature that tables show, equation 6.1")
-    taus: Annotated[Many[Positive], Field(min_length=1)] = Field(
+    taus: Annotated[Distinct[Positive], Field(min_length=1)] = Field(
         description="the temperatures that are measured; tau is one of them"
     )
     knn: int = Field(ge=0, description="neighbours of the k-NN accuracy; 0: none is measured")
@@ -112,7 +121,7 @@ def _strategies(value: Any) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
 def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
         raise ValueError("write a list of names, or one for each in-distribution dataset")
-    return tuple(value)
+    return each_once(tuple(value))
 
 
 def _variants(value: Any) -> Any:
@@ -120,7 +129,8 @@ def _variants(value: Any) -> Any:
     parts = value if lists else [value]
     if not all(isinstance(p, list) and all(isinstance(n, str) for n in p) for p in parts):
         raise ValueError("write a list of names, or a list of such lists for all combinations")
-    return tuple(map(tuple, value)) if lists else tuple(value)
+    each = [each_once(tuple(part)) for part in parts]
+    return tuple(each) if lists else each[0]
 
 
 class Target(Settings):
@@ -128,11 +138,11 @@ class Target(Settings):
 
     model_config = ConfigDict(extra="allow")
 
-    form: str | None = Field(
+    form: Text | None = Field(
         None, description="how it is made; without it the name without table_ or figure_"
     )
     study: str = Field(description="whose runs it shows")
-    in_distribution: Many[str] = Field((), description="datasets of the study")
+    in_distribution: Distinct[str] = Field((), description="datasets of the study")
     strategies: Annotated[Any, BeforeValidator(_strategies)] = Field(
         (), description="a list for all datasets, or a list for each by its name"
     )
@@ -141,9 +151,11 @@ class Target(Settings):
         description="by strategy: a list, or lists of which all combinations are meant; "
         "without them base",
     )
-    seeds: Many[Seed] | None = Field(None, description="instead of the config's")
+    seeds: Annotated[Distinct[Seed], Field(min_length=1)] | None = Field(
+        None, description="instead of the config's"
+    )
     untrained: bool = Field(False, description="whether runs that are not trained are shown too")
-    runs_of: Many[str] = Field((), description="tables and figures whose runs it shows too")
+    runs_of: Distinct[str] = Field((), description="tables and figures whose runs it shows too")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -222,7 +234,7 @@ class Config(Settings):
 
     results_dir: Text = Field(description="folder of all results")
     downloads_dir: Text = Field(description="archives that the workflow fetches itself")
-    archive_dirs: Many[str] = Field(
+    archive_dirs: Many[Text] = Field(
         description="read-only folders where archives may already lie; used in place"
     )
     catalogue: Text = Field(description="file of all datasets and pre-trained weights")
@@ -239,7 +251,9 @@ class Config(Settings):
         description="whether a dataset that is not there ends the workflow; without it its cells "
         "say so and everything else is made",
     )
-    plugins: Many[str] = Field((), description="modules that declare more methods, scores, forms")
+    plugins: Distinct[Text] = Field(
+        (), description="modules that declare more methods, scores, forms"
+    )
     seeds: Annotated[Many[Seed], Field(min_length=1)] = Field(
         description="one training for each; tables show mean and spread over them"
     )

@@ -151,8 +151,9 @@ class Attempt:
     def _note(self, text: str) -> None:
         """Says it, and keeps it beside the checkpoints: Snakemake empties the log of a new try."""
         say(text)
-        with contextlib.suppress(OSError), open(self.folder / "attempts.log", "a") as log:
-            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        log = self.folder / "attempts.log"
+        with contextlib.suppress(OSError), open(log, "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
     def _last_words(self) -> tuple[int, int]:
         """(step, repeated steps) that the attempt before told last; it may be some steps older."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ssl_ood.common import locks
+from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import atomic_path, write_json
 from ssl_ood.common.hashing import sha256, sha256_of, sha256_of_value
 from ssl_ood.common.log import say
@@ -100,9 +102,20 @@ def _problem(path: Path, config: dict) -> str | None:
     return None if whole else "its content is damaged (checksum differs)"
 
 
-def exclusive(folder: Path, wait_minutes: float = 0.0) -> AbstractContextManager[None]:
+@contextmanager
+def exclusive(folder: Path, wait_minutes: float = 0.0) -> Iterator[None]:
     """Holds the run's lock: two jobs never train the same run into the same folder.
 
-    Raises UserError where another process holds it for longer than `wait_minutes`.
+    Raises UserError where another process holds it for longer than `wait_minutes`, and where the
+    folder cannot be written to.
     """
-    return locks.exclusive(folder / "lock", "training this run", 60 * wait_minutes)
+    with ExitStack() as held:
+        try:
+            lock = locks.exclusive(folder / "lock", "training this run", 60 * wait_minutes)
+            held.enter_context(lock)
+        except OSError as error:
+            raise UserError(
+                f"The folder of checkpoints {folder} cannot be written to ({error.strerror}): ask "
+                "its owner for the right to, or name another results_dir."
+            ) from None
+        yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import resource
+import sys
 from pathlib import Path
 
 import torch
@@ -59,6 +60,9 @@ def save_run(
     )
 
 
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes that getrusage counts in
+
+
 def device_name(device: torch.device) -> str:
     """What to call the device."""
     if device.type == "cuda":
@@ -73,7 +77,7 @@ def machine(device: torch.device) -> dict:
     cuda = device.type == "cuda"
     return {
         "device": device_name(device),
-        "host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT,
         "device_peak_bytes": torch.cuda.max_memory_allocated(device) if cuda else None,
         "threads": torch.get_num_threads(),
         "versions": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ssl_ood.common.registry import register
-from ssl_ood.common.settings import Many
+from ssl_ood.common.settings import Distinct
 from ssl_ood.report.cells import difference, reported
 from ssl_ood.report.grid import Column, Grid
 from ssl_ood.report.layout import Table
@@ -18,7 +18,9 @@ from ssl_ood.report.tables.natural import ood_rows
 class ShiftsOptions(Beside):
     """Options of the table of shifts."""
 
-    scores: Many[str] | None = Field(None, description="its scores; without it all of the study")
+    scores: Distinct[str] | None = Field(
+        None, description="its scores; without it all of the study"
+    )
 
 
 @register(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from ssl_ood.common.registry import register
-from ssl_ood.common.settings import Many
+from ssl_ood.common.settings import Distinct
 from ssl_ood.common.vocabulary import NO_NEGATIVES, POOLED
 from ssl_ood.report.cells import REPORTED_BELOW
 from ssl_ood.report.grid import Column, Grid, Row
@@ -24,7 +24,9 @@ WITH_LABELS, WITHOUT_LABELS = "With labels", "Without labels, trained on normal 
 class MethodsOptions(Beside):
     """Options of the table of methods."""
 
-    scores: Many[str] | None = Field(None, description="its scores; without it all of the study")
+    scores: Distinct[str] | None = Field(
+        None, description="its scores; without it all of the study"
+    )
     pooled: bool = Field(False, description="whether all OOD images at once are a column, too")
 
 

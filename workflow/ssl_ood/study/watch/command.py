@@ -15,16 +15,15 @@ script calls Snakemake, or other loggers are named, name ssl-ood among them.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from ssl_ood.common.endings import INTERRUPTED, forget_output
 from ssl_ood.common.files import read_json
 from ssl_ood.study.watch.follow import follow, follow_trainings
 
 INCOMPLETE = 3  # exit code where everything was made but what data are missing for
-STOPPED = 130  # exit code after Ctrl-C before there is anything to pass it on to
 
 
 def add_parsers(stages: Any) -> None:
@@ -48,10 +47,8 @@ def _run(options: argparse.Namespace) -> int:
         if command:
             return _follow(command, options.results)
         return follow_trainings(options.results, options.once, sys.stdout)
-    except KeyboardInterrupt:
-        return STOPPED
     finally:
-        _flush_or_forget()
+        forget_output()  # a full disk, or a reader that is gone, costs the display alone
 
 
 def _follow(command: list[str], results: Path) -> int:
@@ -62,7 +59,7 @@ def _follow(command: list[str], results: Path) -> int:
         code = follow(command, results, sys.stdout)
         after = _failed_downloads(results)
         failed = {name for name, when in after.items() if when != before.get(name)} - seen
-        if code in (0, STOPPED) or not failed:
+        if code in (0, INTERRUPTED) or not failed:
             break
         seen |= failed
         names = ", ".join(sorted(failed))
@@ -89,11 +86,3 @@ def _left_out(results: Path) -> list[str]:
     except (OSError, ValueError):
         return []
     return list(dict.fromkeys(sentence for gaps in told.values() for sentence in gaps))
-
-
-def _flush_or_forget() -> None:
-    # Python flushes once more when it ends, and complains of a reader that is gone.
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from ssl_ood.common.endings import NOBODY_READS
 from ssl_ood.common.progress import clock
+from ssl_ood.study.left_behind import describe_left
 from ssl_ood.study.watch.child import REFRESH, Child, Output, read_output, started
 from ssl_ood.study.watch.display import Display, Guarded, Lines, Picture
 from ssl_ood.study.watch.estimate import seconds_left
@@ -16,8 +18,6 @@ from ssl_ood.study.watch.jobs import Jobs
 from ssl_ood.study.watch.pipe import EventPipe, with_logger
 from ssl_ood.study.watch.report import failure_report
 from ssl_ood.study.watch.trainings import read_trainings
-
-NOBODY_READS = 128 + signal.SIGPIPE  # exit code, as of a command that writes to a closed pipe
 
 
 def display_for(out: TextIO) -> Display:
@@ -44,6 +44,8 @@ def follow(command: list[str], results: Path, out: TextIO) -> int:
     ):
         display = Guarded(display_for(out))
         try:
+            if left := describe_left(results):
+                display.say(left)
             _show_until_it_ends(child, output, pipe, jobs, results / "progress", display)
         finally:
             display.close()

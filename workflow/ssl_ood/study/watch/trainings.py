@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.progress import clock
+from ssl_ood.study.left_behind import is_alive
 
 STALE = 60.0  # seconds without a word after which a training may have stalled
 
@@ -28,7 +28,7 @@ def read_trainings(folder: Path, since: float, now: float) -> list[dict[str, Any
         except (OSError, ValueError, KeyError, TypeError):
             continue  # being replaced, or none of ours
         here = written.get("host") == socket.gethostname()
-        gone = here and not _alive(written.get("pid", 0))
+        gone = here and not is_alive(written.get("pid", 0))
         ended = written.get("steps") and written.get("step") == written["steps"]
         if ended and (gone or silent > STALE):
             path.unlink(missing_ok=True)
@@ -38,16 +38,6 @@ def read_trainings(folder: Path, since: float, now: float) -> list[dict[str, Any
         stalled = f"stalled? silent for {clock(silent)}" if silent > STALE else ""
         trainings.append({"run": path.stem, **written, "state": "stopped" if gone else stalled})
     return trainings
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it is another user's
-    return True
 
 
 def describe_training(training: dict[str, Any], short: bool = False) -> str:
