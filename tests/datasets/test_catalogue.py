@@ -165,3 +165,8 @@ def test_the_snakefile_pays_little_for_it():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 0.5  # 0.04 s on a quiet machine
+
+
+def test_a_derived_set_says_how_many_images_it_is_chosen_from(catalogue):
+    select = catalogue["imagenet_100k"].splits["train"].options["select"]
+    assert select == {"seed": 0, "stop": 100_000, "of": catalogue["imagenet"].splits["train"].count}

@@ -13,7 +13,9 @@ from support.situations import Toy, encoded, in_folders, noise, tarred, zipped
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.archives import content
+from ssl_ood.datasets.catalogue import load_catalogue
 from ssl_ood.datasets.passed_over import why_passed_over
+from ssl_ood.datasets.splits import write_split
 
 CLASSES = ["healthy", "ill"]
 STRAY = {
@@ -127,6 +129,23 @@ def test_files_of_equal_size_and_beginning_are_no_copies(tmp_path, rng):
     packed = packed_here(toy, splits=halves(4, 7))
     assert packed.meta["copies"] == 1
     assert ("a/3.bmp" in packed.files) == ("a/again.bmp" in packed.files)
+
+
+def test_equal_pixels_in_files_of_other_bytes_are_said(tmp_path, rng, capsys):
+    """Packed anew, a copy is no longer found by its bytes: the list of a split says so."""
+    pictures = [noise(rng, 16) for _ in range(6)]
+    images = {f"a/{i}.png": encoded(image) for i, image in enumerate(pictures)}
+    images |= {f"a/{i}.bmp": encoded(image, "BMP") for i, image in enumerate(pictures)}
+    toy = stored(tmp_path, "folder", images)
+    splits, data = halves(6, 12), tmp_path / "data" / "toy"
+    data.mkdir(parents=True)
+    for side in splits:
+        packed_here(toy, side, splits=splits).path.rename(data / f"{side}-16px")
+    catalogue = load_catalogue(toy.catalogue(splits=splits))
+    sides = write_split(catalogue, data.parent, "toy/train", "toy/test", 16, tmp_path / "s.json")
+    both = {name[:3] for name in sides["train"]["files"]}
+    twins = sum(name[:3] in both for name in sides["test"]["files"])
+    assert twins and f"{twins} image(s) of " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verified", [True, False])
