@@ -50,9 +50,13 @@ def test_what_is_refused(content, words):
 
 
 def test_a_table_in_an_archive_is_named_with_it(tmp_path):
-    archive = zipped(tmp_path / "toy.zip", {"train.csv": "Path\nä.png\n".encode("latin-1")})
-    with pytest.raises(UserError, match=r"toy.zip: train.csv is not UTF-8"):
-        _rows(archive, "train.csv", find(archive, ["train.csv"]), ("Path",))
+    """A byte that is not UTF-8 stays what it is, as in the names of the archive's files."""
+    tables = {"old.csv": "Path\nä.png\n".encode("latin-1"), "mine.csv": b"Path;Age\na.png;3\n"}
+    archive = zipped(tmp_path / "toy.zip", tables)
+    files = find(archive, list(tables))
+    assert _rows(archive, "old.csv", files, ("Path",)) == [{"Path": "\udce4.png"}]
+    with pytest.raises(UserError, match=r"toy.zip: mine.csv has no column 'Path'"):
+        _rows(archive, "mine.csv", files, ("Path",))
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         declare_everything(_plugins(options))
-        with told_spent():
-            return run_to_its_end(options.run, options)
+        return run_to_its_end(told_spent()(options.run), options)
     except Exception as error:
         if options.debug:
             traceback.print_exc()
