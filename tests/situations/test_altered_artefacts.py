@@ -80,7 +80,10 @@ class Finished:
 
     def shown(self, run: str = RUN) -> tuple:
         """What a table and a figure are made from."""
-        spec = {"name": "table", "runs": [{"run": run}], "show_reported": False}
+        spec = {
+            "name": "table", "kind": "table", "form": "negative_sampling", "options": {},
+            "runs": [{"run": run}], "show_reported": False,
+        }  # fmt: skip
         frame = load_results(spec, [self.measurements(run)]).frame
         scores = read_scores(self.scores(run), run)
         return frame.to_csv(), {name: values.tolist() for name, values in scores.items()}
