@@ -51,7 +51,7 @@ rule pack_dataset:
         fit=fit_of,
     shell:
         "python -m ssl_ood pack {wildcards.dataset:q}"
-        " --split {wildcards.split:q} --size {wildcards.size:q} --fit {params.fit} --manifest {input.manifest:q}"
+        " --split {wildcards.split:q} --size {wildcards.size:q} --fit {params.fit:q} --manifest {input.manifest:q}"
         " --output {params.folder:q} --workers {threads}"
         " --max-corrupt-share {params.corrupt:q} 2> {log:q}"
 
@@ -80,7 +80,7 @@ rule write_split:
         group=lambda wildcards: EXPERIMENTS.datasets[wildcards.dataset].group,
     shell:
         "python -m ssl_ood splits --data {params.data:q} --size {wildcards.size:q}"
-        " --fit {params.fit} --train {wildcards.dataset:q}/{wildcards.split:q}"
+        " --fit {params.fit:q} --train {wildcards.dataset:q}/{wildcards.split:q}"
         " --test {wildcards.test_dataset:q}/{wildcards.test_split:q} --output {output:q} 2> {log:q}"
 
 
