@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -267,6 +268,7 @@ def test_claims_on_the_average_leave_photographs_out(study, reported):
 
 def test_a_claim_without_a_check_is_an_error(study, reported, tmp_path):
     study.thesis(seeds=[0])
+    shutil.copy(reported / "table_6_1_ood_auroc.csv", tmp_path)
     path = tmp_path / "claims_more.csv"
     path.write_text("id,where,claim,value,unit\nnew_claim,section 6.1,something,1,\n")
     with pytest.raises(UserError, match="new_claim"):

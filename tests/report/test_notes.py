@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,7 @@ def test_without_values_of_the_thesis_there_are_no_notes(made, study, reported, 
                           in_distribution=["cifar10"])  # fmt: skip
     assert "Thesis. " not in markdown
     (tmp_path / "own").mkdir()  # a folder of reported values without notes
+    shutil.copy(reported / "table_6_2_negative_sampling.csv", tmp_path / "own")
     _, markdown, _ = made(study, tmp_path / "own", tmp_path, "table_negative_sampling",
                           in_distribution=["cifar10"], reported="table_6_2")  # fmt: skip
     assert "Thesis. " not in markdown

@@ -50,7 +50,7 @@ JOBS = {
     "write_split": 2 + len(PROOFS),
     "build_negatives": len(NEGATIVES) + len(NEGATIVES_OF_CHAPTER_7),
     **dict.fromkeys(["train", "evaluate"], ALL_RUNS),
-    "table": 15,
+    "table": 17,
     "figure": 9,
     "write_costs": 1,
     "all": 1,

@@ -56,8 +56,8 @@ CONFIG = EXPERIMENTS.plain
 EXECUTION = CONFIG["execution"]
 R = CONFIG["results_dir"]
 # What is not there is left out. Jobs go by what the plan has seen, whatever has come since.
-if workflow.remote_exec and "SSL_OOD_GAPS" in os.environ:
-    GAPS = gaps.thawed(EXPERIMENTS, os.environ["SSL_OOD_GAPS"])
+if workflow.remote_exec and gaps.FROZEN in os.environ:
+    GAPS = gaps.thawed(EXPERIMENTS, os.environ[gaps.FROZEN])
 else:
     GAPS = gaps.find_gaps(EXPERIMENTS)
 DATA = f"{R}/data"
@@ -72,7 +72,7 @@ os.environ.update(
     SSL_OOD_COMPILE=str(EXECUTION["compile"]).lower(),
     SSL_OOD_WAIT_MINUTES=str(EXECUTION["max_minutes"]),
     SSL_OOD_CONFIG=json.dumps(CONFIG),  # for plan and costs
-    SSL_OOD_GAPS=GAPS.frozen(),
+    **{gaps.FROZEN: GAPS.frozen()},
 )
 os.environ.setdefault("SSL_OOD_DEVICE", "cuda" if EXECUTION["devices"] else "cpu")
 

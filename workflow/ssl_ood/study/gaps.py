@@ -22,6 +22,7 @@ from ssl_ood.datasets.places import failed_fetch, present
 from ssl_ood.datasets.weights import Weights
 from ssl_ood.study.runs import Experiments, Run, Target, needed_sets, shown_runs
 
+FROZEN = "SSL_OOD_GAPS"  # the variable that tells jobs
 RETRY_HOURS = 12.0  # a download that failed is tried again after so long
 
 
