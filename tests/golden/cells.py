@@ -3,9 +3,9 @@
     python tests/golden/cells.py RESULTS > tests/golden/demo_cells.csv
 
 RESULTS is what `tests/workflow/test_end_to_end.py` makes: the demo, shortened (`tiny_study.yaml`),
-under `KERNELS`. The file changes only where numbers change on purpose: made at ccf5649, and anew when
-chapter 6's and 7's defaults became those of the authors' code and verdicts came to rest on intervals;
-the tables of chapter 5 have stayed as they were.
+under `KERNELS`. The file changes only where numbers change on purpose: made at ccf5649, and anew
+when the defaults of chapters 6 and 7 became those of the authors' code and verdicts came to rest on
+intervals; the tables of chapter 5 have stayed as they were.
 """
 
 from __future__ import annotations
