@@ -40,9 +40,13 @@ class Gap:
 
     def sentence(self) -> str:
         """`RSNA: rsna.zip (3.7 GB) is not there. How to get it.`"""
-        size = f" ({self.bytes / 1e9:,.1f} GB)" if self.bytes else ""
+        size = f" ({_in_words(self.bytes)})" if self.bytes else ""
         verb = "is" if len(self.files) == 1 else "are"
         return f"{self.title}: {', '.join(self.files)}{size} {verb} not there. {self.todo}"
+
+
+def _in_words(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
 
 
 @dataclass(frozen=True)
