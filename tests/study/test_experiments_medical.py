@@ -158,7 +158,7 @@ def test_runs_start_from_what_their_variant_names(thesis, load):
 
 
 def test_a_run_that_others_start_from_is_there_once_and_before_them(thesis, load):
-    for name in ("table_pretraining", "table_label_efficiency"):
+    for name in ("table_pretraining", "table_claims_pretraining", "table_label_efficiency"):
         thesis["tables"].pop(name)
     found = load(thesis)
     order = list(found.runs)
@@ -231,7 +231,7 @@ def test_the_spec_says_what_another_seed_is(thesis, load):
     splits = {name for name, word in repeats.items() if word == "train/test splits"}
     assert splits == {
         "table_rsna_contrastive", "table_batch_size", "table_augmentation",
-        "figure_score_distributions", "figure_views_rsna",
+        "table_claims_contrastive", "figure_score_distributions", "figure_views_rsna",
     }  # fmt: skip
     assert set(repeats.values()) == {"train/test splits", "seeds"}
 

@@ -422,7 +422,7 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(tiny, trained, monkeyp
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_a_good_checkpoint(tiny, data, tmp_path):
-    config = tiny(training={"lr_base": 1e32})
+    config = tiny(training={"lr_base": 1e12})
     folder = tmp_path / "checkpoints"
     with pytest.raises(UserError) as error:
         train(config, data, tmp_path / "run", folder, device=CPU, checkpoint_minutes=0)
