@@ -37,6 +37,7 @@ def follow(command: list[str], results: Path, out: TextIO) -> int:
     """
     began = time.monotonic()
     jobs, path = Jobs(), results / "snakemake.log"
+    left = describe_left(results)  # before the command starts, whose own trainings are none of these
     with (
         EventPipe() as pipe,
         Output(path) as output,
@@ -44,7 +45,7 @@ def follow(command: list[str], results: Path, out: TextIO) -> int:
     ):
         display = Guarded(display_for(out))
         try:
-            if left := describe_left(results):
+            if left:
                 display.say(left)
             _show_until_it_ends(child, output, pipe, jobs, results / "progress", display)
         finally:
