@@ -37,7 +37,7 @@ def follow(command: list[str], results: Path, out: TextIO) -> int:
     """
     began = time.monotonic()
     jobs, path = Jobs(), results / "snakemake.log"
-    left = describe_left(results)  # before the command starts, whose own trainings are none of these
+    left = describe_left(results)  # before the command starts trainings of its own
     with (
         EventPipe() as pipe,
         Output(path) as output,
