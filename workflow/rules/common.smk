@@ -126,6 +126,8 @@ def tell_of_gaps(jobs):
     for job in jobs:
         names |= {*job.wildcards} if job.rule.name in ("table", "figure") else set()
     targets = [target for name, target in EXPERIMENTS.targets.items() if name in names]
+    if not targets:
+        return
     gaps.write_gaps(GAPS, targets, Path(R, "gaps.json"))
     left_out = dict.fromkeys(gap.sentence() for target in targets for gap in GAPS.of(target))
     for sentence in left_out:

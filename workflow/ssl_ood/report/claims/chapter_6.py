@@ -160,10 +160,9 @@ def second_to_first_on_par(case: Case) -> Finding:
     best = max(case.other_methods(TABLE, case.second, case.home, with_labels=False))
     ours = case.best(("rot_imgn", "combined"), home=case.second, ood=case.home)
     summary = case.margin(ours, best, home=case.second, ood=case.home)
-    shortfall = summary.scaled(-1.0)
-    flipped = replace(shortfall, low=-summary.high, high=-summary.low)
+    behind = replace(summary, mean=-summary.mean, low=-summary.high, high=-summary.low)
     reason = f"{case.title(ours)}; on par: at most {ON_PAR:g} point behind"
-    return Finding(at_most(flipped, ON_PAR), "", reason, summary)
+    return Finding(at_most(behind, ON_PAR), "", reason, summary)
 
 
 @claim(
