@@ -17,7 +17,7 @@ from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.common.registry import register
 from ssl_ood.common.settings import Many, Settings
 from ssl_ood.common.vocabulary import SEEDS
-from ssl_ood.report.claims import chapter_5, chapter_6, chapter_7  # noqa: F401, they fill CHECKS
+from ssl_ood.report.claims import chapter_5, chapter_6, chapter_7, quality  # noqa: F401, they fill CHECKS
 from ssl_ood.report.claims.case import (
     CHECKS,
     FAILS,
