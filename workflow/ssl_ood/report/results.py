@@ -104,8 +104,8 @@ class Results:
     spec: see `study.runs.Experiments.spec`. options: the settings of its form. frame: the
     measurements of its runs, tidy; see `evaluation.measurements`. quoted: the reported values, see
     `read_reported`; no rows unless spec["show_reported"]. reported_dir: where these and the claims
-    in words are. scores_of: the files of the scores of every image, by run, for forms that need
-    them.
+    in words are. scores_of: the files of the scores of every image, by run; images: folders of
+    packed sets; both for forms that need them.
     """
 
     spec: dict[str, Any]
@@ -114,6 +114,7 @@ class Results:
     quoted: pd.DataFrame
     reported_dir: Path = Path()
     scores_of: dict[str, Path] = field(default_factory=dict)
+    images: Sequence[Path] = ()
 
     @property
     def score(self) -> str:
@@ -257,6 +258,7 @@ def load_results(
     measurements: Sequence[Path],
     reported_dir: Path | None = None,
     scores: Sequence[Path] = (),
+    images: Sequence[Path] = (),
 ) -> Results:
     """Reads the measurements of the target's runs and, where they are shown, the reported values.
 
@@ -272,7 +274,7 @@ def load_results(
     _refuse_missing(spec, set(frame["run"]))
     quoted = read_reported(reported_dir if spec["show_reported"] else None)
     files = {path.stem: path for path in scores}
-    return Results(spec, options, frame, quoted, reported_dir or Path(), files)
+    return Results(spec, options, frame, quoted, reported_dir or Path(), files, images)
 
 
 def _refuse_missing(spec: dict[str, Any], measured: set[str]) -> None:

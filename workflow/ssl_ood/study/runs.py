@@ -130,6 +130,13 @@ class Target:
         return "views" in lookup(self.kind, self.form).needs
 
     @property
+    def compared(self) -> tuple[PackedSet, ...]:
+        """The test set of its first run, and the OOD sets that its options near and far name."""
+        named = {self.options.get("near"), self.options.get("far")}
+        sets = [s for run in self.runs[:1] for s in (run.test, *run.ood)]
+        return tuple(s for i, s in enumerate(sets) if i == 0 or s.dataset in named)
+
+    @property
     def first_seed(self) -> list[Run]:
         """One run for each (dataset, strategy, variant): the seeds have the same negatives."""
         return [run for run in self.runs if run.seed == self.runs[0].seed]
