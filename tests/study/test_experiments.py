@@ -331,6 +331,19 @@ def test_a_table_of_tables_and_a_figure_has_their_runs(thesis, load):
     assert len(names - {run.id for target in of_tables for run in target.runs}) == 8
 
 
+def test_claims_on_images_compare_the_sets_that_they_name(thesis, demo, load):
+    compared = {
+        "thesis": [s.path for s in load(thesis).targets["table_claims_basics"].compared],
+        "demo": [s.path for s in load(demo).targets["table_claims_basics"].compared],
+    }
+    assert compared["thesis"] == [
+        "cifar10/test-32px-squash", "cifar100/test-32px-squash", "svhn/test-32px-squash"
+    ]  # fmt: skip
+    assert compared["demo"] == [
+        "fashion_low/test-32px", "fashion_high/test-32px", "mnist_digits/test-32px"
+    ]  # fmt: skip
+
+
 def test_claims_train_nothing_of_their_own(thesis, demo, load):
     for config in (thesis, demo):
         without = copy.deepcopy(config)
