@@ -47,6 +47,8 @@ class Likeness(NamedTuple):
     near, far: distances of the set from the near and the far one; halves: of two random halves of
     the set from each other, which is what chance makes; share: (near - halves) / (far - halves), 0
     where the near set is as alike as two halves of one, 1 where it is as different as the far one.
+    Chance makes less between whole sets than between halves, by a factor of about 0.7, so that a
+    share near 0 may be negative.
     """
 
     near: float
