@@ -7,7 +7,6 @@ two models over the same images (DeLong). Where the interval leaves it open, the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.vocabulary import AVERAGE, NO_NEGATIVES
 from ssl_ood.datasets.packed import open_packed
-from ssl_ood.report.claims.paired import contrast_of_sets, paired_difference
 from ssl_ood.report.claims.verdicts import Finding, NotMeasurable
+from ssl_ood.report.paired import Of, difference
 from ssl_ood.report.results import Measurement, Results, Summary, summarise
 
 COUNTED = ("occupied_soft_classes", "mean_entropy", "entropy_of_mean", "log_k")  # no shares
@@ -133,21 +132,10 @@ class Case:
 
         scores: the two scores, where they are not the same.
         """
-        metric = what.get("metric", "auroc")
-        factor = 1.0 if metric in COUNTED else 100.0
-        both = sorted(a.keys() & b.keys())
-        interval = None
-        if len(both) == 1:
-            scores = what.get("scores") or [what.get("score", self.results.score)] * 2
-            sides = [(one[both[0]].run, score) for one, score in zip((a, b), scores, strict=True)]
-            interval = paired_difference(self.results, *sides, metric, what.get("ood", ""))
-        pairs = []
-        for seed in both:
-            limits = (interval.low, interval.high) if interval else (math.nan, math.nan)
-            values = (a[seed].value - b[seed].value, *limits)
-            name = f"{a[seed].run};{b[seed].run}"
-            pairs.append(Measurement(name, seed, *(factor * v for v in values)))
-        return summarise(pairs, self.results.confidence)
+        metric, ood = what.get("metric", "auroc"), what.get("ood", "")
+        one, other = what.get("scores") or [what.get("score", "")] * 2
+        of = Of(metric, ood, one), Of(metric, ood, other)
+        return difference(self.results, a, b, of, 1.0 if metric in COUNTED else 100.0)
 
     def contrast(self, strategy: str, one: str, other: str) -> Summary:
         """Summary in points: AUROC of a strategy against OOD set `one` minus that against `other`.
@@ -155,15 +143,7 @@ class Case:
         Of a single seed the interval is over images, where their scores are there.
         """
         a, b = (self.by_seed(strategy, ood=ood) for ood in (one, other))
-        pairs = []
-        for seed in sorted(a.keys() & b.keys()):
-            limits = (math.nan, math.nan)
-            if len(a) == 1:
-                found = contrast_of_sets(self.results, a[seed].run, one, other)
-                limits = (found.low, found.high) if found else limits
-            values = (a[seed].value - b[seed].value, *limits)
-            pairs.append(Measurement(a[seed].run, seed, *(100 * v for v in values)))
-        return summarise(pairs, self.results.confidence)
+        return difference(self.results, a, b, (Of(ood=one), Of(ood=other)), 100.0)
 
     def margin(self, strategy: str, other: float, **what: Any) -> Summary:
         """Summary in points of a strategy minus `other`, a value in percent."""

@@ -10,7 +10,6 @@ import math
 
 from ssl_ood.common.vocabulary import BASE, NO_NEGATIVES, POOLED
 from ssl_ood.report.claims.case import Case, claim
-from ssl_ood.report.claims.paired import difference_of_gains
 from ssl_ood.report.claims.verdicts import (
     FAILS,
     ON_PAR,
@@ -24,6 +23,7 @@ from ssl_ood.report.claims.verdicts import (
     judged,
     open_because,
 )
+from ssl_ood.report.paired import difference_of_gains
 from ssl_ood.report.results import Measurement, Summary, summarise
 from ssl_ood.report.tables.label_efficiency import abnormal_set, fine_tuned
 from ssl_ood.report.writers import signed

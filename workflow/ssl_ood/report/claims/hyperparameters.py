@@ -10,7 +10,6 @@ import math
 
 from ssl_ood.common.vocabulary import BASE
 from ssl_ood.report.claims.case import Case, claim
-from ssl_ood.report.claims.paired import difference_of_temperatures
 from ssl_ood.report.claims.verdicts import (
     FAILS,
     HOLDS,
@@ -22,6 +21,7 @@ from ssl_ood.report.claims.verdicts import (
     every,
     open_because,
 )
+from ssl_ood.report.paired import difference_of_temperatures
 from ssl_ood.report.results import Measurement, Summary, summarise
 from ssl_ood.report.tables.hyperparameters import (
     TAU_SCORE,

@@ -146,7 +146,7 @@ class ClaimsOptions(Scored):
     notes="What a chapter of the thesis says in words, what was measured, and a verdict.",
     needs={"measurements", "scores", "tested_images"},
     settings=ClaimsOptions,
-    version=2,
+    version=3,
 )
 def claims_table(results: Results) -> Table:
     """Every claim of the chapter, its measurement and a verdict."""
