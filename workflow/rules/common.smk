@@ -228,18 +228,17 @@ def file_of(target):
 
 
 def files_of(kind):
-    """The files of all tables or all figures."""
-    return [file_of(target) for target in EXPERIMENTS.targets.values() if target.kind == kind]
+    """The files of all tables or all figures, but for the optional ones."""
+    return [file_of(target) for target in EXPERIMENTS.usual if target.kind == kind]
 
 
 def targets_of(chapter):
-    """The tables and figures of the studies of a chapter."""
+    """The tables and figures of the studies of a chapter, but for the optional ones."""
     studies = EXPERIMENTS.config.studies
-    targets = EXPERIMENTS.targets.values()
-    return [t for t in targets if studies[t.settings.study].chapter == chapter]
+    return [t for t in EXPERIMENTS.usual if studies[t.settings.study].chapter == chapter]
 
 
-def checked_negatives(runs=EXPERIMENTS.runs.values()):
+def checked_negatives(runs):
     """The manifests of the negative sets of runs: nothing that is tested is in those sets."""
     runs = [run for run in GAPS.runs(runs) if run.sources]
     names = {f"{run.study}-{run.in_distribution}-{run.strategy}" for run in runs}
@@ -248,12 +247,12 @@ def checked_negatives(runs=EXPERIMENTS.runs.values()):
 
 def runs_of(kind):
     """The runs that some table, or some figure, is made from."""
-    return experiments.shown_runs(t for t in EXPERIMENTS.targets.values() if t.kind == kind)
+    return experiments.shown_runs(t for t in EXPERIMENTS.usual if t.kind == kind)
 
 
 def scored():
-    """The measurements of every run that some table or figure shows."""
-    runs = GAPS.runs(experiments.shown_runs(EXPERIMENTS.targets.values()))
+    """The measurements of every run that some table or figure shows that `all` makes."""
+    runs = GAPS.runs(experiments.shown_runs(EXPERIMENTS.usual))
     return [f"{R}/measurements/{run.id}.parquet" for run in runs]
 
 

@@ -44,6 +44,12 @@ def trained_for(targets: Iterable[Target]) -> list[Run]:
     return list({run.id: run for run in with_initial(shown_runs(targets))}.values())
 
 
+def _beside(known: Iterable[Run], runs: Iterable[Run]) -> list[Run]:
+    """Those of the runs that are none of the known ones."""
+    names = {run.id for run in known}
+    return [run for run in runs if run.id not in names]
+
+
 # ---- before
 
 
@@ -129,7 +135,8 @@ def to_download(experiments: Experiments, runs: Iterable[Run]) -> list[tuple[str
 
 
 def describe_plan(experiments: Experiments, names: list[str]) -> str:
-    """What making these targets (all of them if none is named) takes, for a person to read.
+    """What making these targets takes, for a person to read; if none is named, those of `all`,
+    and beside them what each optional one takes.
 
     Raises UserError for a name that is no table or figure.
     """
@@ -138,17 +145,21 @@ def describe_plan(experiments: Experiments, names: list[str]) -> str:
             raise UserError(
                 f"There is no table or figure {name!r}: there are {', '.join(experiments.targets)}."
             )
-    targets = [experiments.targets[name] for name in names or experiments.targets]
+    targets = [experiments.targets[name] for name in names] or experiments.usual
+    aside = [] if names else [t for t in experiments.targets.values() if t.optional]
     gaps = find_gaps(experiments)
     every = trained_for(targets)
     runs = gaps.runs(every)
+    more = {t.name: gaps.runs(_beside(every, trained_for([t]))) for t in aside}
     execution, measured = experiments.config.execution, speeds(experiments)
-    hours = {run.id: device_hours(experiments, run, measured) for run in every}
-    pending = {run.id for run in to_train(experiments, runs)}
+    counted = every + [run for chosen in more.values() for run in chosen]
+    hours = {run.id: device_hours(experiments, run, measured) for run in counted}
+    pending = {run.id for run in to_train(experiments, gaps.runs(counted))}
     unit = "GPU hours" if execution.devices else "CPU hours"
     rows = [("", "trainings", "to train", unit)]
     planned = [(target.name, gaps.runs(trained_for([target]))) for target in targets]
-    for name, chosen in [*planned, ("together", runs)]:
+    optional = [(f"more for {name} (optional)", chosen) for name, chosen in more.items()]
+    for name, chosen in [*planned, ("together", runs), *optional]:
         left = [run.id for run in chosen if run.id in pending]
         total = sum(hours[run] for run in left)
         rows.append((name, str(len(chosen)), str(len(left)), f"{total:,.3g}"))
@@ -215,13 +226,23 @@ def cost_of(experiments: Experiments, run: Run) -> dict[str, Any] | None:
 
 
 def costs(experiments: Experiments) -> list[dict[str, Any]]:
-    """One row per table or figure that has runs, and the sum in which each run counts once."""
+    """One row per table or figure that has runs, and the sum in which each run counts once.
+
+    An optional one has a row once a run that it alone needs has been trained.
+    """
+    usual = trained_for(experiments.usual)
+
+    def counts(target: Target) -> bool:
+        alone = _beside(usual, trained_for([target]))
+        return not target.optional or any(cost_of(experiments, run) for run in alone)
+
+    targets = [target for target in experiments.targets.values() if counts(target)]
     rows = [
         _cost_row(experiments, target.name, trained_for([target]))
-        for target in experiments.targets.values()
+        for target in targets
         if trained_for([target])
     ]
-    return [*rows, _cost_row(experiments, "together", trained_for(experiments.targets.values()))]
+    return [*rows, _cost_row(experiments, "together", trained_for(targets))]
 
 
 def _cost_row(experiments: Experiments, name: str, runs: list[Run]) -> dict[str, Any]:

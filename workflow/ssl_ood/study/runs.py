@@ -120,6 +120,11 @@ class Target:
     in_distribution: tuple[PackedSet, ...]  # the training sets that its options name
 
     @property
+    def optional(self) -> bool:
+        """Whether it is made by its name alone."""
+        return self.settings.optional
+
+    @property
     def trains(self) -> bool:
         """Whether it shows what models do, not only what they are shown."""
         return bool(lookup(self.kind, self.form).needs & {"measurements", "scores"})
@@ -152,6 +157,11 @@ class Experiments:
     runs: dict[str, Run]
     targets: dict[str, Target]
     weights: dict[str, Any]  # the catalogue's pre-trained ones
+
+    @property
+    def usual(self) -> list[Target]:
+        """The tables and figures that `all` makes: those that are not optional."""
+        return [target for target in self.targets.values() if not target.optional]
 
     def spec(self, name: str) -> dict[str, Any]:
         """What the table or figure stage is told: plain data, the rule's only parameter."""

@@ -156,6 +156,11 @@ class Target(Settings):
     )
     untrained: bool = Field(False, description="whether runs that are not trained are shown too")
     runs_of: Distinct[str] = Field((), description="tables and figures whose runs it shows too")
+    optional: bool = Field(
+        False,
+        description="whether it is made by its name alone; all, all_tables, all_figures and those "
+        "of a chapter leave it out, with the trainings that it alone needs",
+    )
 
     @property
     def options(self) -> dict[str, Any]:
