@@ -386,6 +386,21 @@ TARGETS = [
     ("tables/table_rsna", {"study": "medical", "form": "methods"},
      "config: tables.table_rsna names no runs to show: add in_distribution and strategies, or "
      "runs_of."),
+    ("tables/table_protocol/variants/rot_imgn", ["warmup_10"],
+     "config: tables.table_protocol.variants.rot_imgn has no 'base', with which the form readings "
+     "compares the others: add it."),
+    ("tables/table_protocol/variants", {"none": ["base"]},
+     "config: tables.table_protocol has no variant beside 'base', with which the form readings "
+     "compares: name some under variants."),
+    ("tables/table_protocol/near", "cifar1000",
+     "config: tables.table_protocol.near: unknown OOD set 'cifar1000'; did you mean 'cifar100'?"),
+    ("tables/table_protocol/second_evaluations", ["rot_imagenet"],
+     "config: tables.table_protocol.second_evaluations: unknown strategy 'rot_imagenet'"),
+    ("tables/table_claims/runs_of", ["table_quality", "table_protocol"],
+     "config: tables.table_claims.runs_of names table_protocol, which is optional, so that its "
+     "trainings would be everybody's: make both optional, or neither."),
+    ("tables/table_protocol/optional", "maybe",
+     "config: tables.table_protocol.optional is 'maybe': it should be a valid boolean."),
     ("reported_dir", "resources/reprted",
      "config: reported_dir resources/reprted is no folder: name the one of the reported values."),
     ("studies/medical/evaluation/scores", ["mahalanobis", "logit"],

@@ -9,7 +9,7 @@ import pytest
 from ssl_ood.common.errors import UserError
 from ssl_ood.evaluation.measure import OODSet
 from ssl_ood.study import layers
-from ssl_ood.study.runs import needed_sets
+from ssl_ood.study.runs import needed_sets, with_initial
 
 STRATEGIES = [
     "none", "imgn", "rot_imgn", "rot360_imgn", "dti", "perm16_imgn", "perm4_imgn", "rot_dti",
@@ -21,6 +21,16 @@ STRATEGIES = [
 CONTRASTIVE = ["base", "batch_64", "batch_256", "crop_0.4", "rotation_10", "jitter_0.25"]
 INITIAL = ["imagenet_con", "rsna_con", "imagenet_classifier", "random"]
 LABELS = [100, 500, 1000, 5000, 10000, "all"]
+# Other readings of chapter 6, each trained where it is one.
+PROTOCOL = [
+    *(f"rot_imgn-{variant}" for variant in (
+        "as_written_batch", "warmup_10", "norm_last_layer", "teacher_temperature_0.04",
+        "position_timm", "cls_token_timm", "bfloat16", "float32", "first_global_negative",
+        "shift_on_image", "local_scale_dino", "blur_unscaled", "as_written",
+    )),
+    "none-frozen_head", "perm4_imgn-shift_on_image", "perm4_imgn-shift_never_identity",
+    "combined-negatives_shared",
+]  # fmt: skip
 # Chapter 7: tables 7.1 to 7.3 and the figure of where negatives come from.
 BOTH = ["rot_both", "rot360_both", "perm4_both", "perm16_both", "pixperm_both"]
 MEDICAL = {
@@ -54,10 +64,14 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
         f"rsna_contrastive-rsna-none-{variant}-seed{split}"
         for variant in CONTRASTIVE for split in range(5)
     }  # fmt: skip
-    assert set(found.runs) == expected
-    assert len(found.runs) == 69 * len(seeds) + 30
+    # What only the optional table needs, which is made by its name.
+    usual = {run.id for target in found.usual for run in with_initial(target.runs)}
+    assert usual == expected
+    assert len(usual) == 69 * len(seeds) + 30
+    optional = {f"natural-cifar10-{name}-seed{seed}" for name in PROTOCOL for seed in seeds}
+    assert set(found.runs) - usual == optional
     assert all(name == run.id for name, run in found.runs.items())
-    assert (len(thesis["tables"]), len(thesis["figures"])) == (18, 9)
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (19, 9)
 
 
 def test_ids_and_settings_of_runs_are_unique(thesis, demo, load):
@@ -229,7 +243,7 @@ def test_a_new_seed_trains_its_own_runs_only(thesis, load):
     changed, new, gone = retrained(load, thesis, thesis | {"seeds": [0, 1]})
     assert (changed, gone) == (set(), set())
     assert {name.rsplit("-", 1)[1] for name in new} == {"seed1"}
-    assert len(new) == 69
+    assert len(new) == 69 + len(PROTOCOL)
     assert not [name for name in new if name.startswith("rsna_contrastive")]  # has its own
 
 
@@ -318,7 +332,8 @@ def test_a_set_beside_is_evaluated_and_trains_nothing_again(thesis, load):
 def test_a_table_of_other_tables_has_their_runs(thesis, load):
     found = load(thesis)
     names = {run.id for run in found.targets["table_claims"].runs}
-    assert names == {name for name in found.runs if name.startswith("natural-")}
+    usual = {run.id for target in found.usual for run in target.runs}
+    assert names == {name for name in usual if name.startswith("natural-")}
 
 
 def test_a_table_of_tables_and_a_figure_has_their_runs(thesis, load):

@@ -74,7 +74,9 @@ def test_a_download_that_failed_is_a_gap_for_some_hours(thesis, load, places, ho
     assert {r["status"] for r in spec["runs"] if r["strategy"] == "imgn"} == {"no_data"}
 
 
-def test_a_gap_of_a_set_beside_is_told_by_the_plan_and_by_no_table(thesis, load, places):
+def test_a_gap_of_a_set_beside_is_told_by_the_plan_and_the_table_that_shows_it(
+    thesis, load, places
+):
     study = load(thesis | places)
     mark(places, "lsun_resize", 0)
     gaps, target = find_gaps(study), study.targets["table_negative_sampling"]
@@ -83,6 +85,8 @@ def test_a_gap_of_a_set_beside_is_told_by_the_plan_and_by_no_table(thesis, load,
     told = describe_gaps(gaps, [target], {}, "hours")
     assert told.count("LSUN (resized): LSUN_resize.tar.gz is not there.") == 1
     assert "For it wait 0 trainings (0 hours) and 10 evaluations." in told
+    shows = gaps.spec("table_protocol")["gaps"]
+    assert len([gap for gap in shows if gap.startswith("LSUN (resized)")]) == 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"time": "now"}'])

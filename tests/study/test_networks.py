@@ -23,11 +23,13 @@ def test_each_distinct_network_is_built_once(thesis, load, monkeypatch):
     monkeypatch.setattr(networks, "_SIZES", {})
     monkeypatch.setattr(networks, "_build", lambda s: built.append(s.run) or real(s))
     found = networks.check_networks(runs)
-    assert len(built) == len(found) == 4  # chapters 6 and 7 (other views), MoCo, fine-tuning
+    # Chapters 6 and 7 (other views), MoCo, fine-tuning; of other readings the position embeddings,
+    # the class token, the last layer fixed, the head frozen, and all as written.
+    assert len(built) == len(found) == 4 + 5
     assert sum(len(same) for _, same in found) == len(runs)
     # Of the thesis: ViT-S/16 at 256 pixels with its head; a ResNet-50 is 23,508,032 without its
     # classifier, as timm's documentation has it.
-    sizes = {same[0].method: size for size, same in found}
+    sizes = {same[0].method: size for size, same in reversed(found)}  # the first of each
     # Of its head: 384 x 2048, 2048 x 2048 and 2048 x 256 with their biases (5,509,376), 4096
     # prototypes of 256 (1,048,576) and their norms (4,096).
     assert sizes["dino"].parameters == sizes["dino"].backbone + 6_562_048
@@ -61,7 +63,7 @@ def test_check_says_what_it_has_built(capsys, monkeypatch):
     files = ["config.yaml", "profiles/demo/study.yaml"]
     assert main(["check", "--configfile", *files]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("41 runs for 18 tables and 9 figures: no mistake found.")
+    assert said.startswith("47 runs for 19 tables and 9 figures: no mistake found.")
     assert "dino vit_small_patch16_224 (natural)" in said
     assert torch.__version__ in said
 

@@ -60,6 +60,33 @@ def test_a_run_that_tables_share_counts_once_in_the_sum(study):
     assert rows["together"] == ["13", "13", f"{(NONE + 10 + 2 * TWO) * hours:.3g}"]
 
 
+def test_what_is_optional_stands_beside_the_sum(study):
+    said = plan.describe_plan(study, [])
+    lines = {line.split("  ")[0]: line.split()[-3:] for line in said.splitlines() if "  " in line}
+    assert not any(line.startswith("table_protocol ") for line in said.splitlines())
+    # rot_imgn 13 times and perm4_imgn twice, `none` once; halves of a batch are one negative, too.
+    hours = 50_000 * 500 / 600 / 3600
+    optional = f"{(16 + NONE) * hours:.3g}"
+    assert lines["more for table_protocol (optional)"] == ["17", "17", optional]
+    assert lines["together"][0] == "99"
+    page = " ".join((ROOT / "docs" / "protocol.md").read_text(encoding="utf-8").split())
+    assert f"17 trainings that no other table needs, {optional} GPU hours" in page
+    assert f"beside the {lines['together'][2]} of all" in page
+    alone = plan.describe_plan(study, ["table_protocol"]).splitlines()
+    assert alone[1].split()[:2] == ["table_protocol", "23"] and "optional" not in alone[2]
+
+
+def test_the_account_has_what_is_optional_once_it_is_trained(study):
+    def rows():
+        return {row["target"]: (row["runs"], row["trained"]) for row in plan.costs(study)}
+
+    shared, own = (study.runs[f"natural-cifar10-rot_imgn-{v}-seed0"] for v in ("base", "warmup_10"))
+    end(study, shared)
+    assert "table_protocol" not in rows() and rows()["together"] == (99, 1)
+    end(study, own)
+    assert rows()["table_protocol"] == (23, 2) and rows()["together"] == (99 + 17, 2)
+
+
 def test_an_image_costs_what_its_views_and_those_of_its_negatives_cost(study):
     """Pixels through a network, a pass back twice one forward: 2 + 8 views of the student and 2 of
     the teacher, 1 + 8 of a negative; 256 and 128 pixels a side, so that a local view is a quarter.

@@ -99,8 +99,10 @@ def test_every_setting_is_said_by_the_thesis_or_is_a_choice(choices, thesis):
     assert SAID.keys() & chosen == set()
 
 
-def test_other_readings_are_variants_or_sets_beside(choices, thesis):
-    names = {name for choice in choices for name in choice.readings}
+def test_other_readings_are_variants_sets_beside_or_metrics(choices, thesis):
+    variants = {name for choice in choices for name in choice.variants}
+    second = {name for choice in choices for name in choice.second}
+    assert variants - thesis["variants"].keys() == set()
     studies = thesis["studies"].values()
     beside = {
         name
@@ -108,7 +110,31 @@ def test_other_readings_are_variants_or_sets_beside(choices, thesis):
         for entry in study["in_distribution"].values()
         for name in entry.get("beside", ())
     }
-    assert names - thesis["variants"].keys() - beside == set()
+    assert second - beside == {"knn_accuracy_majority", "occupied_soft_classes_train"}
+    assert beside - second == set()
+
+
+def test_every_other_reading_of_chapter_6_is_worth_a_row(choices, thesis, load):
+    """A variant that a choice of chapter 6 declares is measured, and no other."""
+    target = load(thesis).targets["table_protocol"]
+    shown = {run.variant for run in target.runs} - {"base"}
+    assert shown == {v for c in choices if c.chapters != "5" for v in c.variants}
+
+
+def test_a_variant_of_a_choice_sets_what_its_row_names(choices, thesis):
+    method = "methods.dino."
+    for choice in [choice for choice in choices if choice.setting.startswith(method)]:
+        setting = choice.setting.removeprefix(method)
+        if choice.id == "learning_rate":  # follows the batch
+            setting = "training.batch_size"
+        for variant in choice.variants:
+            value = value_at(thesis["variants"][variant], setting)
+            assert value != choice.value, (choice.id, variant)
+
+
+def test_the_dataset_of_a_choice_is_the_one_whose_setting_it_is(choices):
+    datasets = {choice.id: choice.dataset for choice in choices}
+    assert (datasets["lsun"], datasets["texture"], datasets["fit_ood"]) == ("lsun", "texture", "")
 
 
 def test_a_choice_says_where_to_look(choices):
@@ -146,6 +172,8 @@ FAULTS = [
     ({"sure": "maybe"}, "row 2 is wrong at sure: 'maybe' is not one of"),
     ({"setting": "a..b"}, "row 2 is wrong at setting: 'a..b' does not match"),
     ({"scope": "chapter 6"}, "row 2 is wrong at scope: 'chapter 6' does not match"),
+    ({"variant": "a, b"}, "row 2 is wrong at variant: 'a, b' does not match"),
+    ({"beside": "lsun  svhn"}, "row 2 is wrong at beside: 'lsun  svhn' does not match"),
     ({"id": "lsun"}, "has the choice lsun twice: rename one."),
 ]
 

@@ -74,6 +74,7 @@ OVERLAY = {
     },
     # Of the long lists of chapters 5 and 7 a part: every run is four processes that start.
     "tables": {
+        "table_protocol": {"variants": {"rot_imgn": ["base", "local_scale_dino"]}},
         "table_rsna_contrastive": {"seeds": [0, 1]},
         "table_batch_size": {"seeds": [0]},
         "table_augmentation": {"seeds": [0], "variants": {"none": ["crop_0.4", "base"]}},

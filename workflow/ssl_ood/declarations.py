@@ -40,6 +40,7 @@ DECLARING = (
     "ssl_ood.report.tables.natural",
     "ssl_ood.report.tables.protocol",
     "ssl_ood.report.tables.quality",
+    "ssl_ood.report.tables.readings",
 )
 PLUGINS = "SSL_OOD_PLUGINS"  # the variable that tells jobs
 

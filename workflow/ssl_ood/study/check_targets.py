@@ -37,6 +37,7 @@ def check_targets(config: Config) -> None:
         _check_runs_of(config, target, place)
         _check_selection(config, target, place)
         _check_options(config, target, form, place, folder)
+        _check_compared(target, form, place)
         shows = target.runs_of or target.untrained or target.strategies
         if form.needs & SHOW_RUNS and not (shows and (target.in_distribution or target.runs_of)):
             raise UserError(
@@ -52,6 +53,11 @@ def _check_runs_of(config: Config, target: Target, place: str) -> None:
             raise UserError(
                 f"config: {place}.runs_of names {other}, which itself has runs_of: name the tables "
                 "behind it instead."
+            )
+        if config.targets[other].optional and not target.optional:
+            raise UserError(
+                f"config: {place}.runs_of names {other}, which is optional, so that its trainings "
+                "would be everybody's: make both optional, or neither."
             )
         if (study := config.targets[other].study) != target.study:
             raise UserError(
@@ -97,6 +103,24 @@ def _check_selection(config: Config, target: Target, place: str) -> None:
                 )
 
 
+def _check_compared(target: Target, form: Entry, place: str) -> None:
+    """A form that compares variants with one, `against`, has it and another to compare with it."""
+    against = form.more.get("against")
+    if against is None:
+        return
+    for strategy, variants in ((s, target.variants_of(s)) for s in target.variants):
+        if against not in variants:
+            raise UserError(
+                f"config: {place}.variants.{strategy} has no {against!r}, with which the form "
+                f"{form.name} compares the others: add it."
+            )
+    if not any(len(target.variants_of(s)) > 1 for s in target.variants):
+        raise UserError(
+            f"config: {place} has no variant beside {against!r}, with which the form {form.name} "
+            "compares: name some under variants."
+        )
+
+
 def _check_options(
     config: Config, target: Target, form: Entry, place: str, reported_dir: Path
 ) -> None:
@@ -120,6 +144,10 @@ def _check_options(
     for key in ("near", "far"):
         for name in _listed(options.get(key)):
             known(name, tested, "OOD set", f"{place}.{key}")
+    lists = target.strategies.values() if isinstance(target.strategies, dict) else ()
+    strategies = [name for names in lists for name in names] or target.strategies
+    for name in _listed(options.get("second_evaluations")):
+        known(name, strategies, "strategy", f"{place}.second_evaluations")
     for role, name in (options.get("roles") or {}).items():
         known(name, study.in_distribution, "in-distribution dataset", f"{place}.roles.{role}")
     for artefact in _listed(options.get("reported")):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.files import read_json, write_json
+from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import NO_DATA, NO_WEIGHTS
 from ssl_ood.datasets.catalogue import Dataset
 from ssl_ood.datasets.names import PackedSet
@@ -76,7 +77,8 @@ class Gaps:
 
     def of(self, target: Target, beside: bool = False) -> list[Gap]:
         """The gaps of a table or figure; beside: also of sets that its runs are tested against
-        beside those that it shows."""
+        beside those that it shows, where its form does not show these too."""
+        beside = beside or "beside" in lookup(target.kind, target.form).needs
         found = [gap for run in target.runs for gap in self.before(run)]
         runs = target.runs if target.trains else ()
         sets = [s for run in runs for s in (run.tested if beside else run.ood)]
