@@ -8,7 +8,8 @@ BIN := .venv/bin
 STAMP := .venv/.built
 DEMO := results/demo
 REPORT := $(DEMO)/report.html
-REPORT_FROM := Snakefile workflow/report profiles/demo $(DEMO)/tables $(DEMO)/figures
+PROFILE := demo
+REPORT_FROM = Snakefile workflow/report profiles/demo profiles/$(PROFILE) $(DEMO)/tables $(DEMO)/figures
 LOCK := envs/requirements.txt
 
 # What a person may set: make demo SEEDS=3, make test TESTS=tests/study/test_watch.py, make env PYTHON=...,
@@ -24,12 +25,12 @@ SNAKEMAKE_ARGS ?=
 
 CODE := Snakefile $(wildcard workflow/Snakefile workflow/rules/*.smk)
 SEED_LIST = [$$(seq -s , 0 $$(($(SEEDS) - 1)))]
-DEMO_ARGS = --profile profiles/demo $(SNAKEMAKE_ARGS) $(if $(SEEDS),--config "seeds=$(SEED_LIST)")
+DEMO_ARGS = --profile profiles/$(PROFILE) $(SNAKEMAKE_ARGS) $(if $(SEEDS),--config "seeds=$(SEED_LIST)")
 
 # Snakemake and the stages it starts find their programs in .venv, whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-slurm prove lint format dry-run reference lock clean
+.PHONY: help env demo demo-full test test-slurm prove lint format dry-run reference lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +61,9 @@ demo: $(STAMP) ## the study, small: tables, figures, HTML report (SEEDS=3 for th
 	@echo
 	@echo 'The report with all tables and figures: $(CURDIR)/$(REPORT)'
 	@exit $$(cat $(DEMO)/exit_code)
+
+demo-full: PROFILE := demo-full
+demo-full: demo ## the demo with its optional tables, too: about six minutes more
 
 test: $(STAMP) ## all tests (TESTS=tests/study/test_watch.py for some)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile \

@@ -336,12 +336,14 @@ def demo(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make_demo(clone: Path, **variables: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+def make_demo(
+    clone: Path, target: str = "demo", **variables: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """What `make demo` said, and the programs it called, but for the look at the environment."""
     (clone / "calls").write_text("")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
     result = subprocess.run(
-        ["make", "demo"], cwd=clone, env=environment | variables, text=True, capture_output=True
+        ["make", target], cwd=clone, env=environment | variables, text=True, capture_output=True
     )
     calls = [line for line in (clone / "calls").read_text().splitlines() if "print" not in line]
     return result, calls
@@ -356,6 +358,16 @@ def test_demo_runs_reports_and_shows(demo):
         "python -m ssl_ood show results/demo/tables/table_negative_sampling.csv",
     ]
     assert result.stdout.endswith(f"{demo}/results/demo/report.html\n")
+
+
+def test_the_full_demo_has_a_profile_of_its_own(demo):
+    result, calls = make_demo(demo, "demo-full")
+    assert result.returncode == 0
+    called = [call for call in calls if "snakemake all" in call]
+    assert [call.partition("--profile ")[2].split()[0] for call in called] == [
+        "profiles/demo-full",
+        "profiles/demo-full",
+    ]
 
 
 def test_demo_makes_the_report_again_only_when_something_changed(demo):

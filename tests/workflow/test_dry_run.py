@@ -53,9 +53,26 @@ def test_all_has_every_table_and_figure(snakemake, planned, thesis, tmp_path):
     assert jobs["train"] == 99
     assert all(jobs[rule] == 99 for rule in RUN_RULES)
     assert jobs["build_negatives"] == 34
-    assert jobs["table"] == len(thesis["tables"]) == 18
+    assert jobs["table"] == len(thesis["tables"]) - 1 == 18  # table_protocol is optional
     assert jobs["figure"] == len(thesis["figures"]) == 9
     assert os.times().children_user - begin < LIMIT
+
+
+def test_the_full_demo_is_the_demo_and_what_is_optional(snakemake, planned, tmp_path):
+    plans = []
+    for profile in ("demo", "demo-full"):
+        said = snakemake(
+            "all", "-n", "--quiet", "rules", "--profile", f"profiles/{profile}",
+            "--config", f"results_dir={tmp_path}",
+        )  # fmt: skip
+        assert said.returncode == 0, said.stdout
+        plans.append(planned(said.stdout))
+    demo, full = plans
+    changed = {rule: full[rule] - demo[rule] for rule in full if full[rule] != demo[rule]}
+    # rot_imgn thrice, then none, perm4_imgn and combined once; two sets straight to 64 pixels.
+    assert changed == {
+        "train": 6, "evaluate": 6, "pack_dataset": 2, "table": 1, "total": 15,
+    }  # fmt: skip
 
 
 def test_every_table_and_figure_is_a_target_of_its_name(snakemake, thesis):
@@ -77,6 +94,7 @@ def test_every_table_and_figure_is_a_target_of_its_name(snakemake, thesis):
         ("table_medical", 2),
         ("figure_negative_sources", 11),
         ("table_claims_medical", 25),
+        ("table_protocol", 23),  # 17 of its own
     ],
 )
 def test_one_target_alone_plans_its_own_runs(snakemake, planned, tmp_path, target, trainings):
@@ -134,7 +152,7 @@ def test_planning_imports_nothing_heavy():
         "from ssl_ood.study.read import read_study\n"
         "declare_everything()\n"
         "config = yaml.safe_load(Path('config.yaml').read_text())\n"
-        "assert len(read_study(config).runs) == 99\n"
+        "assert len(read_study(config).runs) == 99 + 17\n"
         "heavy = {'torch', 'torchvision', 'timm', 'scipy', 'pandas', 'matplotlib', 'sklearn'}\n"
         "print(*sorted(heavy & set(sys.modules)))\n"
     )
