@@ -426,8 +426,8 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_a_good_checkpoint(tiny, data,
     with pytest.raises(UserError) as error:
         train(config, data, tmp_path / "run", folder, device=CPU, checkpoint_minutes=0)
     assert re.match(
-        r"natural-shapes-rot_photos-base-seed0: the loss is not finite in epoch 1 \(step \d\)\. The "
-        r"last good checkpoint is kept; lower training\.lr_base or training\.clip_grad",
+        r"natural-shapes-rot_photos-base-seed0: the loss is not finite in epoch 1 \(step \d\)\. "
+        r"The last good checkpoint is kept; lower training\.lr_base or training\.clip_grad",
         str(error.value),
     )
     kept = newest_state(folder)
