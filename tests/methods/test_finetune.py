@@ -10,6 +10,7 @@ import torch
 from sklearn.metrics import log_loss
 from support.other_methods import FINETUNE, MOCO, run_of
 from support.packed import write_packed
+from support.training import read_log
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.streams import stream
@@ -51,7 +52,7 @@ def test_the_loss_is_scikit_learns(labelled):
 def test_labels_are_learned_and_the_features_are_the_logits(labelled, tmp_path):
     config = run_of(FINETUNE, training={"epochs": 20})
     train(config, labelled, tmp_path / "run", tmp_path / "c", device=CPU)
-    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    log = read_log(tmp_path / "run")
     assert log[-1]["loss"] < 0.5 * log[0]["loss"]
     assert log[-1]["accuracy"] > 0.9
     model = load_model(config, tmp_path / "run" / "model.safetensors", CPU)

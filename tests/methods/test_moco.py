@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -18,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from support.other_methods import MOCO, run_of
+from support.training import read_log
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import write_json
@@ -177,7 +177,7 @@ def test_contrast_is_learned(pack, tmp_path):
         views={"scale": [0.9, 1.0], "rotation": 0, "flip_p": 0.0, "jitter": [0.0] * 4},
     )  # fmt: skip
     train(config, tmp_path / "data", tmp_path / "run", tmp_path / "c", device=CPU)
-    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    log = read_log(tmp_path / "run")
     assert log[-1]["loss"] < log[0]["loss"] < math.log(33)
     assert log[-1]["contrast_accuracy"] > 0.25
 

@@ -51,6 +51,20 @@ def test_running_training_is_described_in_one_line(tmp_path):
     )
 
 
+def test_a_training_that_goes_wrong_says_so_and_shows_its_curve(tmp_path):
+    write_training(
+        tmp_path, "a", warning="the teacher's outputs are uniform",
+        curve={"name": "entropy", "values": [0.0, 0.5, 0.99, 1.0, 1.2]},
+        probe={"kind": "probe", "step": 0, "epoch": 0.0, "knn_accuracy": 0.341, "sensitivity": 0.5},
+    )  # fmt: skip
+    (training,) = read_trainings(tmp_path, time.time(), time.time())
+    assert describe_training(training) == (
+        "epoch 3/20  step 400/1240  loss 5.13  entropy ▁▅███  10-NN 34.1%  sensitivity 0.500  "
+        "812 images/s  1:10 left  WARNING: the teacher's outputs are uniform"
+    )
+    assert "▁" not in describe_training(training, short=True)
+
+
 def test_silent_training_is_marked_and_its_file_kept(tmp_path):
     path = write_training(tmp_path, "a", host="elsewhere", updated=time.time() - 190)
     (training,) = read_trainings(tmp_path, time.time(), time.time())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,6 +52,12 @@ CONFIG = {
         "frozen": False,
     },
 }  # fmt: skip
+
+
+def read_log(folder: Path, kind: str = "epoch") -> list[dict]:
+    """The lines of a kind of the log of the run in a folder."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
 
 
 @pytest.fixture(autouse=True)

@@ -54,7 +54,7 @@ def test_all_has_every_table_and_figure(snakemake, planned, thesis, tmp_path):
     assert all(jobs[rule] == 99 for rule in RUN_RULES)
     assert jobs["build_negatives"] == 34
     assert jobs["table"] == len(thesis["tables"]) - 1 == 18  # table_protocol is optional
-    assert jobs["figure"] == len(thesis["figures"]) == 9
+    assert jobs["figure"] == len(thesis["figures"]) == 10
     assert os.times().children_user - begin < LIMIT
 
 

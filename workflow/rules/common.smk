@@ -69,6 +69,10 @@ os.environ.update(
     SSL_OOD_ARCHIVE_DIRS=as_variable(CONFIG["archive_dirs"]),
     SSL_OOD_CHECKPOINT_MINUTES=str(EXECUTION["checkpoint_minutes"]),
     SSL_OOD_MICRO_BATCH=str(EXECUTION["micro_batch"]),
+    **{
+        f"SSL_OOD_PROBE_{key.upper()}": str(value)
+        for key, value in EXPERIMENTS.config.execution.probe.model_dump().items()
+    },
     SSL_OOD_COMPILE=str(EXECUTION["compile"]).lower(),
     SSL_OOD_WAIT_MINUTES=str(EXECUTION["max_minutes"]),
     SSL_OOD_CONFIG=json.dumps(CONFIG),  # for plan and costs
@@ -288,6 +292,12 @@ def scores_of(target):
     """The scores of every image of every run that a figure is made from."""
     runs = GAPS.runs(EXPERIMENTS.targets[target].runs)
     return [f"{R}/scores/{run.id}.parquet" for run in runs]
+
+
+def history_of(target):
+    """The logs of the trainings of every run that a figure is made from."""
+    runs = GAPS.runs(EXPERIMENTS.targets[target].runs)
+    return [f"{R}/runs/{run.id}/log.jsonl" for run in runs]
 
 
 def needs_of(target):

@@ -11,6 +11,9 @@ rule figure:
         scores=lambda wildcards: (
             scores_of(wildcards.figure) if "scores" in needs_of(wildcards.figure) else []
         ),
+        history=lambda wildcards: (
+            history_of(wildcards.figure) if "history" in needs_of(wildcards.figure) else []
+        ),
         packed=lambda wildcards: packed_meta(shown_sets(wildcards.figure)),
     output:
         png=report(
@@ -42,5 +45,5 @@ rule figure:
     shell:
         "printf '%s\\n' {params.spec:q} > {output.spec:q} &&"
         " python -m ssl_ood figure --spec {output.spec:q} --measurements {input.measurements:q}"
-        " --scores {input.scores:q} --images {params.images:q} --data {params.data:q}"
+        " --scores {input.scores:q} --history {input.history:q} --images {params.images:q} --data {params.data:q}"
         " --reported {params.reported:q} --output {params.prefix:q} 2> {log:q}"

@@ -28,6 +28,7 @@ DECLARING = (
     "ssl_ood.report.claims.table",
     "ssl_ood.report.figures.images",
     "ssl_ood.report.figures.label_efficiency",
+    "ssl_ood.report.figures.learning_curves",
     "ssl_ood.report.figures.natural",
     "ssl_ood.report.figures.negative_sources",
     "ssl_ood.report.figures.scores",

@@ -1,13 +1,19 @@
-"""The sensitivity score of section 3.4: which training images are held out for it."""
+"""The sensitivity score of section 3.4: what is held out, and its value."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.streams import stream
+from ssl_ood.measures.metrics import auroc
+from ssl_ood.measures.similarity import similarity_blocks
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sensitivity_split(
@@ -26,3 +32,22 @@ def sensitivity_split(
         )
     order = stream(seed, "sensitivity").permutation(n_train)
     return np.sort(order[:held]), np.sort(order[held:])
+
+
+def sensitivity(held: Tensor, test: Tensor, reference: Tensor, tau: float) -> float:
+    """The sensitivity score of three sets of features, (N, d), (M, d) and (R, d): the AUROC of the
+    score of equation 6.1 with the in-distribution test images as the anomalous class.
+
+    For few images, at one temperature: evaluation has its own way for many.
+    """
+    import torch
+
+    def score(features: Tensor) -> np.ndarray:
+        """In the log domain: the same order, nothing overflows."""
+        parts = []
+        for _, columns in similarity_blocks(features.double(), reference.double()):
+            cosines = torch.cat([cosines for _, cosines in columns], 1)
+            parts.append(-torch.logsumexp(cosines / tau, 1))
+        return torch.cat(parts).cpu().numpy()
+
+    return auroc(score(held), score(test))

@@ -8,6 +8,7 @@ it (`declare("method", NAME, "package.module:Class", settings=..., ...)`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from ssl_ood.common.proofs import load_tensors
 from ssl_ood.common.registry import lookup
 from ssl_ood.methods.precision import autocast
 from ssl_ood.methods.settings import MethodSettings, RunSettings, read_run
+from ssl_ood.methods.signs import DoesNotFall, Sign
 from ssl_ood.views.render import resize_plain
 from ssl_ood.views.spec import ViewSpec
 
@@ -174,12 +176,33 @@ class Method:
         """More for the epoch's line in the log; forgets what it gathered."""
         return {}
 
+    def shared_in_window(self) -> list[Tensor]:
+        """What is averaged over the processes before `window_line`."""
+        return []
+
+    def window_line(self, steps: int) -> dict[str, float]:
+        """More for the line of the steps since the last such line; forgets what it gathered."""
+        return {}
+
     def describe(self, line: dict[str, float]) -> str:
         """A line of the log for people."""
         return f"loss {line['loss']:.4f}"
 
-    def check_learning(self, history: list[dict[str, Any]]) -> None:
-        """Raises UserError where the epochs' lines say that nothing is learned any more."""
+    # ---- whether it learns
+
+    def signs(self) -> list[Sign]:
+        """What tells by the lines of the log that the training goes wrong."""
+        return [DoesNotFall()]
+
+    def curve(self, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """What `watch` draws of lines of the log: its name, and values from 0 to 1."""
+        top = max((abs(line["loss"]) for line in lines), default=0.0) or 1.0
+        return {"name": "loss", "values": [line["loss"] / top for line in lines]}
+
+    def probed(self) -> Model | None:
+        """The model as evaluation would get it now, whose features are looked at now and then while
+        it trains; None where that says nothing."""
+        return Model(self.settings, self.trained)
 
     # ---- what is kept
 

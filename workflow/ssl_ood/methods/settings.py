@@ -217,9 +217,14 @@ class MethodSettings(Settings):
         """Whether every source of negatives gives a whole batch of them, not its part of one."""
         return False
 
+    def passes(self, negatives: int) -> float:
+        """Cost of a step for an image with so many negatives, in forward passes of the network over
+        one whole image; a backward pass costs two."""
+        return 3.0
+
     def work(self, negatives: int) -> float:
         """Cost of a step for an image with so many negatives, against that with one."""
-        return 1.0
+        return self.passes(negatives) / self.passes(1)
 
     @property
     def shift_place(self) -> str:

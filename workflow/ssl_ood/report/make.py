@@ -16,7 +16,8 @@ class Files:
     """What a form may read, by its needs.
 
     measurements, scores: parquet files of the runs; images: folders of packed sets; data: the
-    folder of all packed sets, for forms that need views; reported: folder of the reported values.
+    folder of all packed sets, for forms that need views; reported: folder of the reported values;
+    history: the logs of the trainings.
     """
 
     measurements: Sequence[Path] = ()
@@ -24,6 +25,7 @@ class Files:
     images: Sequence[Path] = ()
     data: Path | None = None
     reported: Path | None = None
+    history: Sequence[Path] = ()
 
 
 def make_table(spec: dict[str, Any], files: Files, prefix: Path) -> None:
@@ -47,9 +49,10 @@ def make_figure(spec: dict[str, Any], files: Files, prefix: Path) -> None:
     from ssl_ood.report.figures.style import draw_nothing, house_style
 
     entry = lookup("figure", spec["form"], spec["name"])
-    if "measurements" not in entry.needs:
-        spec = spec | {"runs": []}
-    results = load_results(spec, files.measurements, files.reported)
+    measured = spec if "measurements" in entry.needs else spec | {"runs": []}
+    results = load_results(measured, files.measurements, files.reported)
+    if "history" in entry.needs:
+        results = replace(results, spec=spec)
     gaps = spec.get("gaps", ())
     with house_style(" ".join(gaps)):
         if gaps and not _can_be_drawn(entry, spec, files):
@@ -59,7 +62,7 @@ def make_figure(spec: dict[str, Any], files: Files, prefix: Path) -> None:
 
 def _can_be_drawn(entry: Entry, spec: dict[str, Any], files: Files) -> bool:
     """Whether there is anything that the figure shows."""
-    if entry.needs & {"measurements", "scores"}:
+    if entry.needs & {"measurements", "scores", "history"}:
         return any("status" not in run for run in spec["runs"])
     if "views" in entry.needs:
         return bool(spec["configs"])

@@ -127,7 +127,7 @@ class Target:
     @property
     def trains(self) -> bool:
         """Whether it shows what models do, not only what they are shown."""
-        return bool(lookup(self.kind, self.form).needs & {"measurements", "scores"})
+        return bool(lookup(self.kind, self.form).needs & {"measurements", "scores", "history"})
 
     @property
     def views(self) -> bool:

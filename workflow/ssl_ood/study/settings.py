@@ -209,6 +209,21 @@ def _micro_batch(value: Any) -> Any:
     return value
 
 
+class Probe(Settings):
+    """How trainings are followed by 10-NN accuracy and sensitivity: on training images, and test
+    images of the in-distribution dataset; OOD images are never read."""
+
+    epochs: int = Field(1, ge=0, description="epochs between two looks at the features; 0: none")
+    images: int = Field(
+        2000,
+        ge=40,
+        description="images of a look; fewer, or fewer looks, where they would take too long",
+    )
+    share: Fraction = Field(
+        0.02, description="largest share of the time of a training that looks take"
+    )
+
+
 class Execution(Settings):
     """How jobs run: changes nothing that is measured, so an edit computes nothing again."""
 
@@ -220,6 +235,7 @@ class Execution(Settings):
         "memory holds"
     )
     compile: bool = Field(description="let torch.compile make the networks' passes")
+    probe: Probe = Field(Probe(), description="how trainings are followed while they run")
     devices: int = Field(
         ge=0,
         description="GPUs of one node for a training; fewer where a batch cannot be shared out "

@@ -18,8 +18,9 @@ from typing import NoReturn
 from ssl_ood.common.distributed import StopVote, all_agree, any_process, world
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.log import say
-from ssl_ood.common.progress import write_progress
+from ssl_ood.common.progress import describe_probe, write_progress
 from ssl_ood.common.slurm import job_id, requeue_if_preempted
+from ssl_ood.methods.signs import Finding
 from ssl_ood.training import checkpoints
 from ssl_ood.training.provenance import device_name
 from ssl_ood.training.state import Schedule, Training
@@ -29,6 +30,7 @@ LOSS_SECONDS = 10.0  # to read the loss waits for the device
 LAST_SECONDS = 60  # a job that was queued again is ended by SLURM within these
 INTERRUPTED = 143  # exit code after SIGTERM: the job may run again and resumes
 RESULT = "after the last step"
+CURVE = 24  # lines of signs that `watch` draws
 CLOCK, TOLD = "by the clock", "when it was told to stop"
 
 
@@ -60,6 +62,7 @@ class Attempt:
         self.first, self.seconds_before = run.step, run.seconds
         self.began = self.saved = self.told = time.monotonic()
         self.loss, self.read_loss = None, self.began
+        self.warnings: list[str] = []
 
     def after_step(self) -> bool:
         """Counts the time and tells the progress; True if the training has to stop here."""
@@ -105,15 +108,30 @@ class Attempt:
             return
         line = self.run.history[-1]
         speed, left = self._rates()
+        told = "".join(f"{words}  " for words in describe_probe(self._latest_probe()))
         say(
             f"epoch {line['epoch']}/{self.schedule.epochs}  {self.run.method.describe(line)}  "
-            f"{speed:.0f} images/s  {left / 60:.1f} min left"
+            f"{told}{speed:.0f} images/s  {left / 60:.1f} min left"
         )
+
+    def tell_findings(self, findings: list[Finding]) -> None:
+        """Says what goes wrong, once until it no longer does."""
+        before, self.warnings = self.warnings, [finding.text for finding in findings]
+        if self.leader and len(findings) > len(before):
+            for text in self.warnings:
+                self._note(f"WARNING: {self.run.settings.run}: {text}")
+        elif self.leader and before and not findings:
+            say(f"{self.run.settings.run}: it learns again at step {self.run.step}")
 
     def end(self) -> None:
         """The outputs are written: nothing is left to tell."""
         if self.progress:
             self.progress.unlink(missing_ok=True)
+
+    def _latest_probe(self) -> dict | None:
+        """What was seen of the features at this step."""
+        probes = self.run.probes
+        return probes[-1] if probes and probes[-1]["step"] == self.run.step else None
 
     def _on_signal(self, *_: object) -> None:
         self.told_to_stop = True
@@ -190,5 +208,8 @@ class Attempt:
             images_per_second=speed_and_left[0],
             seconds_left=speed_and_left[1],
             repeated=run.repeated,
+            warning=self.warnings[0] if self.warnings else None,
+            curve=run.method.curve(run.signs[-CURVE:]),
+            probe=run.probes[-1] if run.probes else None,
             identity=checkpoints.fingerprint(self.identity),
         )

@@ -50,6 +50,13 @@ def add_parsers(stages) -> None:
         default=setting("SSL_OOD_WAIT_MINUTES", "0"),
         help="how long to wait for another process that trains this run (default: not at all)",
     )
+    for name, kind, default, words in (
+        ("epochs", int, "1", "epochs between two looks at the features, 0: none"),
+        ("images", int, "2000", "images of such a look, at most"),
+        ("share", float, "0.02", "largest share of the training's time that they take"),
+    ):
+        given = setting(f"SSL_OOD_PROBE_{name.upper()}", default)
+        parser.add_argument(f"--probe-{name}", type=kind, default=given, help=words)
     devices.add_arguments(parser)
     parser.set_defaults(run=_train)
 
@@ -66,6 +73,7 @@ def _train(options: argparse.Namespace) -> None:
         torchrun += [f"--nproc-per-node={options.devices}", "-m", "ssl_ood", *sys.argv[1:]]
         os.execv(sys.executable, [sys.executable, *torchrun])
     from ssl_ood.methods.settings import read_run
+    from ssl_ood.training.probe import ProbePlan
     from ssl_ood.training.trainer import train
 
     train(
@@ -80,6 +88,7 @@ def _train(options: argparse.Namespace) -> None:
         wait_minutes=options.wait_minutes,
         micro_batch=options.micro_batch,
         compiled=options.compile == "true",
+        probe=ProbePlan(options.probe_epochs, options.probe_images, options.probe_share),
     )
 
 

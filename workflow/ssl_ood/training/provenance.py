@@ -34,7 +34,8 @@ def save_run(
     weights = {name: value.contiguous().cpu() for name, value in state.items()}
     path = output / "model.safetensors"
     save_tensors(weights, path, {"config": json.dumps(run.settings.to_dict())})
-    write_text(output / "log.jsonl", "".join(json.dumps(line) + "\n" for line in run.history))
+    log = output / "log.jsonl"
+    write_text(log, "".join(json.dumps(line) + "\n" for line in run.lines()))
     images = schedule.images(run.step)
     write_json(
         output / "train.json",
@@ -48,6 +49,8 @@ def save_run(
                 "resumed_at_steps": run.resumed_at,
                 "repeated_steps": run.repeated,
                 "devices": world()[1],
+                "log_sha256": sha256_of(log),
+                "probe_seconds": run.probe_seconds,
                 "last_epoch": run.history[-1] if run.history else None,
                 "weights_sha256": sha256_of(path),
                 "initial_sha256": initial,

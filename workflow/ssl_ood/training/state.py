@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ssl_ood.methods.base import Method, Moment
 from ssl_ood.methods.settings import RunSettings
 from ssl_ood.training import schedules
+
+LOGGED = ("history", "signs", "probes", "probe_seconds")
 
 
 @dataclass
@@ -19,12 +22,16 @@ class Training:
     settings: RunSettings
     method: Method
     sums: Tensor  # loss, the method's parts, steps: since the epoch began
+    recent: Tensor  # the same since the last line of signs
     votes: Tensor  # (1,) share of the processes that want to stop, averaged with the gradients
     step: int = 0
     seconds: float = 0.0
     repeated: int = 0  # steps that were done again after an attempt was killed
     resumed_at: list[int] = field(default_factory=list)
-    history: list[dict] = field(default_factory=list)
+    history: list[dict] = field(default_factory=list)  # a line for each epoch
+    signs: list[dict] = field(default_factory=list)  # and every so many steps: `monitor`
+    probes: list[dict] = field(default_factory=list)  # and now and then: `probe`
+    probe_seconds: float = 0.0
 
     def state(self) -> dict:
         """What a checkpoint holds."""
@@ -33,6 +40,7 @@ class Training:
             **self.method.state(),
             "optimizer": self.method.optimizer.state_dict(),
             "sums": self.sums,
+            "recent": self.recent,
         }
 
     def result(self) -> dict:
@@ -43,8 +51,12 @@ class Training:
             "seconds": self.seconds,
             "repeated": self.repeated,
             "resumed_at": self.resumed_at,
-            "history": self.history,
+            **{name: getattr(self, name) for name in LOGGED},
         }
+
+    def lines(self) -> list[dict]:
+        """The log, in the order of the steps: lines of kind "signs", "probe" and "epoch"."""
+        return sorted([*self.signs, *self.probes, *self.history], key=lambda line: line["epoch"])
 
     def restore(self, state: dict) -> None:
         """Continues from what `state` gave, or stands again at the end from what `result` gave."""
@@ -52,8 +64,11 @@ class Training:
         if "optimizer" in state:
             self.method.optimizer.load_state_dict(state["optimizer"])
             self.sums.copy_(state["sums"])
-        for number in ("step", "seconds", "repeated", "history"):
+            self.recent.copy_(state.get("recent", torch.zeros_like(self.recent)))
+        for number in ("step", "seconds", "repeated"):
             setattr(self, number, state[number])
+        for name in set(LOGGED) & state.keys():  # an older checkpoint has the epochs only
+            setattr(self, name, state[name])
         self.resumed_at = [*state["resumed_at"], self.step]
 
 

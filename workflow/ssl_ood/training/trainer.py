@@ -25,7 +25,8 @@ from ssl_ood.methods.trained import prove_initial
 from ssl_ood.methods.updates import clip_gradients
 from ssl_ood.training import attempts, checkpoints
 from ssl_ood.training.micro_batches import MicroBatches
-from ssl_ood.training.monitor import check_finite
+from ssl_ood.training.monitor import Monitor, check_finite, read_signs
+from ssl_ood.training.probe import Probe, ProbePlan
 from ssl_ood.training.provenance import save_run
 from ssl_ood.training.sources import Sources, open_sources
 from ssl_ood.training.state import Schedule, Training, make_schedule
@@ -41,7 +42,8 @@ def make_training(
     torch.manual_seed(torch_seed(settings.seed, "weights"))
     method = method_of(settings)(settings, device, initial)
     sums = torch.zeros(2 + len(method.PARTS), device=device)
-    return Training(settings, method, sums, votes=torch.zeros(1, device=device))
+    votes = torch.zeros(1, device=device)
+    return Training(settings, method, sums, recent=sums.clone(), votes=votes)
 
 
 def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int | MicroBatches) -> None:
@@ -58,7 +60,7 @@ def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int | Mic
     if isinstance(micro, int):
         _gradients(run, batch, moment, micro)
     else:
-        gathered = [run.sums, *method.shared_in_epoch()]
+        gathered = [run.sums, *method.shared_in_epoch(), run.recent, *method.shared_in_window()]
         before = [tensor.clone() for tensor in gathered] if micro.auto else []
 
         def undo() -> None:
@@ -101,7 +103,9 @@ def _passes(run: Training, batch: Batch, moment: Moment, micro: int) -> None:
         (loss * share).backward()
         with torch.no_grad():
             one = torch.ones_like(loss)[None]
-            run.sums += share * torch.cat([loss.detach()[None], parts, one])
+            told = share * torch.cat([loss.detach()[None], parts, one])
+            run.sums += told
+            run.recent += told
 
 
 def finish_epoch(run: Training, schedule: Schedule) -> dict:
@@ -109,6 +113,8 @@ def finish_epoch(run: Training, schedule: Schedule) -> dict:
     average([run.sums, *run.method.shared_in_epoch()])
     loss, *parts, steps = run.sums.tolist()
     line = {
+        "kind": "epoch",
+        "step": run.step,
         "epoch": run.step // schedule.steps_per_epoch,
         "loss": loss / steps,
         **{name: value / steps for name, value in zip(run.method.PARTS, parts, strict=True)},
@@ -133,12 +139,14 @@ def train(
     wait_minutes: float = 0.0,
     micro_batch: int | str | None = None,
     compiled: bool = False,
+    probe: ProbePlan | None = None,
 ) -> None:
     """Trains the run of `settings` on the packed sets below `data`; writes the model to `output`.
 
     initial: safetensors file with the weights that the backbone starts from, if any. micro_batch:
     images that a device works on at a time, or "auto". compiled: whether the networks' passes go
-    through torch.compile. Raises UserError where the data do not fit, the training fails to learn,
+    through torch.compile. probe: how often the features are looked at on the way; without it never.
+    Raises UserError where the data do not fit, the training fails to learn,
     or another process still trains this run after `wait_minutes`; leaves with code 143 after
     SIGTERM, a checkpoint written.
     """
@@ -165,7 +173,8 @@ def train(
         attempt = attempts.Attempt(
             run, schedule, checkpoint_folder, identity, progress, checkpoint_minutes
         )
-        _train_steps(run, schedule, sources, attempt, micro_batch)
+        prober = Probe(run, schedule, sources, data, probe) if probe and attempt.leader else None
+        _train_steps(run, schedule, sources, attempt, micro_batch, prober)
         if attempt.leader:
             _check_weights(run, schedule)
             sources.prove()  # that they did not change under the training
@@ -180,18 +189,26 @@ def _train_steps(
     sources: Sources,
     attempt: attempts.Attempt,
     micro_batch: int | str | None,
+    probe: Probe | None,
 ) -> None:
     """The steps that are left, with their checkpoints; leaves where it is told to stop."""
     batch_size = run.settings.training.batch_size
     micro = MicroBatches(micro_batch, batch_size, run.sums.device)
+    monitor = Monitor(run, schedule)
+    if probe:
+        probe.after_step()  # of what it starts from
     while run.step < schedule.steps:
         batch = sources.batch(run.step, schedule.steps_per_epoch, batch_size)
         train_step(run, schedule, batch, micro)
         stop = attempt.after_step()
+        if monitor.due(run.step):
+            run.signs.append(read_signs(run, schedule))
+            attempt.tell_findings(monitor.after(run.signs))
         if run.step % schedule.steps_per_epoch == 0:
             run.history.append(finish_epoch(run, schedule))
             check_finite(run.history[-1], run.settings.run)
-            run.method.check_learning(run.history)
+            if probe:
+                probe.after_step()
             attempt.say_epoch()
         if stop or attempt.checkpoint_due():
             sources.prove(if_touched=True)  # what came of other images is never kept

@@ -17,12 +17,13 @@ from ssl_ood.common.streams import stream
 from ssl_ood.methods.backbones import load_backbone
 from ssl_ood.methods.base import Batch, Method, Model, Moment, load_state
 from ssl_ood.methods.dino import loss as dino
-from ssl_ood.methods.dino.collapse import check_collapse
 from ssl_ood.methods.dino.network import Network, build_network
 from ssl_ood.methods.dino.settings import DinoSettings
+from ssl_ood.methods.dino.signs import learning_signs
 from ssl_ood.methods.dino.views import make_views
 from ssl_ood.methods.drop_path import draw_factors
 from ssl_ood.methods.settings import RunSettings
+from ssl_ood.methods.signs import Sign
 from ssl_ood.methods.updates import parameter_groups, update_teacher
 from ssl_ood.views.spec import ViewSpec
 from ssl_ood.views.transfer import to_device
@@ -68,6 +69,9 @@ class Dino(Method):
         self.centre = torch.zeros(classes, device=device)
         self.logit_mean = torch.zeros(classes, device=device)  # of the teacher, in this step
         self.mean_probability = torch.zeros(classes, device=device)  # summed over the epoch's steps
+        self.recent_probability = torch.zeros(
+            classes, device=device
+        )  # since the last line of signs
 
     @classmethod
     def build(cls, settings: DinoSettings) -> Network:
@@ -110,7 +114,9 @@ class Dino(Method):
         share = (rows.stop - rows.start) / self._count
         with torch.no_grad():
             self.logit_mean += share * logit_mean
-            self.mean_probability += share * teacher.mean((0, 1))
+            mean = share * teacher.mean((0, 1))
+            self.mean_probability += mean
+            self.recent_probability += mean
             entropy = dino.entropy(teacher).mean()
         return loss, torch.cat([parts, entropy[None]])
 
@@ -183,8 +189,17 @@ class Dino(Method):
         return [self.mean_probability]
 
     def epoch_line(self, steps: int) -> dict[str, float]:
-        spread = dino.entropy(self.mean_probability / max(steps, 1)).item()
-        self.mean_probability.zero_()
+        return self._entropy_of_mean(self.mean_probability, steps)
+
+    def shared_in_window(self) -> list[Tensor]:
+        return [self.recent_probability]
+
+    def window_line(self, steps: int) -> dict[str, float]:
+        return self._entropy_of_mean(self.recent_probability, steps)
+
+    def _entropy_of_mean(self, summed: Tensor, steps: int) -> dict[str, float]:
+        spread = dino.entropy(summed / max(steps, 1)).item()
+        summed.zero_()
         return {"entropy_of_mean": spread, "log_k": float(np.log(len(self.centre)))}
 
     def describe(self, line: dict[str, float]) -> str:
@@ -194,11 +209,22 @@ class Dino(Method):
             f"mean output {line['entropy_of_mean']:.2f}, log K {line['log_k']:.2f}"
         )
 
-    def check_learning(self, history: list[dict[str, Any]]) -> None:
-        check_collapse(history, self.settings)
+    def signs(self) -> list[Sign]:
+        return learning_signs(self.settings)
+
+    def curve(self, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        values = [line["teacher_entropy"] / line["log_k"] for line in lines]
+        return {"name": "entropy", "values": values}
+
+    def probed(self) -> Teacher:
+        return Teacher(self.settings, self.teacher, centre=self.centre)
 
     def state(self) -> dict[str, Any]:
-        return {"student": self.student.state_dict(), "mean_probability": self.mean_probability}
+        return {
+            "student": self.student.state_dict(),
+            "mean_probability": self.mean_probability,
+            "recent_probability": self.recent_probability,
+        }
 
     def result(self) -> dict[str, Any]:
         return {"teacher": self.teacher.state_dict(), "centre": self.centre}
@@ -206,7 +232,7 @@ class Dino(Method):
     def restore(self, state: dict[str, Any]) -> None:
         for module in {"student", "teacher"} & state.keys():
             getattr(self, module).load_state_dict(state[module])
-        for tensor in {"centre", "mean_probability"} & state.keys():
+        for tensor in {"centre", "mean_probability", "recent_probability"} & state.keys():
             getattr(self, tensor).copy_(state[tensor])
 
     def model_state(self) -> dict[str, Tensor]:

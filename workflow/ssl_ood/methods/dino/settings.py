@@ -160,20 +160,17 @@ class DinoSettings(MethodSettings):
     def negatives_of_each_source(self) -> bool:
         return self.training.negatives == "per_source"
 
-    def work(self, negatives: int) -> float:
+    def passes(self, negatives: int) -> float:
         views = self.views
         big, small = views.global_size**2, views.local_size**2
 
         def pixels(kind: tuple[int, int]) -> int:
             return kind[0] * big + kind[1] * small
 
-        def cost(count: int) -> int:
-            """Pixels that go through a network: forward, and for the student back, twice as much.
-            The teacher sees the positive global views."""
-            of_student = pixels(views.positive) + count * pixels(views.negative)
-            return 3 * of_student + pixels((views.positive[0], 0))
-
-        return cost(negatives) / cost(1)
+        # Pixels that go through a network: forward, and for the student back, twice as much. The
+        # teacher sees the positive global views.
+        of_student = pixels(views.positive) + negatives * pixels(views.negative)
+        return (3 * of_student + pixels((views.positive[0], 0))) / big
 
     @property
     def momentum(self) -> tuple[float, float]:

@@ -93,6 +93,9 @@ class Finetune(Method):
     def describe(self, line: dict[str, float]) -> str:
         return f"loss {line['loss']:.4f}  accuracy {line['accuracy']:.1%}"
 
+    def probed(self) -> None:
+        """Nothing: its feature is one number, the logit, and its accuracy is in the log."""
+
     def result(self) -> dict[str, Any]:
         return {"classifier": self.classifier.state_dict()}
 

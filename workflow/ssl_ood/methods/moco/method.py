@@ -7,6 +7,7 @@ another order of the images than queries, in groups of `training.batch_norm_imag
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ssl_ood.methods.base import Batch, Method, Moment
 from ssl_ood.methods.moco import loss as moco
 from ssl_ood.methods.moco.settings import MocoSettings
 from ssl_ood.methods.settings import RunSettings
+from ssl_ood.methods.signs import Sign, StaysAtChance
 from ssl_ood.methods.updates import update_teacher
 from ssl_ood.views.render import draw, render
 from ssl_ood.views.spec import ViewSpec
@@ -127,6 +129,19 @@ class Moco(Method):
         # Running statistics are no gradient: every process has seen its own groups only.
         buffers = [*self.query.buffers(), *self.key.buffers()]
         average([b for b in buffers if b.is_floating_point()])
+
+    def signs(self) -> list[Sign]:
+        """Not that its loss falls: beside a queue of random vectors it is small at first."""
+        return [
+            StaysAtChance(
+                "loss",
+                math.log(1 + len(self.queue)),
+                "queries find their own key no better than by chance",
+                "queries find their own key less and less",
+                "Lower training.lr_base, raise training.warmup_epochs, or change "
+                "training.temperature.",
+            )
+        ]
 
     def describe(self, line: dict[str, float]) -> str:
         return f"loss {line['loss']:.4f}  own key first {line['contrast_accuracy']:.1%}"

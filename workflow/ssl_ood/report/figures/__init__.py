@@ -12,7 +12,8 @@ A form is declared beside its code, and drawn by one call:
   the like, which every figure has.
 - files: `Files`, of which only what the form needs is filled in: `scores` for "scores", folders of
   packed training sets in `images` for "images", the folder of all packed sets in `data` for
-  "views". Of "measurements" the results are made; a form without them has results without runs,
+  "views", the logs of the trainings in `history` for "history". Of "measurements" the results are
+  made; a form without them and without "history" has results without runs,
   and one without scores, too, trains nothing.
 - prefix: where `save_figure` writes prefix.pdf, prefix.png and prefix.csv, the figure's data.
 

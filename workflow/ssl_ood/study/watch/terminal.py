@@ -102,7 +102,7 @@ class Terminal:
         names = min(names, max(self.width - 5 - max(map(len, texts), default=0), 8))
         lines = []
         for training, text in list(zip(trainings, texts, strict=True))[:room]:
-            style = "yellow" if training["state"] else ""
+            style = "yellow" if training["state"] or training.get("warning") else ""
             name = f"  {_end_of(training['run'], names):{names}}  "
             lines.append(Text.assemble((name, "cyan"), (text, style)))
         return lines

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from ssl_ood.common.progress import clock
+from ssl_ood.common.progress import clock, describe_probe, sparkline
 from ssl_ood.study.left_behind import is_alive
 
 STALE = 60.0  # seconds without a word after which a training may have stalled
@@ -41,7 +41,11 @@ def read_trainings(folder: Path, since: float, now: float) -> list[dict[str, Any
 
 
 def describe_training(training: dict[str, Any], short: bool = False) -> str:
-    """`epoch 3/20  step 400/1240  loss 5.13  812 images/s  1:10 left`; if short, no epoch."""
+    """`epoch 3/20  step 400/1240  loss 5.13  812 images/s  1:10 left`; if short, no epoch.
+
+    Between them the curve of the last steps and what was seen of the features, at the end a warning
+    where it goes wrong.
+    """
     parts = [
         f"{name} {training[name]}/{training[of]}"
         for name, of in (("epoch", "epochs"), ("step", "steps"))
@@ -51,8 +55,14 @@ def describe_training(training: dict[str, Any], short: bool = False) -> str:
         parts.append(f"loss {training['loss']:.2f}")
     if training["state"]:
         return "  ".join([*parts, training["state"]])
+    curve = training.get("curve") or {}
+    if curve.get("values") and not short:
+        parts.append(f"{curve['name']} {sparkline(curve['values'])}")
+    parts += describe_probe(training.get("probe"))
     if training.get("images_per_second"):
         parts.append(f"{training['images_per_second']:.0f} images/s")
     if training.get("seconds_left") is not None:
         parts.append(f"{clock(training['seconds_left'])} left")
+    if training.get("warning"):
+        parts.append(f"WARNING: {training['warning']}")
     return "  ".join(parts)
