@@ -19,7 +19,7 @@ RUN_FILES = ("config.json", "train.json", "model.safetensors", "log.jsonl")
 RUN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", re.ASCII)
 _ARRAY = r"[A-Za-z0-9_][A-Za-z0-9_.@-]*\.(?:npy|json)"
 # What a bundle holds of images only when that is asked for: a file for each set, and its proof.
-FEATURES, THUMBNAILS, NAMES = "features", "thumbnails", "names"
+OF_IMAGES = FEATURES, THUMBNAILS, NAMES = "features", "thumbnails", "names"
 
 
 def required(run: str) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ def is_member(name: str, run: str) -> bool:
     if name in TOP or name in required(run):
         return True
     folder, _, rest = name.partition(f"/{run}/")
-    if folder not in (FEATURES, THUMBNAILS, NAMES) or not re.fullmatch(_ARRAY, rest, re.ASCII):
+    if folder not in OF_IMAGES or not re.fullmatch(_ARRAY, rest, re.ASCII):
         return False
     return folder != NAMES or rest.endswith(".json")
 
@@ -53,8 +53,9 @@ def place_of(name: str, run: str) -> str:
 
 
 def files_of(results: Path, run: str) -> Iterator[Path]:
-    """The files of a run that a bundle may bring, where they are there."""
-    names = [*(place_of(name, run) for name in TOP), *required(run)]
-    for folder in (FEATURES, THUMBNAILS, NAMES):
+    """The files of a run that a bundle may bring and that are there; its mark comes last."""
+    names = list(required(run))
+    for folder in OF_IMAGES:
         names += [str(p.relative_to(results)) for p in sorted((results / folder / run).glob("*"))]
+    names += [place_of(name, run) for name in reversed(TOP)]
     yield from (path for name in names if (path := results / name).is_file())
