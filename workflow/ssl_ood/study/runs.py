@@ -137,6 +137,11 @@ class Target:
         return tuple(s for i, s in enumerate(sets) if i == 0 or s.dataset in named)
 
     @property
+    def images(self) -> bool:
+        """Whether it shows images of training sets."""
+        return "images" in lookup(self.kind, self.form).needs
+
+    @property
     def first_seed(self) -> list[Run]:
         """One run for each (dataset, strategy, variant): the seeds have the same negatives."""
         return [run for run in self.runs if run.seed == self.runs[0].seed]

@@ -1,4 +1,7 @@
-"""The command line's `bundle` and `unbundle`. Nothing heavy is imported before they run."""
+"""The command line's `bundle`, `unbundle` and `export`.
+
+Nothing heavy is imported before they run.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,14 @@ def add_parsers(stages) -> None:
     _add_results(parser)
     parser.add_argument("--force", action="store_true", help="replace a run of that name")
     parser.set_defaults(run=_unbundle)
+    parser = stages.add_parser("export", help="numbers of runs as parquet, with a dictionary")
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="a run, or its folder results/runs/RUN"
+    )
+    parser.add_argument("--all", action="store_true", help="every run that has measurements")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder")
+    _add_results(parser)
+    parser.set_defaults(run=_export)
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
@@ -108,3 +119,21 @@ def _unbundle(options: argparse.Namespace) -> None:
     for path in options.bundle:
         run, written = unbundle(path, options.results, force=options.force)
         print(f"{run} is in {options.results}" + ("." if written else " already: nothing to do."))
+
+
+def _export(options: argparse.Namespace) -> None:
+    from ssl_ood.evaluation.export import export_runs
+
+    places = [named_run(name, options.results) for name in options.runs]
+    if options.all:
+        measured = sorted((options.results / "measurements").glob("*.parquet"))
+        places += [(options.results, path.stem) for path in measured]
+    if not places:
+        raise UserError(
+            "Nothing to export: name a run, or all runs of a results folder that has measurements "
+            "by --all."
+        )
+    for results in dict.fromkeys(results for results, _ in places):
+        runs = list(dict.fromkeys(run for place, run in places if place == results))
+        files = export_runs(results, runs, options.output)
+        print(f"{options.output}: {len(files)} files of {len(runs)} runs, described in README.md.")
