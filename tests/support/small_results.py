@@ -12,6 +12,8 @@ import numpy as np
 import torch
 import yaml
 
+from ssl_ood.evaluation.bundles.make import make_bundle
+from ssl_ood.evaluation.bundles.sources import read_catalogues
 from ssl_ood.evaluation.evaluate import Places, evaluate_run, read_task
 from ssl_ood.study.layers import without_nulls
 from ssl_ood.study.read import read_study
@@ -50,13 +52,22 @@ class Small:
     def catalogue(self) -> Path:
         return self.folder / "catalogue.yaml"
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config, with paths that hold from anywhere."""
+        config = yaml.safe_load((self.folder / "config.yaml").read_text())
+        return config | {
+            "results_dir": str(self.results), "downloads_dir": str(self.folder / "downloads")
+        }  # fmt: skip
+
     def experiments(self, **changes: Any) -> Experiments:
         """The study, with other values at the top level of its config."""
         return read_study(self.config | changes)
 
-    @property
-    def config(self) -> dict[str, Any]:
-        return yaml.safe_load((self.folder / "config.yaml").read_text())
+    def bundle(self, path: Path, run: str = RUN, **options: Any) -> Path:
+        """The bundle of a run, written to `path`."""
+        make_bundle(self.results, run, path, read_catalogues([self.catalogue]), **options)
+        return path
 
     def elsewhere(self, folder: Path) -> Small:
         """The config in another folder, with no results and no data."""

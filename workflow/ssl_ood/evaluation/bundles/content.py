@@ -77,8 +77,7 @@ def _check_run(folder: Path, evaluation: Path, run: str) -> Mapping[str, Any]:
     if not isinstance(config, dict) or config.get("run") != run:
         raise _Wrong(f"its config is not that of {run}")
     settings = read_run(config)
-    rest = {key: value for key, value in task.items() if key not in ("ood", "evaluation")}
-    if rest != config:
+    if {key: task.get(key) for key in config} != config:
         raise _Wrong("it was evaluated with other settings than it was trained with")
     read_settings(Evaluation, task["evaluation"], "evaluation")
     if not all(isinstance(entry["dataset"], str) for entry in task["ood"]):
