@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import atomic_path, read_json, write_json, write_text
+from ssl_ood.common.files import atomic_path, read_json, write_json, write_text, writing
 from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.proofs import read_rows
 from ssl_ood.evaluation.dictionary import (
@@ -28,7 +28,6 @@ from ssl_ood.evaluation.dictionary import (
     page,
     score_columns,
 )
-from ssl_ood.evaluation.sets import writing
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -59,7 +59,8 @@ def check_content(results: Path, run: str, path: Path) -> None:
     except UserError as error:
         raise refused(path, _without(str(error), results)) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
-        raise refused(path, f"what it holds is damaged ({reason(error)})") from None
+        why = _without(reason(error), results)
+        raise refused(path, f"what it holds is damaged ({why})") from None
 
 
 class _Wrong(Exception):
@@ -158,6 +159,8 @@ def _check_array(file: Path, run: str, weights: str | None) -> None:
         raise _Wrong(f"{file.name} is an array of {array.dtype}, which no run has")
     if weights and file.name == UNPROVEN:
         return
+    if not file.with_suffix(".json").is_file():
+        raise _Wrong(f"{file.name} has no proof of whose it is")
     proof = read_json(file.with_suffix(".json"))
     found = {"run": proof["run"], "sha256": proof["sha256"], "weights": proof.get("weights")}
     if found != {"run": run, "sha256": sha256_of(file), "weights": weights}:

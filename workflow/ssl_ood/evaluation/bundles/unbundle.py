@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import atomic_path
+from ssl_ood.common.files import atomic_path, writing
 from ssl_ood.common.hashing import sha256_of
 from ssl_ood.evaluation.bundles.layout import (
     MANIFEST,
@@ -17,7 +17,6 @@ from ssl_ood.evaluation.bundles.layout import (
     required,
 )
 from ssl_ood.evaluation.bundles.opened import opened_bundle
-from ssl_ood.evaluation.sets import writing
 from ssl_ood.study.left_behind import left_trainings
 
 
