@@ -181,7 +181,6 @@ def test_the_commands_as_typed(small, tmp_path):
     """All runs of a table into a folder, and back: what a person would type."""
     made = ssl_ood(
         "bundle", "--table", "table_quality", "-o", tmp_path / "out", "--results", small.results,
-        "--configfile", small.folder / "config.yaml", "--catalogue", small.catalogue,
         folder=small.folder,
     )  # fmt: skip
     assert made.code == 0, made.text

@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 
 from ssl_ood.common.errors import UserError, unknown
-from ssl_ood.study.paths import CLONE
+from ssl_ood.study.paths import CLONE, anchored
 
-CATALOGUE = Path(os.environ.get("SSL_OOD_CATALOGUE", CLONE / "resources" / "datasets.yaml"))
+CONFIG, CATALOGUE = "config.yaml", CLONE / "resources" / "datasets.yaml"
 
 
 def add_parsers(stages) -> None:
@@ -32,10 +32,10 @@ def add_parsers(stages) -> None:
         help="zip to write; of several runs, a folder of RUN.zip",
     )
     _add_results(parser)
-    parser.add_argument("--configfile", nargs="+", default=["config.yaml"], metavar="FILE")
     parser.add_argument(
-        "--catalogue", type=Path, nargs="+", default=[CATALOGUE], help="whose licences are told"
-    )
+        "--catalogue", type=Path, nargs="+", metavar="FILE",
+        help="catalogues that know the licences (default: the config's, else the one that ships)",
+    )  # fmt: skip
     for name, words in (
         ("features", "the features of the training images"),
         ("thumbnails", "small pictures of the training images"),
@@ -66,6 +66,13 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--results", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
     )
+    parser.add_argument(
+        "--configfile",
+        nargs="+",
+        default=[CONFIG] if Path(CONFIG).is_file() else [],
+        metavar="FILE",
+        help="config whose plugins, tables and catalogue are meant, and what is laid over it",
+    )
 
 
 def _bundle(options: argparse.Namespace) -> None:
@@ -79,7 +86,7 @@ def _bundle(options: argparse.Namespace) -> None:
         places += [(options.results, run) for run in _runs_of(options.table, options.configfile)]
     if not places:
         raise UserError("Nothing to bundle: name a run, or a table of the config by --table.")
-    catalogue = read_catalogues(options.catalogue)
+    catalogue = read_catalogues(options.catalogue or _catalogues(options.configfile))
     wishes = Wishes(options.with_features, options.with_thumbnails, options.with_names)
     several = options.table or len(places) > 1 or options.output.is_dir()
     for results, run in places:
@@ -99,7 +106,18 @@ def named_run(name: str, results: Path) -> tuple[Path, str]:
     if (results / "runs" / name).is_dir():
         return results, name
     known = [path.name for path in (results / "runs").glob("*")]
+    if not known:
+        raise UserError(f"There are no runs in {results}: name a results folder by --results.")
     raise unknown(name, known, "run", str(results / "runs"))
+
+
+def _catalogues(configfiles: list[str]) -> list[Path]:
+    """The catalogue of a config, and those that it lays over it; the one that ships without any."""
+    from ssl_ood.study.layers import merge, read_layers
+
+    config = anchored(merge(*read_layers(configfiles))) if configfiles else {}
+    own = os.environ.get("SSL_OOD_CATALOGUE") or config.get("catalogue") or CATALOGUE
+    return [Path(own), *map(Path, config.get("catalogues") or ())]
 
 
 def _runs_of(target: str, configfiles: list[str]) -> list[str]:
@@ -107,6 +125,8 @@ def _runs_of(target: str, configfiles: list[str]) -> list[str]:
     from ssl_ood.study.commands import read_experiments
     from ssl_ood.study.runs import with_initial
 
+    if not configfiles:
+        raise UserError(f"--table {target}: name the config of the table by --configfile.")
     targets = read_experiments(configfiles).targets
     if target not in targets:
         raise unknown(target, targets, "table or figure")
