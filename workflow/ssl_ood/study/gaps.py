@@ -112,6 +112,7 @@ class Gaps:
         ]
         if target.images or not all(run.id in self.bundled for run in target.runs):
             sets += target.in_distribution
+        sets += target.compared if target.compares else ()
         found += [self.sets[s.path] for s in sets if s.path in self.sets]
         return list(dict.fromkeys(found))
 
