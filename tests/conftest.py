@@ -23,3 +23,11 @@ def _plugins_end_with_their_tests():
         for name in entries.keys() - before[kind].keys():
             sys.modules.pop(entries[name].module, None)
         _ENTRIES[kind] = before[kind]
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """A small study with two runs that were trained and evaluated; nobody writes into it."""
+    from support.small_results import Small
+
+    return Small(tmp_path_factory.mktemp("small")).make()

@@ -33,6 +33,7 @@ from ssl_ood.common.paths import as_variable
 from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import BASE, VERSIONS
 from ssl_ood.declarations import declare_everything
+from ssl_ood.study.bundled import older_code
 from ssl_ood.study.left_behind import describe_left
 from ssl_ood.study.layers import read_layers
 from ssl_ood.study.read import plugins_of, read_study
@@ -59,7 +60,10 @@ R = CONFIG["results_dir"]
 if workflow.remote_exec and gaps.FROZEN in os.environ:
     GAPS = gaps.thawed(EXPERIMENTS, os.environ[gaps.FROZEN])
 else:
-    GAPS = gaps.find_gaps(EXPERIMENTS)
+    try:
+        GAPS = gaps.find_gaps(EXPERIMENTS)
+    except UserError as error:
+        raise WorkflowError(str(error))
 DATA = f"{R}/data"
 # How and where jobs run reaches them through the environment: it is no parameter of theirs, so an
 # edit of it computes nothing again.
@@ -136,6 +140,14 @@ def tell_of_gaps(jobs):
     left_out = dict.fromkeys(gap.sentence() for target in targets for gap in GAPS.of(target))
     for sentence in left_out:
         logger.warning(f"Left out: {sentence}")
+
+
+def tell_of_older_bundles(jobs):
+    """Says which bundled runs that these jobs show were made by another version of the code."""
+    names = {name for job in jobs if job.rule.name in ("table", "figure") for name in job.wildcards}
+    shown = {run.id for name in names for run in EXPERIMENTS.targets[name].runs}
+    if told := older_code(EXPERIMENTS, shown & GAPS.bundled.keys()):
+        logger.warning(told)
 
 
 def rest_between_jobs(scheduler):
@@ -244,7 +256,7 @@ def targets_of(chapter):
 
 def checked_negatives(runs):
     """The manifests of the negative sets of runs: nothing that is tested is in those sets."""
-    runs = [run for run in GAPS.runs(runs) if run.sources]
+    runs = [run for run in GAPS.made_here(runs) if run.sources]
     names = {f"{run.study}-{run.in_distribution}-{run.strategy}" for run in runs}
     return [f"{R}/negatives/{name}/manifest.json" for name in sorted(names)]
 
@@ -317,7 +329,7 @@ def shown_sets(target):
     sets = list(chosen.in_distribution) if "images" in needs else []
     sets += chosen.compared if "tested_images" in needs else ()
     if "views" in needs:
-        sets += [s for run in GAPS.runs(chosen.first_seed) for s in (run.train, *run.sources)]
+        sets += [s for run in GAPS.seen(chosen.first_seed) for s in (run.train, *run.sources)]
     return GAPS.there(sets)
 
 
@@ -359,12 +371,16 @@ JOBS_A_TRAINING = 1 + max(
 TRAIN_RETRIES = 0 if workflow.remote_exec else 2 * JOBS_A_TRAINING + 3
 
 
+NOTHING = "(?!)"  # the expression that no text matches
+
+
 def alternatives(names):
     return "|".join(re.escape(name) for name in sorted(names))
 
 
 wildcard_constraints:
-    run=alternatives(EXPERIMENTS.runs),
+    # No rule makes the files of a run that came as a bundle: they are there.
+    run=alternatives(EXPERIMENTS.runs.keys() - GAPS.bundled.keys()) or NOTHING,
     study=alternatives(CONFIG["studies"]),
     strategy=alternatives(CONFIG["strategies"]),
     dataset=alternatives(EXPERIMENTS.datasets),

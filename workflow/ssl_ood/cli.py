@@ -21,6 +21,7 @@ from ssl_ood.common.paths import from_variable
 from ssl_ood.datasets import commands as dataset_commands
 from ssl_ood.declarations import PLUGINS, declare_everything
 from ssl_ood.evaluation import commands as evaluation_commands
+from ssl_ood.evaluation.bundles import commands as bundle_commands
 from ssl_ood.report import commands as report_commands
 from ssl_ood.report import compare
 from ssl_ood.study import commands as study_commands
@@ -33,6 +34,7 @@ ROOMS = (
     dataset_commands,
     training_commands,
     evaluation_commands,
+    bundle_commands,
     study_commands,
     report_commands,
     compare,

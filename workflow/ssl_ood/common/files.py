@@ -60,6 +60,18 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the disk says against writing `path` into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}: {error.filename}): see to the rights and "
+            "the room on the disk of its folder."
+        ) from None
+
+
 def sweep(folder: Path) -> None:
     """Removes the files in `folder` that a killed process has left half written.
 

@@ -85,7 +85,7 @@ def tensors_metadata(path: Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "np") as file:  # no tensor is read: torch is not wanted
             return file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise damaged("weights", path, str(error)) from None

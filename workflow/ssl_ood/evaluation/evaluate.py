@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssl_ood.common.files import atomic_path
+from ssl_ood.common.files import atomic_path, writing
 from ssl_ood.common.registry import lookup
 from ssl_ood.common.settings import read_settings
 from ssl_ood.evaluation.measure import OODSet, measure
@@ -27,7 +27,7 @@ from ssl_ood.evaluation.measurements import as_frame, write_measurements
 from ssl_ood.evaluation.score_files import write_scores
 from ssl_ood.evaluation.score_table import score_sets
 from ssl_ood.evaluation.scoring import settings_of
-from ssl_ood.evaluation.sets import Extractor, writing
+from ssl_ood.evaluation.sets import Extractor
 from ssl_ood.evaluation.soft_classes import occupied_around_mean, probabilities_of, soft_classes
 from ssl_ood.methods.base import Model, load_model, read_run
 from ssl_ood.methods.settings import RunSettings

@@ -8,7 +8,7 @@ is not extracted again; one that is missing, damaged or of another run is.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import atomic_path, read_json, write_json
+from ssl_ood.common.files import atomic_path, read_json, write_json, writing
 from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.log import say
 from ssl_ood.common.registry import Entry, lookup
@@ -141,15 +141,3 @@ def _remembered(
             np.save(file, array)
         write_json(proof_path, proof | {"sha256": sha256_of(path)})
     return array, True
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns what the disk says against writing `path` into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror}: {error.filename}): see to the rights and "
-            "the room on the disk of its folder."
-        ) from None

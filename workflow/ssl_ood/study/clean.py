@@ -39,7 +39,9 @@ class Kind:
 
 KINDS = {
     "checkpoints": Kind(("checkpoints",), "nothing, but trainings that have not ended start anew"),
-    "features": Kind(("features",), "minutes a run, on a GPU"),
+    "features": Kind(
+        ("features", "thumbnails", "names"), "minutes a run, on a GPU; of a bundle, unbundling it"
+    ),
     "scores": Kind(("scores",), "minutes a run, and its features"),
     "measurements": Kind(("measurements", "metrics"), "minutes a run, and its features"),
     "tables": Kind(("tables",), "seconds"),

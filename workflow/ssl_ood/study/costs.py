@@ -174,7 +174,8 @@ def describe_plan(experiments: Experiments, names: list[str]) -> str:
         _disk_lines(experiments, left),
     ]
     waiting = describe_gaps(gaps, targets, hours, unit)
-    return "\n\n".join(filter(None, [*parts, _dataset_lines(experiments, runs), waiting]))
+    datasets = _dataset_lines(experiments, gaps.made_here(every))
+    return "\n\n".join(filter(None, [*parts, datasets, waiting]))
 
 
 def describe_networks(experiments: Experiments) -> str:

@@ -8,6 +8,7 @@ is not there ends the workflow.
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,7 @@ from ssl_ood.datasets.catalogue import Dataset
 from ssl_ood.datasets.names import PackedSet
 from ssl_ood.datasets.places import failed_fetch, present
 from ssl_ood.datasets.weights import Weights
+from ssl_ood.study.bundled import bundled_runs
 from ssl_ood.study.runs import Experiments, Run, Target, needed_sets, shown_runs
 
 FROZEN = "SSL_OOD_GAPS"  # the variable that tells jobs
@@ -52,11 +54,16 @@ def _in_words(size: int) -> str:
 
 @dataclass(frozen=True)
 class Gaps:
-    """The gaps of a study. sets: by path of the packed set; weights: by name."""
+    """The gaps of a study. sets: by path of the packed set; weights: by name.
+
+    bundled: the runs that came as bundles, which are there whatever is missing, and the paths of
+    the sets that each was tested on.
+    """
 
     experiments: Experiments
     sets: dict[str, Gap] = field(default_factory=dict)
     weights: dict[str, Gap] = field(default_factory=dict)
+    bundled: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def there(self, sets: Iterable[PackedSet]) -> list[PackedSet]:
         """Those of the packed sets that are there or can be made."""
@@ -65,6 +72,8 @@ class Gaps:
     def before(self, run: Run) -> list[Gap]:
         """The gaps because of which a run cannot be trained and evaluated, itself or the one that
         it starts from."""
+        if run.id in self.bundled:
+            return []
         needed = [s.path for s in (run.train, run.test, *run.sources)]
         found = [self.sets[path] for path in needed if path in self.sets]
         if run.weights in self.weights:
@@ -72,17 +81,40 @@ class Gaps:
         return list(dict.fromkeys(found + (self.before(run.initial) if run.initial else [])))
 
     def runs(self, runs: Iterable[Run]) -> list[Run]:
-        """Those that can be trained and evaluated."""
+        """Those that can be trained and evaluated, or are there."""
         return [run for run in runs if not self.before(run)]
+
+    def made_here(self, runs: Iterable[Run]) -> list[Run]:
+        """Those that are trained and evaluated by this workflow: `runs`, without bundled ones."""
+        return [run for run in self.runs(runs) if run.id not in self.bundled]
+
+    def seen(self, runs: Iterable[Run]) -> list[Run]:
+        """Those whose images can be shown: bundled ones bring none."""
+        return [
+            run for run in self.runs(runs) if run.id not in self.bundled or not self._of_images(run)
+        ]
+
+    def _of_images(self, run: Run) -> list[Gap]:
+        """The gaps among what the network of a run was shown."""
+        return [self.sets[s.path] for s in (run.train, *run.sources) if s.path in self.sets]
 
     def of(self, target: Target, beside: bool = False) -> list[Gap]:
         """The gaps of a table or figure; beside: also of sets that its runs are tested against
         beside those that it shows, where its form does not show these too."""
         beside = beside or "beside" in lookup(target.kind, target.form).needs
         found = [gap for run in target.runs for gap in self.before(run)]
+        if target.views:
+            found += [gap for run in target.first_seed for gap in self._of_images(run)]
         runs = target.runs if target.trains else ()
-        sets = [s for run in runs for s in (run.tested if beside else run.ood)]
-        sets += target.in_distribution
+        sets = [
+            s
+            for run in runs
+            for s in (run.tested if beside else run.ood)
+            if s.path not in self.bundled.get(run.id, ())
+        ]
+        if target.images or not all(run.id in self.bundled for run in target.runs):
+            sets += target.in_distribution
+        sets += target.compared if target.compares else ()
         found += [self.sets[s.path] for s in sets if s.path in self.sets]
         return list(dict.fromkeys(found))
 
@@ -98,7 +130,8 @@ class Gaps:
             run | ({"status": waiting[run["run"]]} if run["run"] in waiting else {})
             for run in spec["runs"]
         ]
-        spec["configs"] = [c for c in spec["configs"] if c["run"] not in waiting]
+        shown = {run.id for run in self.seen(target.runs)}
+        spec["configs"] = [c for c in spec["configs"] if c["run"] in shown]
         spec["gaps"] = [f"{gap.sentence()} {self._waits(gap, target)}" for gap in gaps]
         return spec
 
@@ -117,7 +150,9 @@ class Gaps:
         test = [
             run
             for run in runs
-            if run not in train and gap in [self.sets.get(s.path) for s in run.tested]
+            if run not in train
+            and gap in [self.sets.get(s.path) for s in run.tested]
+            and run.id not in self.bundled
         ]
         return train, test
 
@@ -130,43 +165,52 @@ class Gaps:
     def frozen(self) -> str:
         """As JSON: jobs go by what the plan has seen, not by what has come since."""
         parts = (self.sets, self.weights)
-        return json.dumps([{name: asdict(gap) for name, gap in part.items()} for part in parts])
+        told = [{name: asdict(gap) for name, gap in part.items()} for part in parts]
+        return json.dumps([*told, self.bundled])
 
 
 def thawed(experiments: Experiments, text: str) -> Gaps:
     """The gaps that `Gaps.frozen` has written."""
+    *parts, bundled = json.loads(text)
     sets, weights = (
         {name: Gap(**entry | {"files": tuple(entry["files"])}) for name, entry in part.items()}
-        for part in json.loads(text)
+        for part in parts
     )
-    return Gaps(experiments, sets, weights)
+    tested = {run: tuple(paths) for run, paths in bundled.items()}
+    return Gaps(experiments, sets, weights, tested)
 
 
 def find_gaps(experiments: Experiments) -> Gaps:
     """The gaps of a study as this machine's disks are; none where the config is strict.
 
-    A packed set that is there leaves no gap, whatever became of its archives.
+    A packed set that is there leaves no gap, whatever became of its archives. One that only bundled
+    runs were made from is not fetched for the sake of a figure that shows images: it is a gap.
     """
-    config = experiments.config
+    config, bundled = experiments.config, bundled_runs(experiments)
     if config.strict:
-        return Gaps(experiments)
+        return Gaps(experiments, bundled=bundled)
     results = Path(config.results_dir)
     sets = experiments.packed_sets()
     sets |= {s.path: s for t in experiments.targets.values() for s in t.in_distribution}
     absent = [s for s in sets.values() if not (results / "data" / s.path / "meta.json").exists()]
+    runs = [run for run in experiments.runs.values() if run.id not in bundled]
+    wanted = {s.path for run in runs for s in needed_sets(run)}
+    brought = {s.dataset for name in bundled for s in needed_sets(experiments.runs[name])}
     gaps: dict[str, Gap] = {}
     for packed in absent:
         dataset = experiments.datasets[packed.dataset]
-        split = dataset.split(packed.split)
-        if gap := _gap(dataset.read_for([split]), experiments, NO_DATA):
+        source = dataset.read_for([dataset.split(packed.split)])
+        if gap := _gap(source, experiments, NO_DATA):
             gaps[packed.path] = gap
+        elif packed.dataset in brought and packed.path not in wanted:
+            gaps[packed.path] = _not_asked_for(source, results / "data" / packed.path)
     weights = {}
-    for name in {run.weights for run in experiments.runs.values() if run.weights}:
+    for name in {run.weights for run in runs if run.weights}:
         if not (results / "weights" / f"{name}.safetensors").exists() and (
             gap := _gap(experiments.weights[name], experiments, NO_WEIGHTS)
         ):
             weights[name] = gap
-    return Gaps(experiments, gaps, weights)
+    return Gaps(experiments, gaps, weights, bundled)
 
 
 def _gap(source: Dataset | Weights, experiments: Experiments, status: str) -> Gap | None:
@@ -190,6 +234,13 @@ def _gap(source: Dataset | Weights, experiments: Experiments, status: str) -> Ga
     size = sum(archive.bytes or 0 for archive in missing)
     origin = experiments.datasets.get(source.store, source)  # of a derived set, that it is from
     return Gap(source.store, origin.title, tuple(a.file for a in missing), todo, size, status)
+
+
+def _not_asked_for(source: Dataset, packed: Path) -> Gap:
+    """The gap of images that could be fetched, but that no run waits for."""
+    files = tuple(a.file for a in source.archives)
+    todo = f"Its runs came as bundles; `snakemake {shlex.quote(f'{packed}/meta.json')}` fetches it."
+    return Gap(source.store, source.title, files, todo, 0)
 
 
 def _recent_failure(marker: Path) -> str | None:
@@ -245,6 +296,7 @@ def describe_gaps(gaps: Gaps, targets: Sequence[Target], hours: dict[str, float]
 
 def used_sets(experiments: Experiments, gaps: Gaps) -> list[PackedSet]:
     """The packed sets that runs or targets use and that are there or can be made."""
-    sets = [s for run in gaps.runs(experiments.runs.values()) for s in needed_sets(run)]
+    runs = gaps.made_here(experiments.runs.values())
+    sets = [s for run in runs for s in needed_sets(run)]
     sets += [s for target in experiments.targets.values() for s in target.in_distribution]
     return gaps.there(dict.fromkeys(sets))

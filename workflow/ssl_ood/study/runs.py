@@ -142,6 +142,16 @@ class Target:
         return tuple(s for i, s in enumerate(sets) if i == 0 or s.dataset in named)
 
     @property
+    def compares(self) -> bool:
+        """Whether it is made from images of `compared`."""
+        return "tested_images" in lookup(self.kind, self.form).needs
+
+    @property
+    def images(self) -> bool:
+        """Whether it shows images of training sets."""
+        return "images" in lookup(self.kind, self.form).needs
+
+    @property
     def first_seed(self) -> list[Run]:
         """One run for each (dataset, strategy, variant): the seeds have the same negatives."""
         return [run for run in self.runs if run.seed == self.runs[0].seed]

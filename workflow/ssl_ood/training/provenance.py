@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from ssl_ood import __version__
+from ssl_ood.common.commit import commit
 from ssl_ood.common.distributed import world
 from ssl_ood.common.files import write_json, write_text
 from ssl_ood.common.hashing import sha256_of
@@ -85,6 +86,7 @@ def machine(device: torch.device) -> dict:
         "threads": torch.get_num_threads(),
         "versions": {
             "ssl_ood": __version__,
+            "commit": commit(),
             "torch": torch.__version__,
             "timm": timm.__version__,
             "python": platform.python_version(),

@@ -1,0 +1,130 @@
+"""Runs that came here as a bundle (`ssl_ood unbundle`): they count as made.
+
+Such a run is marked by the manifest of its bundle, runs/RUN/bundle.json. No rule makes its files,
+which Snakemake then takes for given, so nothing that they were made from is asked for. What the
+config says of the run must be what the bundle says of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ssl_ood.common.errors import UserError
+from ssl_ood.common.files import read_json
+from ssl_ood.common.registry import lookup
+from ssl_ood.common.vocabulary import VERSIONS
+from ssl_ood.methods.settings import RunSettings
+from ssl_ood.study.runs import Experiments, Run
+
+MARK = "bundle.json"
+
+
+def mark_of(results: Path, run: str) -> Path:
+    """The file that says of a run that it came as a bundle: the bundle's manifest."""
+    return results / "runs" / run / MARK
+
+
+def files_of(results: Path, run: str) -> list[Path]:
+    """The files of a run that tables, figures and runs that start from it are made from."""
+    names = [f"runs/{run}/{name}" for name in ("config.json", "train.json", "model.safetensors")]
+    names += [f"evaluation/{run}.json", f"scores/{run}.parquet", f"measurements/{run}.parquet"]
+    return [results / name for name in names]
+
+
+def code_of(settings: RunSettings, scores: list[str]) -> dict[str, int]:
+    """The versions of all code that the numbers of a run are a function of."""
+    stages = {stage: VERSIONS[stage] for stage in ("features", "evaluate")}
+    return settings.code | stages | {f"score {s}": lookup("score", s).version for s in scores}
+
+
+def bundled_runs(experiments: Experiments) -> dict[str, tuple[str, ...]]:
+    """The runs of a study that came as bundles, with the sets that each was tested on there.
+
+    Raises UserError for one that lacks a file, or was made with other settings than the config has.
+    """
+    results = Path(experiments.config.results_dir)
+    found = {}
+    for run in experiments.runs.values():
+        if mark_of(results, run.id).is_file():
+            _refuse_incomplete(results, run)
+            found[run.id] = _tested(experiments, run, results)
+    return found
+
+
+def older_code(experiments: Experiments, runs: Mapping[str, Any]) -> str:
+    """A sentence about those of the bundled `runs` that other code made; "" where none is."""
+    results = Path(experiments.config.results_dir)
+    others = {}
+    for name in runs:
+        run = experiments.runs[name]
+        told = read_json(mark_of(results, name)).get("code", {})
+        now = code_of(run.settings, list(run.evaluation.scores))
+        changed = sorted(
+            part for part, version in now.items() if told.get(part, version) != version
+        )
+        if changed:
+            others[name] = changed
+    if not others:
+        return ""
+    name, changed = next(iter(others.items()))
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return (
+        f"{name}{more} came as a bundle that was made by another version of the code "
+        f"({', '.join(changed)}): its numbers may differ from those that would be measured now."
+    )
+
+
+def _tested(experiments: Experiments, run: Run, results: Path) -> tuple[str, ...]:
+    """The paths of the sets that were there when the bundle's run was evaluated."""
+    trained = read_json(results / "runs" / run.id / "config.json")
+    _refuse_changed(run, trained, run.training_config, results)
+    evaluated = dict(read_json(results / "evaluation" / f"{run.id}.json"))
+    wanted = experiments.evaluation_config(run)
+    there = [entry.get("available", True) for entry in evaluated["ood"]]
+    evaluated["ood"] = [
+        {key: value for key, value in entry.items() if key != "available"}
+        for entry in evaluated["ood"]
+    ]
+    _refuse_changed(run, evaluated, wanted, results)
+    return tuple(s.path for s, is_there in zip(run.tested, there, strict=True) if is_there)
+
+
+def _refuse_incomplete(results: Path, run: Run) -> None:
+    for path in files_of(results, run.id):
+        if not path.is_file():
+            raise UserError(
+                f"{run.id} came as a bundle, and {path} of it is gone: bring it back by `ssl_ood "
+                f"unbundle --force`, or delete {mark_of(results, run.id).parent}, after which the "
+                "workflow trains the run itself."
+            )
+
+
+def _refuse_changed(
+    run: Run, found: Mapping[str, Any], wanted: Mapping[str, Any], results: Path
+) -> None:
+    changed = list(_differences(found, wanted))
+    if changed:
+        raise UserError(
+            f"{run.id} came as a bundle with another {', '.join(changed[:5])} than the config has: "
+            "set the config back to the bundle's, or delete "
+            f"{mark_of(results, run.id).parent}, after which the workflow trains the run itself."
+        )
+
+
+def _differences(found: Any, wanted: Any, place: str = "") -> list[str]:
+    """The dotted places at which two values of JSON differ."""
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        return [
+            difference
+            for key in sorted(found.keys() | wanted.keys())
+            for difference in _differences(
+                found.get(key), wanted.get(key), f"{place}.{key}" if place else key
+            )
+        ]
+    if isinstance(found, tuple | list) and isinstance(wanted, tuple | list):
+        same = list(found) == list(wanted)
+    else:
+        same = found == wanted
+    return [] if same else [place]
