@@ -61,9 +61,9 @@ def pack(
 
     The folder appears when it is whole, with images.npy (N, S, S, 3) uint8, labels.npy (N,)
     int64, files.txt, facts.csv and meta.json (see `packed.open_packed`). A set that is there
-    already, from the same archives and code, is kept. `workers` decode (default: the cores this process may
-    use; 1: no further process). Corrupt images are left out and named in the metadata; above
-    `max_corrupt_share` of the images packing stops. If another process packs the same set,
+    already, from the same archives and code, is kept. `workers` decode (default: the cores this
+    process may use; 1: no further process). Corrupt images are left out and named in the metadata;
+    above `max_corrupt_share` of the images packing stops. If another process packs the same set,
     `wait` waits for it.
 
     Raises UserError for a wrong number of images, too many corrupt ones, a full or read-only

@@ -21,6 +21,7 @@ def add_parsers(stages) -> None:
         parser.add_argument("--spec", type=Path, required=True, help="what to show (json)")
         _add_files(parser, "measurements", "measurements of the runs (parquet)")
         _add_files(parser, "scores", "scores of the runs (parquet), for forms that need them")
+        _add_files(parser, "shortcuts", "what needs no learning (parquet), for forms that show it")
         _add_files(parser, "images", "folders of packed sets, for forms that need images")
         parser.add_argument("--data", type=Path, help="folder of all packed sets, for views")
         parser.add_argument("--reported", type=Path, help="folder of the reported values")
@@ -52,7 +53,12 @@ def _make(options: argparse.Namespace) -> None:
     from ssl_ood.report.make import Files, make_figure, make_table
 
     files = Files(
-        options.measurements, options.scores, options.images, options.data, options.reported
+        options.measurements,
+        options.scores,
+        options.shortcuts,
+        options.images,
+        options.data,
+        options.reported,
     )
     make = make_table if options.kind == "table" else make_figure
     make(read_json(options.spec), files, options.output)

@@ -20,6 +20,7 @@ from ssl_ood.datasets.catalogue import Dataset
 from ssl_ood.datasets.names import PackedSet
 from ssl_ood.datasets.places import failed_fetch, present
 from ssl_ood.datasets.weights import Weights
+from ssl_ood.study.pairs import Pairs
 from ssl_ood.study.runs import Experiments, Run, Target, needed_sets, shown_runs
 
 FROZEN = "SSL_OOD_GAPS"  # the variable that tells jobs
@@ -74,6 +75,15 @@ class Gaps:
         """Those that can be trained and evaluated."""
         return [run for run in runs if not self.before(run)]
 
+    def pairs(self, pairs: Iterable[Pairs]) -> list[Pairs]:
+        """Those whose in-distribution images are there or can be made."""
+        return [p for p in pairs if len(self.there((p.train, p.test))) == 2]
+
+    def shortcuts_config(self, pairs: Pairs) -> dict[str, Any]:
+        """The content of shortcuts/NAME.json: see `Pairs.config`."""
+        datasets = self.experiments.datasets
+        return pairs.config([n for n in datasets if datasets[n].photographs], self.sets)
+
     def of(self, target: Target, beside: bool = False) -> list[Gap]:
         """The gaps of a table or figure; beside: also of sets that its runs are tested against
         beside those that it shows."""
@@ -81,6 +91,7 @@ class Gaps:
         runs = target.runs if target.trains else ()
         sets = [s for run in runs for s in (run.tested if beside else run.ood)]
         sets += target.in_distribution
+        sets += [s for pairs in target.pairs for s in pairs.sets]
         found += [self.sets[s.path] for s in sets if s.path in self.sets]
         return list(dict.fromkeys(found))
 
@@ -96,6 +107,12 @@ class Gaps:
             run | ({"status": waiting[run["run"]]} if run["run"] in waiting else {})
             for run in spec["runs"]
         ]
+        if target.pairs:
+            made = {pairs.name for pairs in self.pairs(target.pairs)}
+            spec["shortcuts"] = [
+                pairs | ({} if pairs["run"] in made else {"status": NO_DATA})
+                for pairs in spec["shortcuts"]
+            ]
         spec["configs"] = [c for c in spec["configs"] if c["run"] not in waiting]
         spec["gaps"] = [f"{gap.sentence()} {self._waits(gap, target)}" for gap in gaps]
         return spec
@@ -245,4 +262,5 @@ def used_sets(experiments: Experiments, gaps: Gaps) -> list[PackedSet]:
     """The packed sets that runs or targets use and that are there or can be made."""
     sets = [s for run in gaps.runs(experiments.runs.values()) for s in needed_sets(run)]
     sets += [s for target in experiments.targets.values() for s in target.in_distribution]
+    sets += [s for pairs in gaps.pairs(experiments.pairs.values()) for s in pairs.sets]
     return gaps.there(dict.fromkeys(sets))

@@ -1,0 +1,85 @@
+"""What needs no learning: one row per cue, one column per OOD set."""
+
+from __future__ import annotations
+
+from ssl_ood.common.registry import entries, register
+from ssl_ood.common.settings import Settings
+from ssl_ood.evaluation.shortcuts.rows import FROM_MEDIAN
+from ssl_ood.report.grid import Column, Grid, Row
+from ssl_ood.report.layout import Table
+from ssl_ood.report.records import Record
+from ssl_ood.report.results import Results
+from ssl_ood.report.shortcuts import record_of, rows_of_pair, status_of
+from ssl_ood.report.table_parts import photographs_notes, titles_of_homes
+
+READ = (
+    "In a cell: of a number max(a, 1 − a), the better of its two directions, in brackets that of "
+    "its distance from the median of the training images. For the latter, for distances (colour, "
+    "pixels) and for the rarity of words among the training images no direction is chosen; the "
+    "former is chosen by the test AUROC itself, so that it is never below 0.5, and too high by "
+    "chance where images are few. Intervals do not know of that."
+)
+
+
+@register(
+    "table",
+    "shortcuts",
+    title="Shortcuts",
+    notes="AUROC of what needs no learning: cues of the images and of their files, one row per "
+    "cue, one column per OOD set.",
+    needs={"shortcuts"},
+    settings=Settings,
+)
+def shortcuts_table(results: Results) -> Table:
+    """Every cue against every OOD set, and the averages over them."""
+    homes = results.in_distributions()
+    names = [name for home in homes for name in results.ood_sets(home)]
+    names += [name for home in homes for name in results.averages(home)]
+    columns = [
+        Column(results.title("datasets", name), {"dataset": name}) for name in dict.fromkeys(names)
+    ]
+    rows = [
+        Row([entry.title], {"in_distribution": home, "cue": entry.name})
+        for home in homes
+        for entry in entries("cue")
+    ]
+    each = [{"from_median": False}, {"from_median": True}]
+    told = "; ".join(f"{entry.title}: {entry.notes}" for entry in entries("cue"))
+    return Grid(results, rows, columns, each, measure=_measure, shortcuts=False).table(
+        f"AUROC (%) without any learning; in-distribution: {titles_of_homes(results)}.",
+        ["Cue"],
+        [
+            READ,
+            f"Cues: {told}.",
+            "Bold: best of the column, which stands beside the models as the best shortcut.",
+            *photographs_notes(results),
+        ],
+        best="column",
+        about=_about(results),
+    )
+
+
+def _measure(
+    results: Results, in_distribution: str, dataset: str, cue: str, from_median: bool
+) -> Record | None:
+    """The record of a cue; of its distance from the median only where there is one."""
+    if dataset not in results.compared(in_distribution):
+        return None
+    rows = rows_of_pair(results, in_distribution, dataset)
+    rows = rows[(rows["score"] == cue) & ((rows["way"] == FROM_MEDIAN) == from_median)]
+    if from_median and not len(rows):
+        return None
+    status = status_of(results, in_distribution)
+    record = record_of(results, in_distribution, dataset, "percent", rows, status)
+    return record | {"score": cue}
+
+
+def _about(results: Results) -> str:
+    homes = [entry["in_distribution"] for entry in results.spec.get("shortcuts", ())]
+    level = f"{100 * results.confidence:g} %"
+    if len(homes) == len(set(homes)):
+        return f"The csv file has {level} intervals over images (DeLong)."
+    return (
+        f"Mean ± standard deviation over {results.repeats}; the csv file has {level} intervals "
+        f"(Student) of the mean over {results.repeats}."
+    )
