@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from ssl_ood.common.registry import entries, register
 from ssl_ood.common.settings import Settings
+from ssl_ood.common.vocabulary import NOT_APPLICABLE
 from ssl_ood.evaluation.shortcuts.rows import FROM_MEDIAN
 from ssl_ood.report.grid import Column, Grid, Row
 from ssl_ood.report.layout import Table
 from ssl_ood.report.records import Record
 from ssl_ood.report.results import Results
 from ssl_ood.report.shortcuts import record_of, rows_of_pair, status_of
-from ssl_ood.report.table_parts import photographs_notes, titles_of_homes
+from ssl_ood.report.table_parts import listed, photographs_notes, titles_of_homes
 
 READ = (
     "In a cell: of a number max(a, 1 − a), the better of its two directions, in brackets that of "
@@ -34,24 +35,33 @@ def shortcuts_table(results: Results) -> Table:
     """Every cue against every OOD set, and the averages over them."""
     homes = results.in_distributions()
     names = [name for home in homes for name in results.ood_sets(home)]
-    names += [name for home in homes for name in results.averages(home)]
+    names += [
+        name
+        for home in homes
+        for name in results.averages(home) * (len(results.ood_sets(home)) > 1)
+    ]
     columns = [
         Column(results.title("datasets", name), {"dataset": name}) for name in dict.fromkeys(names)
     ]
+    nowhere = {home: _nowhere(results, home) for home in homes}
     rows = [
         Row([entry.title], {"in_distribution": home, "cue": entry.name})
         for home in homes
         for entry in entries("cue")
+        if entry.name not in nowhere[home]
     ]
     each = [{"from_median": False}, {"from_median": True}]
-    told = "; ".join(f"{entry.title}: {entry.notes}" for entry in entries("cue"))
+    shown = [e for e in entries("cue") if any(e.name not in nowhere[home] for home in homes)]
+    told = "; ".join(f"{entry.title}: {entry.notes}" for entry in shown)
     return Grid(results, rows, columns, each, measure=_measure, shortcuts=False).table(
         f"AUROC (%) without any learning; in-distribution: {titles_of_homes(results)}.",
         ["Cue"],
         [
             READ,
             f"Cues: {told}.",
-            "Bold: best of the column, which stands beside the models as the best shortcut.",
+            "Bold: best of the column, brackets aside. The largest of all, in brackets or not, "
+            "stands beside the models as the best shortcut.",
+            *_nowhere_notes(results, nowhere),
             *photographs_notes(results),
         ],
         best="column",
@@ -72,6 +82,27 @@ def _measure(
     status = status_of(results, in_distribution)
     record = record_of(results, in_distribution, dataset, "percent", rows, status)
     return record | {"score": cue}
+
+
+def _nowhere(results: Results, home: str) -> set[str]:
+    """The cues that a dataset, or every OOD set of it, does not have."""
+    frame = results.shortcuts
+    if frame is None or not (frame["in_distribution"] == home).any():
+        return set()
+    frame = frame[frame["in_distribution"] == home]
+    there = set(frame["score"][frame["status"] != NOT_APPLICABLE])
+    return set(frame["score"]) - there
+
+
+def _nowhere_notes(results: Results, nowhere: dict[str, set[str]]) -> list[str]:
+    parts = [
+        f"{listed(e.title for e in entries('cue') if e.name in names)} with "
+        f"{results.title('datasets', home)}"
+        for home, names in nowhere.items()
+        if names
+    ]
+    text = "Not applicable, since files are not there or do not say it: "
+    return [text + "; ".join(parts) + "."] if parts else []
 
 
 def _about(results: Results) -> str:
