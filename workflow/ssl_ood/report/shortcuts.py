@@ -30,10 +30,10 @@ SELECTED = (
 )
 
 
-def cue_title(cue: str, way: str) -> str:
-    """A cue in a few words, for a cell; how it is read where that is not the first way."""
-    title = lookup("cue", cue).title
-    return f"{title}, from the median" if way == FROM_MEDIAN else title
+def cue_title(score: str) -> str:
+    """A cue in a few words, for a cell, and how it is read where `beside_models` says so."""
+    title = lookup("cue", score.removesuffix(f"_{FROM_MEDIAN}")).title
+    return f"{title}, from the median" if score.endswith(f"_{FROM_MEDIAN}") else title
 
 
 def record_of(
@@ -139,8 +139,8 @@ def best_cell(records: Sequence[Record]) -> Cell:
     digits = DIGITS[record["unit"]]
     spread = number(record["spread"], digits)
     plus = "" if record["n"] == 1 else f" ± {spread}"
-    title = cue_title(record["score"], record["way"])
-    return Cell(number(record["measured"], digits), f"{plus} ({title})", aside=True)
+    rest = f"{plus} ({cue_title(record['score'])})"
+    return Cell(number(record["measured"], digits), rest, aside=True)
 
 
 def note(results: Results) -> str:
