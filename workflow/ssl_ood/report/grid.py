@@ -22,7 +22,14 @@ from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.records import Record, measure
 from ssl_ood.report.reported import QUOTED
 from ssl_ood.report.results import Results
-from ssl_ood.report.shortcuts import TITLE, beside_models, best_cell, best_shortcut, note
+from ssl_ood.report.shortcuts import (
+    SELECTED,
+    TITLES,
+    beside_models,
+    best_cell,
+    best_shortcut,
+    kinds,
+)
 from ssl_ood.report.table_parts import seeds_note
 from ssl_ood.report.writers import MISSING, embolden
 
@@ -110,8 +117,8 @@ class Grid:
         return pd.DataFrame(found, columns=None if found else ASKED)
 
     def _record(self, of: dict[str, Any], more: Mapping[str, Any]) -> Record | None:
-        if of.pop(SHORTCUT, False):
-            best = best_shortcut(self.results, **of) if more is self.each[0] else None
+        if kind := of.pop(SHORTCUT, ""):
+            best = best_shortcut(self.results, kind, **of) if more is self.each[0] else None
             return best and beside_models(best)
         if isinstance(of.get("strategy"), Mapping):
             of["strategy"] = of["strategy"].get(of["in_distribution"])
@@ -149,7 +156,7 @@ class Grid:
         """
         grid = self._beside_shortcuts(len(leads))
         if grid is not self:
-            notes = [*notes, note(self.results)]
+            notes = [*notes, SELECTED]
         if name_homes is None:
             name_homes = len({row.home for row in grid.rows} - {""}) > 1
         rows, rules = [], set()
@@ -216,18 +223,22 @@ class Grid:
         return [piece(records) for piece in pieces]
 
     def _beside_shortcuts(self, words: int) -> Grid:
-        """This grid and, where its target shows it, the best shortcut of every pair: a last row for
-        each in-distribution dataset where the columns name OOD sets, else a last column."""
+        """This grid and, where its target shows it, the best shortcuts of every pair: last rows for
+        each in-distribution dataset where the columns name OOD sets, else last columns."""
         if not (self.shortcuts and self.results.spec.get("shortcuts")):
             return self
+        shown = kinds(self.results)
         if not any("dataset" in column.of for column in self.columns):
-            column = Column(TITLE, {SHORTCUT: True}, best=False)
-            return replace(self, columns=[*self.columns, column], shortcuts=False)
+            last = [Column(TITLES[kind], {SHORTCUT: kind}, best=False) for kind in shown]
+            return replace(self, columns=[*self.columns, *last], shortcuts=False)
         rows: list[Row] = []
         for home, block in groupby(self.rows, lambda row: row.home):
-            of = {SHORTCUT: True} | ({"in_distribution": home} if home else {})
-            last = Row([TITLE, *[""] * (words - 1)], of, rule=True, best=False)
-            rows += [*block, last]
+            of, blank = {"in_distribution": home} if home else {}, [""] * (words - 1)
+            rows += block
+            rows += [
+                Row([TITLES[kind], *blank], {SHORTCUT: kind} | of, kind == shown[0], best=False)
+                for kind in shown
+            ]
         return replace(self, rows=rows, shortcuts=False)
 
     def _below(self, i: int, pieces: Mapping[str, Piece]) -> Iterator[list[Cell]]:

@@ -1,7 +1,8 @@
 """What needs no learning, for tables: records of cues, and the best cue of a pair beside models.
 
 A form that has "shortcuts" in its needs is given their rows; `grid.Grid` then adds the best of them
-to its table, as a row where the OOD sets are columns, as a column where they are rows.
+to its table, as a row where the OOD sets are columns, as a column where they are rows: the best of
+what the images show, which a model sees, too, and apart from it the best of what files say.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ssl_ood.common.registry import lookup
-from ssl_ood.common.vocabulary import MEASURED, NO_DATA, SEEDS, SHORTCUT
+from ssl_ood.common.vocabulary import MEASURED, NO_DATA, NOT_APPLICABLE, SEEDS, SHORTCUT
 from ssl_ood.evaluation.shortcuts.rows import FROM_MEDIAN
 from ssl_ood.report.cells import DIGITS
 from ssl_ood.report.layout import Cell
@@ -22,9 +23,12 @@ from ssl_ood.report.writers import number
 if TYPE_CHECKING:
     import pandas as pd
 
-TITLE = "Best shortcut (needs no learning)"
+TITLES = {
+    "images": "Best shortcut of the images (needs no learning)",
+    "files": "Best shortcut of the files (needs no learning)",
+}
 SELECTED = (
-    "Best shortcut: the largest AUROC of any of {count} cues of the images and their files, for "
+    "Best shortcut: the largest AUROC of any cue of the images, or of their source files, for "
     "which nothing is learned. Cue and direction were chosen by the test AUROC itself, so that it "
     "is too high; it takes no part in the comparison."
 )
@@ -84,6 +88,17 @@ def _record(
     }
 
 
+def kind_of(cue: str) -> str:
+    """Whether a cue is of "images" or of their "files"."""
+    return "files" if "facts" in lookup("cue", cue).needs else "images"
+
+
+def kinds(results: Results) -> list[str]:
+    """The kinds of shortcuts that stand beside models: those of files where any was measured."""
+    measured = results.shortcuts["score"][results.shortcuts["status"] == MEASURED]
+    return [kind for kind in TITLES if kind == "images" or kind in set(map(kind_of, measured))]
+
+
 def rows_of_pair(results: Results, home: str, dataset: str) -> pd.DataFrame:
     """All readings of a dataset against an OOD set, or one of the groups of these."""
     frame = results.shortcuts
@@ -98,6 +113,7 @@ def status_of(results: Results, home: str) -> str:
 
 def best_shortcut(
     results: Results,
+    kind: str,
     in_distribution: str = "",
     dataset: str | Mapping[str, str] = "",
     unit: str = "percent",
@@ -106,8 +122,8 @@ def best_shortcut(
 ) -> Record | None:
     """The record of the best reading of a pair; None for cells that are of no pair or no AUROC.
 
-    dataset: the OOD set, or one for each in-distribution dataset; others: what the rows and columns
-    of the table say beside.
+    kind: of `TITLES`; dataset: the OOD set, or one for each in-distribution dataset; others: what
+    the rows and columns of the table say beside.
     """
     if isinstance(dataset, Mapping):
         dataset = dataset.get(in_distribution, "")
@@ -116,6 +132,7 @@ def best_shortcut(
     if dataset not in results.compared(in_distribution):
         return None
     rows = rows_of_pair(results, in_distribution, dataset)
+    rows = rows[rows["score"].map(kind_of) == kind]
     status = status_of(results, in_distribution)
     records = [
         record_of(results, in_distribution, dataset, unit, own, status)
@@ -124,8 +141,8 @@ def best_shortcut(
     measured = [record for record in records if record["n"]]
     if measured:
         return max(measured, key=lambda record: record["measured"])
-    if NO_DATA in set(rows["status"]):
-        status = NO_DATA
+    if len(rows):
+        status = NO_DATA if NO_DATA in set(rows["status"]) else NOT_APPLICABLE
     return record_of(results, in_distribution, dataset, unit, rows[:0], status)
 
 
@@ -141,11 +158,6 @@ def best_cell(records: Sequence[Record]) -> Cell:
     plus = "" if record["n"] == 1 else f" ± {spread}"
     rest = f"{plus} ({cue_title(record['score'])})"
     return Cell(number(record["measured"], digits), rest, aside=True)
-
-
-def note(results: Results) -> str:
-    """What stands below a table that shows the best shortcut."""
-    return SELECTED.format(count=results.shortcuts["score"].nunique())
 
 
 def beside_models(record: Record) -> Record:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ssl_ood.common.registry import entries, register
 from ssl_ood.common.settings import Settings
 from ssl_ood.common.vocabulary import NOT_APPLICABLE
 from ssl_ood.evaluation.shortcuts.rows import FROM_MEDIAN
+from ssl_ood.report.cells import value
 from ssl_ood.report.grid import Column, Grid, Row
-from ssl_ood.report.layout import Table
+from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.records import Record
-from ssl_ood.report.results import Results
+from ssl_ood.report.results import NOT_RUN, Results
 from ssl_ood.report.shortcuts import record_of, rows_of_pair, status_of
 from ssl_ood.report.table_parts import listed, photographs_notes, titles_of_homes
 
@@ -41,7 +44,8 @@ def shortcuts_table(results: Results) -> Table:
         for name in results.averages(home) * (len(results.ood_sets(home)) > 1)
     ]
     columns = [
-        Column(results.title("datasets", name), {"dataset": name}) for name in dict.fromkeys(names)
+        Column("", {"dataset": name}, pieces={results.title("datasets", name): _cell})
+        for name in dict.fromkeys(names)
     ]
     nowhere = {home: _nowhere(results, home) for home in homes}
     rows = [
@@ -60,13 +64,18 @@ def shortcuts_table(results: Results) -> Table:
             READ,
             f"Cues: {told}.",
             "Bold: best of the column, brackets aside. The largest of all, in brackets or not, "
-            "stands beside the models as the best shortcut.",
+            "stands beside the models as the best shortcut, of the images and of the files.",
             *_nowhere_notes(results, nowhere),
             *photographs_notes(results),
         ],
         best="column",
         about=_about(results),
     )
+
+
+def _cell(records: Sequence[Record]) -> Cell:
+    """A cue's AUROC; empty where the OOD set is not one of the dataset's."""
+    return value(records) if records else Cell("")
 
 
 def _measure(
@@ -77,9 +86,10 @@ def _measure(
         return None
     rows = rows_of_pair(results, in_distribution, dataset)
     rows = rows[(rows["score"] == cue) & ((rows["way"] == FROM_MEDIAN) == from_median)]
-    if from_median and not len(rows):
-        return None
     status = status_of(results, in_distribution)
+    of_group = dataset not in results.ood_sets(in_distribution)
+    if not len(rows) and (from_median or (of_group and status == NOT_RUN)):
+        return None
     record = record_of(results, in_distribution, dataset, "percent", rows, status)
     return record | {"score": cue}
 
