@@ -57,7 +57,7 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
     assert set(found.runs) == expected
     assert len(found.runs) == 69 * len(seeds) + 30
     assert all(name == run.id for name, run in found.runs.items())
-    assert (len(thesis["tables"]), len(thesis["figures"])) == (18, 9)
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (22, 9)
 
 
 def test_ids_and_settings_of_runs_are_unique(thesis, demo, load):

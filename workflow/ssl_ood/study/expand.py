@@ -179,25 +179,26 @@ class _Maker:
         seeds = self.config.seeds if target.seeds is None else target.seeds
         shown = [*product(target.in_distribution, seeds)]
         shown = [*((run.in_distribution, run.seed) for run in chosen), *shown]
-        found = {}
-        for home, seed in shown:
+        found: dict[tuple[str, int | None], Pairs] = {}
+        for home, seed in dict.fromkeys(shown):
             key = Key(target.study, home, NO_NEGATIVES, BASE, seed)
             study = self.config.studies[key.study]
             entry = study.in_distribution[home]
+            if "{seed}" not in f"{entry.train_split} {entry.test_split}":
+                seed = None
+            if (home, seed) in found:
+                continue
             train, test = self._packed(key, None, "train"), self._packed(key, None, "test")
-            splits = f"{entry.train_split} {entry.test_split}"
-            pairs = Pairs(
+            found[home, seed] = Pairs(
                 key.study,
                 home,
-                seed if "{seed}" in splits else None,
+                seed,
                 train,
                 test,
                 tuple(self._packed(key, ood, "test") for ood in entry.ood),
                 merge(self.plain["evaluation"], study.evaluation)["confidence"],
             )
-            if pairs.ood:
-                found.setdefault(pairs.name, pairs)
-        return tuple(found.values())
+        return tuple(pairs for pairs in found.values() if pairs.ood)
 
     def _packed(self, key: Key, name: str | None, role: str) -> PackedSet:
         """The packed set of a dataset, of the run's own where no name is given."""

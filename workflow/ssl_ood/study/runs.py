@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ssl_ood.common.registry import lookup
@@ -224,7 +225,7 @@ class Experiments:
         sets += [s for pairs in self.pairs.values() for s in pairs.sets]
         return {s.path: s for s in sets}
 
-    @property
+    @cached_property
     def pairs(self) -> dict[str, Pairs]:
         """What some target shows shortcuts of, by name."""
         return {pairs.name: pairs for target in self.targets.values() for pairs in target.pairs}

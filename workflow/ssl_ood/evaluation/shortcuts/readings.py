@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,23 +10,16 @@ from numpy.typing import NDArray
 from ssl_ood.common.registry import Entry
 from ssl_ood.datasets.packed import Packed
 from ssl_ood.evaluation.shortcuts.images import blocks
-from ssl_ood.evaluation.shortcuts.rows import DISTANCE, EITHER, FROM_MEDIAN, RARITY
+from ssl_ood.evaluation.shortcuts.rows import (
+    DISTANCE,
+    EITHER,
+    FROM_MEDIAN,
+    RARITY,
+    Reading,
+    Scores,
+)
 
 TRAIN_IMAGES = 10_000  # of which a cue of the images has its median, spread evenly over all
-Scores = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A cue read in one way. test: (N,) scores of the in-distribution test images; ood: by set.
-
-    No score: None. Where `way` is EITHER, smaller values may be the stranger ones.
-    """
-
-    cue: str
-    way: str
-    test: Scores | None
-    ood: dict[str, Scores | None]
 
 
 def readings(

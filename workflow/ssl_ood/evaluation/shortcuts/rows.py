@@ -8,8 +8,12 @@ are the strange ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.proofs import read_rows, write_rows
@@ -20,11 +24,23 @@ from ssl_ood.measures import metrics
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ssl_ood.evaluation.shortcuts.readings import Reading
-
 OWN = ("way", "direction")
 EITHER, FROM_MEDIAN, DISTANCE, RARITY = "either", "from_median", "distance", "rarity"
 LARGER, SMALLER = "larger", "smaller"
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A cue read in one way. test: (N,) scores of the in-distribution test images; ood: by set.
+
+    No score: None. Where `way` is EITHER, smaller values may be the stranger ones.
+    """
+
+    cue: str
+    way: str
+    test: Scores | None
+    ood: dict[str, Scores | None]
 
 
 def rows_of(
@@ -35,8 +51,6 @@ def rows_of(
     groups: the sets by what an AUROC is told of. Of a cue that is read in EITHER direction the
     better one is taken, one for all sets of a group.
     """
-    import numpy as np
-
     for name, members in groups.items():
         row = {"dataset": name, "score": reading.cue, "metric": "auroc", "way": reading.way}
         row["direction"] = ""
