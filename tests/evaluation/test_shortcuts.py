@@ -24,7 +24,7 @@ from ssl_ood.declarations import declare_everything
 from ssl_ood.evaluation.shortcuts.images import small
 from ssl_ood.evaluation.shortcuts.readings import readings
 from ssl_ood.evaluation.shortcuts.rows import read_shortcuts, rows_of
-from ssl_ood.measures.knn import kth_distance
+from ssl_ood.measures.knn import nearest_distances
 
 SIDE = 24
 
@@ -115,7 +115,7 @@ def test_colour_is_strange_to_grey_training_images(sets):
 
 
 @pytest.mark.parametrize("side", [SIDE, 40])
-def test_pixel_distance_is_that_to_the_tenth_neighbour(sets, side):
+def test_pixel_distances_are_those_to_the_ten_nearest(sets, side):
     """Against scikit-learn; at 40 pixels after means over areas, written as a loop."""
     train, test = (cut(pictures.coffee(), n, n, side) for n in (30, 12))
     test[0] = train[7]  # an image that is there again: still nine others until the tenth
@@ -132,18 +132,24 @@ def test_pixel_distance_is_that_to_the_tenth_neighbour(sets, side):
     expected = search.kneighbors(reduced(test))[0][:, -1]
     distance = lookup("cue", "pixel_knn").load()(train)
     np.testing.assert_allclose(distance(test), expected, rtol=1e-6)
+    search = NearestNeighbors(n_neighbors=10, metric="cosine").fit(reduced(train))
+    expected = search.kneighbors(reduced(test))[0].mean(1)
+    distance = lookup("cue", "pixel_cosine").load()(train)
+    np.testing.assert_allclose(distance(test), expected, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize(("n", "m", "k"), [(5, 3, 3), (300, 5000, 10), (7, 40, 1)])
-def test_kth_distance_in_blocks_is_scikit_learns(n, m, k):
+def test_nearest_distances_in_blocks_are_scikit_learns(n, m, k):
     rng = np.random.default_rng(n)
     test, train = rng.normal(100, 1, (n, 20)), rng.normal(100, 1, (m, 20))
     train[: m // 2] = train[m // 2 : m // 2 + m // 2]  # ties
     test[0] = train[0]
     pair = [torch.from_numpy(x.astype(np.float32)) for x in (test, train)]
     expected = NearestNeighbors(n_neighbors=k).fit(pair[1].double().numpy())
-    expected = expected.kneighbors(pair[0].double().numpy())[0][:, -1]
-    np.testing.assert_allclose(kth_distance(*pair, k).numpy(), expected, rtol=1e-12, atol=1e-12)
+    expected = expected.kneighbors(pair[0].double().numpy())[0]
+    np.testing.assert_allclose(
+        nearest_distances(*pair, k).numpy(), expected, rtol=1e-12, atol=1e-12
+    )
 
 
 # ---- readings

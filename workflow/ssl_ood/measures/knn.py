@@ -48,8 +48,8 @@ def _largest(columns: Iterable[tuple[int, Tensor]], k: int) -> tuple[Tensor, Ten
 
 
 @torch.no_grad()
-def kth_distance(test: Tensor, train: Tensor, k: int) -> Tensor:
-    """Euclidean distance (N,) float64 from each test vector to its k-th nearest training vector.
+def nearest_distances(test: Tensor, train: Tensor, k: int) -> Tensor:
+    """Euclidean distances (N, k) float64 of each test vector to the k nearest of training, rising.
 
     test (N, d), train (M, d) float32 with k <= M. The nearest by |b|^2 - 2ab are searched in
     float32, in blocks, with some to spare; the distances to those are then taken in float64, since
@@ -67,7 +67,7 @@ def kth_distance(test: Tensor, train: Tensor, k: int) -> Tensor:
             (train[own].double() - one.double()).square().sum(1)
             for one, own in zip(test[rows], where, strict=True)
         ]
-        distances.append(torch.stack(exact).kthvalue(k, dim=1).values.sqrt())
+        distances.append(torch.stack(exact).topk(k, dim=1, largest=False).values.sqrt())
     return torch.cat(distances)
 
 

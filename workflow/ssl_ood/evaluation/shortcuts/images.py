@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl_ood.common.registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as for "grey" everywhere here
 K = 10  # neighbours of the nearest pixels
@@ -120,23 +124,49 @@ def colour_distance(train: Images) -> Callable[[Images], Values]:
 )
 def pixel_knn(train: Images) -> Callable[[Images], Values]:
     """Distance to the tenth nearest training image (to the last one, of fewer), grey levels."""
-    import torch
-
-    from ssl_ood.measures.knn import kth_distance
-
-    def pixels(images: Images) -> torch.Tensor:
-        """(N, d) float32 in one piece: 12 kB for each image, at most."""
-        found = np.empty((len(images), small(images[:1]).shape[1]), np.float32)
-        for part in blocks(images):
-            found[part] = small(images[part])
-        return torch.from_numpy(found)
+    from ssl_ood.measures.knn import nearest_distances
 
     reference = pixels(train)
     centre = reference.mean(0)  # smaller squares leave more digits for their differences
     reference -= centre
-    return lambda images: kth_distance(
-        pixels(images) - centre, reference, min(K, len(train))
-    ).numpy()
+    k = min(K, len(train))
+    return lambda images: nearest_distances(pixels(images) - centre, reference, k)[:, -1].numpy()
+
+
+@register(
+    "cue",
+    "pixel_cosine",
+    title=f"pixel {K}-NN, cosine",
+    notes=f"1 - the mean cosine similarity of the raw pixels to the {K} most similar training "
+    "images, so that brightness counts for nothing; scaled as for the distance",
+    needs={"images", "train"},
+)
+def pixel_cosine(train: Images) -> Callable[[Images], Values]:
+    """1 - the mean cosine similarity to the ten most similar training images, 0 to 1.
+
+    Of unit vectors 1 - cos is half the squared distance, which loses no digits near 0.
+    """
+    from torch.nn.functional import normalize
+
+    from ssl_ood.measures.knn import nearest_distances
+
+    reference, k = normalize(pixels(train), dim=1), min(K, len(train))
+
+    def distance(images: Images) -> Values:
+        apart = nearest_distances(normalize(pixels(images), dim=1), reference, k)
+        return apart.square().mean(1).numpy() / 2
+
+    return distance
+
+
+def pixels(images: Images) -> Tensor:
+    """(N, d) float32 in one piece: 12 kB for each image, at most."""
+    import torch
+
+    found = np.empty((len(images), small(images[:1]).shape[1]), np.float32)
+    for part in blocks(images):
+        found[part] = small(images[part])
+    return torch.from_numpy(found)
 
 
 def small(images: Images) -> NDArray[np.float32]:
