@@ -97,11 +97,13 @@ def test_a_killed_packing_goes_on_and_ends_with_the_same_bytes(work, tmp_path, c
     with pytest.raises(UserError, match="is no packed dataset"):
         open_packed(folder)
     # Bytes that were written after the last entry in the journal must not survive.
-    with open(tmp_path / ".p.partial" / "set" / "images.npy", "ab") as file:
-        file.write(b"half an image")
+    for name in ("images.npy", "facts.csv"):
+        with open(tmp_path / ".p.partial" / "set" / name, "ab") as file:
+            file.write(b"half an image")
     meta = pack_again(work, folder)
     assert "going on after 128 images" in capsys.readouterr().err
-    assert meta["images_sha256"] == work[2]["images_sha256"]
+    for checksum in ("images_sha256", "facts_sha256"):
+        assert meta[checksum] == work[2][checksum]
     for statistic in ("channel_mean", "channel_std"):
         assert meta[statistic] == work[2][statistic]
     assert open_packed(folder).files == open_packed(tmp_path / "expected").files

@@ -187,9 +187,9 @@ def _with_syntax(content: bytes, syntax: str) -> bytes:
 
 def test_one_bad_picture_is_not_the_end_of_the_others(rng, monkeypatch):
     good = encoded(noise(rng))
-    pixels, bad, _ = decode_block([good, b"%!PS-Adobe", good], Decoding(16))
+    pixels, bad, *_ = decode_block([good, b"%!PS-Adobe", good], Decoding(16))
     assert len(pixels) == 2 and list(bad) == [1]
     np.testing.assert_array_equal(pixels[0], pixels[1])
     monkeypatch.setattr(Image.Image, "resize", lambda *_, **__: 1 / 0)
-    _, bad, _ = decode_block([good], Decoding(16))
+    _, bad, *_ = decode_block([good], Decoding(16))
     assert {place: str(error) for place, error in bad.items()} == {0: "division by zero"}

@@ -40,7 +40,7 @@ def test_jobs_have_the_gpus_that_they_asked_for_and_no_others_ran(through_slurm)
     _, jobs = through_slurm
     names = [job.comment.removeprefix("rule_").split("_wildcards_")[0] for job in jobs]
     seen = list(zip(names, (job.gpus for job in jobs), strict=True))
-    assert {*names} == {"pack_dataset", "build_negatives", "train", "evaluate"}
+    assert {*names} == {"pack_dataset", "build_negatives", "train", "evaluate", "shortcuts"}
     assert all(gpus == (rule in ON_GPU) for rule, gpus in seen)
     assert names.count("train") == names.count("evaluate") == 5
     assert {job.state for job in jobs} == {"COMPLETED"}
@@ -92,6 +92,7 @@ def test_a_table_that_finds_the_disk_full_is_whole_or_not_there(local, small_dis
         "--spec", str(local.results("specs", f"{name}.json")), "--reported", "resources/reported",
         "--measurements",
         *(str(local.results("measurements", f"{run}.parquet")) for run in runs),
+        "--shortcuts", str(local.results("shortcuts", "natural-fashion_low.parquet")),
         "--output", str(small_disk / name),
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(local.folder / "workflow")}

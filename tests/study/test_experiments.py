@@ -71,7 +71,7 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
     optional = {f"natural-cifar10-{name}-seed{seed}" for name in PROTOCOL for seed in seeds}
     assert set(found.runs) - usual == optional
     assert all(name == run.id for name, run in found.runs.items())
-    assert (len(thesis["tables"]), len(thesis["figures"])) == (19, 10)
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (23, 10)
 
 
 def test_ids_and_settings_of_runs_are_unique(thesis, demo, load):

@@ -30,7 +30,7 @@ from ssl_ood.datasets.names import CROP, FITS
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.common.paths import as_variable
-from ssl_ood.common.registry import lookup
+from ssl_ood.common.registry import entries, lookup
 from ssl_ood.common.vocabulary import BASE, VERSIONS
 from ssl_ood.declarations import declare_everything
 from ssl_ood.study.bundled import older_code
@@ -310,6 +310,12 @@ def history_of(target):
     """The logs of the trainings of every run that a figure is made from."""
     runs = GAPS.runs(EXPERIMENTS.targets[target].runs)
     return [f"{R}/runs/{run.id}/log.jsonl" for run in runs]
+
+
+def shortcuts_of(target):
+    """What needs no learning, of every pair of sets that a table shows."""
+    pairs = GAPS.pairs(EXPERIMENTS.targets[target].pairs)
+    return [f"{R}/shortcuts/{p.name}.parquet" for p in pairs]
 
 
 def needs_of(target):

@@ -49,3 +49,35 @@ rule evaluate:
         " python -m ssl_ood evaluate --config {output.config:q} --weights {input.weights:q}"
         " --data {params.data:q} --features {params.features:q} --scores {output.scores:q}"
         " --output {output.measurements:q} --threads {threads} 2> {log:q}"
+
+
+# What cues that need no learning tell of an in-distribution dataset and its OOD sets: no model.
+rule shortcuts:
+    input:
+        packed=lambda wildcards: packed_meta(GAPS.there(EXPERIMENTS.pairs[wildcards.pairs].sets)),
+    output:
+        config=f"{R}/shortcuts/{{pairs}}.json",
+        rows=f"{R}/shortcuts/{{pairs}}.parquet",
+    log:
+        f"{R}/logs/shortcuts/{{pairs}}.log",
+    benchmark:
+        f"{R}/benchmarks/shortcuts/{{pairs}}.jsonl"
+    wildcard_constraints:
+        pairs=alternatives(EXPERIMENTS.pairs),
+    conda:
+        "../../envs/ssl_ood.yaml"
+    threads: EXECUTION["threads"]["evaluate"]
+    resources:
+        mem_mb=lambda wildcards, attempt: grown(EXECUTION["memory_mb"]["evaluate"], attempt),
+        runtime=lambda wildcards, attempt: time_limit(120 * attempt),
+    params:
+        version=VERSIONS["shortcuts"],
+        cues={entry.name: entry.version for entry in entries("cue")},
+        data=DATA,
+        config=lambda wildcards: json.dumps(
+            GAPS.shortcuts_config(EXPERIMENTS.pairs[wildcards.pairs]), indent=1, sort_keys=True
+        ),
+    shell:
+        "printf '%s\\n' {params.config:q} > {output.config:q} &&"
+        " python -m ssl_ood shortcuts --config {output.config:q} --data {params.data:q}"
+        " --output {output.rows:q} --threads {threads} 2> {log:q}"

@@ -8,6 +8,7 @@ rule table:
             scores_of(wildcards.table) if "scores" in needs_of(wildcards.table) else []
         ),
         packed=lambda wildcards: packed_meta(shown_sets(wildcards.table)),
+        shortcuts=lambda wildcards: shortcuts_of(wildcards.table),
     output:
         csv=f"{R}/tables/{{table}}.csv",
         page=report(
@@ -36,6 +37,7 @@ rule table:
         "printf '%s\\n' {params.spec:q} > {output.spec:q} &&"
         " python -m ssl_ood table --spec {output.spec:q} --measurements {input.measurements:q}"
         " --scores {input.scores:q} --images {params.images:q}"
+        " --shortcuts {input.shortcuts:q}"
         " --reported {params.reported:q} --output {params.prefix:q} 2> {log:q}"
 
 

@@ -25,6 +25,8 @@ DECLARING = (
     "ssl_ood.evaluation.scores.cosine",
     "ssl_ood.evaluation.scores.logit",
     "ssl_ood.evaluation.scores.mahalanobis",
+    "ssl_ood.evaluation.shortcuts.images",
+    "ssl_ood.evaluation.shortcuts.files",
     "ssl_ood.report.claims.table",
     "ssl_ood.report.figures.images",
     "ssl_ood.report.figures.label_efficiency",
@@ -42,6 +44,7 @@ DECLARING = (
     "ssl_ood.report.tables.protocol",
     "ssl_ood.report.tables.quality",
     "ssl_ood.report.tables.readings",
+    "ssl_ood.report.tables.shortcuts",
 )
 PLUGINS = "SSL_OOD_PLUGINS"  # the variable that tells jobs
 

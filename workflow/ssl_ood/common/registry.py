@@ -1,4 +1,4 @@
-"""What there is to choose from: methods, scores, shifts, readers, forms of tables and of figures.
+"""What there is to choose from: methods, scores, cues, shifts, readers, forms of tables, figures.
 
 A thing is declared once, beside its code:
 
@@ -28,6 +28,7 @@ from ssl_ood.common.settings import Settings
 KINDS = {
     "method": "method",
     "score": "score",
+    "cue": "cue",
     "shift": "shift",
     "reader": "reader",
     "table": "form of a table",

@@ -16,6 +16,7 @@ SEEDS = "seeds"
 # Why there is a number, or none.
 MEASURED, NO_DATA, NO_WEIGHTS = "measured", "no_data", "no_weights"
 NOT_APPLICABLE = "not_applicable"
+SHORTCUT = "shortcut"  # of a table's row: measured, but of no model
 
 # Versions of the code of each stage: raise one when the same input gives another result. They are
 # parameters of the rules, so that what an edited stage made is made again (an edit alone is not
@@ -26,6 +27,7 @@ VERSIONS = {
     "train": 4,
     "features": 4,
     "evaluate": 2,
+    "shortcuts": 1,
     "table": 3,
     "figure": 3,
     "weights": 1,

@@ -16,8 +16,9 @@ from PIL import Image
 from ssl_ood.common.errors import UserError, reason
 from ssl_ood.datasets.archives import Damaged, Data, read
 from ssl_ood.datasets.dicom import is_dicom, open_dicom
+from ssl_ood.datasets.facts import Facts
 from ssl_ood.datasets.levels import DecoderMissing, Range, Undecodable
-from ssl_ood.datasets.pictures import open_picture
+from ssl_ood.datasets.pictures import Opened, open_picture
 
 __all__ = ["DecoderMissing", "Decoding", "Undecodable", "to_square"]
 
@@ -63,19 +64,20 @@ class Decoding:
                 )
         return cls(size, mode == "L", fit, scale)
 
-    def apply(self, data: Data | np.ndarray) -> tuple[np.ndarray, list[str]]:
-        """An image as (size, size, 3) uint8, and what is remarkable about it.
+    def apply(self, data: Data | np.ndarray) -> tuple[np.ndarray, list[str], Facts]:
+        """An image as (size, size, 3) uint8, what is remarkable about it, and its facts.
 
         Raises Undecodable, and UserError for a file that the system does not let us read.
         """
-        remarks: list[str] = []
         if isinstance(data, np.ndarray):
+            facts = Facts(width=data.shape[1], height=data.shape[0])
             if data.shape[:2] == (self.size, self.size) and not (self.grey and data.ndim == 3):
-                return _three(data), remarks
-            image = Image.fromarray(np.ascontiguousarray(data))
+                return _three(data), [], facts
+            opened = Opened(Image.fromarray(np.ascontiguousarray(data)), [], facts)
         else:
-            image, remarks = _open(data, self.scale)
-        return _three(np.asarray(self._scaled(image))), remarks
+            opened = _open(data, self.scale)
+        pixels = _three(np.asarray(self._scaled(opened.image)))
+        return pixels, opened.remarks, opened.facts
 
     def _scaled(self, image: Image.Image) -> Image.Image:
         """The picture, of mode L or RGB, at the size, in grey where that is wanted."""
@@ -110,13 +112,12 @@ def to_square(
     return Decoding(size, grey, fit, scale).apply(data)[0]
 
 
-def _open(data: Data, scale: Range | None) -> tuple[Image.Image, list[str]]:
+def _open(data: Data, scale: Range | None) -> Opened:
     try:
         content = read(data)
     except Damaged as error:
         raise Undecodable(str(error)) from error
-    opened = open_dicom if is_dicom(content) else open_picture
-    return opened(content, scale)
+    return (open_dicom if is_dicom(content) else open_picture)(content, scale)
 
 
 def _three(pixels: np.ndarray) -> np.ndarray:

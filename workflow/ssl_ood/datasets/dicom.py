@@ -21,8 +21,9 @@ from PIL import Image
 
 from ssl_ood.common.errors import reason
 from ssl_ood.datasets.archives.bounds import BLOCK, RAW, Damaged, Inflated
+from ssl_ood.datasets.facts import Facts, of_header
 from ssl_ood.datasets.levels import DecoderMissing, Range, Undecodable, is_narrow, to_levels
-from ssl_ood.datasets.pictures import NARROW, check_pixels
+from ssl_ood.datasets.pictures import NARROW, Opened, check_pixels
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -42,8 +43,8 @@ def is_dicom(content: bytes) -> bool:
     return content[128:132] == b"DICM" or content[:2] in (b"\2\0", b"\x08\0", b"\0\x08")
 
 
-def open_dicom(content: bytes, declared: Range | None) -> tuple[Image.Image, list[str]]:
-    """The picture in a DICOM file, of mode L or RGB, and what is remarkable about it.
+def open_dicom(content: bytes, declared: Range | None) -> Opened:
+    """The picture in a DICOM file, of mode L or RGB, what is remarkable about it, and its facts.
 
     declared: the rescaled values that become black and white, where the dataset says so. Raises
     Undecodable; DecoderMissing where a decoder is not installed.
@@ -51,12 +52,16 @@ def open_dicom(content: bytes, declared: Range | None) -> tuple[Image.Image, lis
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that break the standard but can be read
         try:
-            levels = _levels(_record(content), declared)
+            record = _record(content)
+            levels = _levels(record, declared)
+            told = of_header(record)
         except Undecodable:
             raise
         except Exception as error:  # pydicom raises whatever the damaged field makes it trip over
             raise Undecodable(f"no readable DICOM ({reason(error)})") from error
-    return Image.fromarray(levels), [NARROW] if is_narrow(levels) else []
+    height, width = levels.shape[:2]
+    facts = Facts(len(content), "DICOM", width, height, **told)
+    return Opened(Image.fromarray(levels), [NARROW] if is_narrow(levels) else [], facts)
 
 
 def _record(content: bytes) -> Dataset:

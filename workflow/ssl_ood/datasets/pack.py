@@ -32,6 +32,7 @@ from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.datasets.archives import Data
 from ssl_ood.datasets.catalogue import Dataset
 from ssl_ood.datasets.decode import DecoderMissing, Decoding, Undecodable
+from ssl_ood.datasets.facts import Facts
 from ssl_ood.datasets.names import CROP
 from ssl_ood.datasets.notes import noted
 from ssl_ood.datasets.packed import open_packed
@@ -59,10 +60,10 @@ def pack(
     fit: CROP or SQUASH, what becomes of images that are not square (`to_square`).
 
     The folder appears when it is whole, with images.npy (N, S, S, 3) uint8, labels.npy (N,)
-    int64, files.txt and meta.json (see `packed.open_packed`). A set that is there already, from
-    the same archives and code, is kept. `workers` decode (default: the cores this process may
-    use; 1: no further process). Corrupt images are left out and named in the metadata; above
-    `max_corrupt_share` of the images packing stops. If another process packs the same set,
+    int64, files.txt, facts.csv and meta.json (see `packed.open_packed`). A set that is there
+    already, from the same archives and code, is kept. `workers` decode (default: the cores this
+    process may use; 1: no further process). Corrupt images are left out and named in the metadata;
+    above `max_corrupt_share` of the images packing stops. If another process packs the same set,
     `wait` waits for it.
 
     Raises UserError for a wrong number of images, too many corrupt ones, a full or read-only
@@ -137,11 +138,11 @@ def _write(
     if partial.items:
         print(f"{title}: going on after {partial.items:,} images", file=sys.stderr, flush=True)
     with Progress(title, expected, "images", partial.items) as shown:
-        for block, pixels, bad, remarks in _decoded(items, decoding, workers):
+        for block, pixels, bad, remarks, facts in _decoded(items, decoding, workers):
             for place, error in bad.items():
                 if isinstance(error, DecoderMissing):  # not the image's fault
                     raise UserError(f"{dataset.name} {split}: {block[place].name} is {error}.")
-            partial.append(block, pixels, bad, remarks)
+            partial.append(block, pixels, bad, remarks, facts)
             if bad and (expected or max_corrupt_share == 0):
                 _check_corrupt(partial, dataset, split, max_corrupt_share, expected or 1)
             partial.commit()
@@ -150,7 +151,7 @@ def _write(
     return source
 
 
-Decoded = tuple[np.ndarray, dict[int, Undecodable], dict[int, list[str]]]
+Decoded = tuple[np.ndarray, dict[int, Undecodable], dict[int, list[str]], list[Facts]]
 Block = tuple[list[Item], *Decoded]
 
 
@@ -225,14 +226,15 @@ def _blocks(items: Iterator[Item]) -> Iterator[list[Item]]:
 
 
 def decode_block(data: Sequence[Data | np.ndarray], decoding: Decoding) -> Decoded:
-    """(n, S, S, 3) uint8 of the images that can be decoded, why each other cannot, remarks."""
+    """(n, S, S, 3) uint8 of the images that can be decoded, why each other cannot, remarks, and
+    the facts of those that can be."""
     pixels = np.empty((len(data), decoding.size, decoding.size, 3), np.uint8)
     bad: dict[int, Undecodable] = {}
     remarks: dict[int, list[str]] = {}
-    good = 0
+    facts: list[Facts] = []
     for i, image in enumerate(data):
         try:
-            pixels[good], remarkable = decoding.apply(image)
+            pixels[len(facts)], remarkable, told = decoding.apply(image)
         except Undecodable as error:
             bad[i] = error
             continue
@@ -241,10 +243,10 @@ def decode_block(data: Sequence[Data | np.ndarray], decoding: Decoding) -> Decod
         except Exception as error:  # one image is never the end of the others
             bad[i] = Undecodable(f"{type(error).__name__}: {reason(error)}")
             continue
-        good += 1
+        facts.append(told)
         if remarkable:
             remarks[i] = remarkable
-    return pixels[:good], bad, remarks
+    return pixels[: len(facts)], bad, remarks, facts
 
 
 def _say(

@@ -1,4 +1,4 @@
-"""A packed set on disk: memory-mapped images, labels, names of the source images, metadata.
+"""A packed set on disk: memory-mapped images, labels, names of the source images, facts, metadata.
 
 Whoever computes with one reads it in full first and compares it with the checksums in its
 meta.json (`Packed.prove`), as ImageNet at 32 pixels is 4 GB: seconds.
@@ -19,6 +19,7 @@ import numpy as np
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.proofs import is_whole
+from ssl_ood.datasets import facts
 from ssl_ood.datasets.names import CROP, PackedSet, packed_path
 
 FILES = ("images.npy", "labels.npy", "files.txt", "meta.json")
@@ -27,6 +28,9 @@ CHECKSUMS = {  # in meta.json, and what they are of
     "labels_sha256": "labels.npy",
     "files_sha256": "files.txt",
 }
+OPTIONAL = {
+    "facts_sha256": facts.FILE
+}  # not there in sets of an older version, which are read all the same
 AGAIN = "Delete the folder and run the workflow (or `ssl_ood pack`) again, which packs it anew."
 
 
@@ -51,6 +55,14 @@ class Packed:
         """
         # Not splitlines(): a name may hold a character that it takes for the end of a line.
         return (self.path / "files.txt").read_text(encoding="utf-8").split("\n")[:-1]
+
+    @cached_property
+    def facts(self) -> dict[str, np.ndarray] | None:
+        """What the source files say beside their pixels (`datasets.facts`), by name, (N,) each.
+
+        None where an older version packed the set, which kept no facts.
+        """
+        return facts.read_facts(self.path / facts.FILE) if "facts_sha256" in self.meta else None
 
     @property
     def checksums(self) -> dict[str, str]:
@@ -79,7 +91,8 @@ class Packed:
             raise UserError(
                 f"The packed dataset {self.path} is damaged: meta.json was altered. {AGAIN}"
             )
-        for key, name in CHECKSUMS.items():
+        kept = {key: name for key, name in OPTIONAL.items() if key in self.meta}
+        for key, name in (CHECKSUMS | kept).items():
             if only and name not in only:
                 continue
             if key not in self.meta:
@@ -147,6 +160,8 @@ def _open(path: Path) -> Packed:
         wrong = f"labels.npy is {labels.dtype} {labels.shape}"
     elif (lines := _count_lines(path / "files.txt")) != count:
         wrong = f"files.txt has {lines} names"
+    elif "facts_sha256" in meta and not (path / facts.FILE).is_file():
+        wrong = f"{facts.FILE} is missing"
     if wrong:
         raise UserError(
             f"The packed dataset {path} is damaged: meta.json says {count} images of {size} pixels,"
@@ -156,7 +171,8 @@ def _open(path: Path) -> Packed:
 
 
 def _stamps(path: Path) -> tuple[Any, ...]:
-    found = ((path / name).stat() for name in FILES)
+    there = (*FILES, *(name for name in OPTIONAL.values() if (path / name).is_file()))
+    found = ((path / name).stat() for name in there)
     return tuple((s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in found)
 
 

@@ -25,7 +25,8 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import write_json
 from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.proofs import sealed
-from ssl_ood.datasets.packed import CHECKSUMS
+from ssl_ood.datasets import facts
+from ssl_ood.datasets.packed import CHECKSUMS, OPTIONAL
 from ssl_ood.datasets.readers import Item
 from ssl_ood.datasets.text import printable
 
@@ -44,7 +45,7 @@ class Partial:
         self.scratch = self.work / "scratch"
         self.items = 0  # images of the source that are done with, corrupt ones too
         self.rows = 0  # images written
-        self.names_bytes = 0
+        self.names_bytes = self.facts_bytes = 0
         self.corrupt: list[str] = []
         self.remarks: dict[str, dict[str, Any]] = {}  # {remark: {images, first: names}}
         self.sums = [0] * 6  # over all pixels: of each channel, then of each channel squared
@@ -57,6 +58,13 @@ class Partial:
         self.images_file = self._open("images.npy", HEADER + self.rows * self.row_bytes)
         self.labels_file = self._open("labels.npy", HEADER + self.rows * 8)
         self.names_file = self._open("files.txt", self.names_bytes)
+        self.facts_file = self._open(facts.FILE, self.facts_bytes)
+        if not self.facts_bytes:
+            self.facts_bytes += self.facts_file.write(facts.HEADER.encode())
+
+    @property
+    def _files(self) -> tuple[io.BufferedRandom, ...]:
+        return self.images_file, self.labels_file, self.names_file, self.facts_file
 
     @property
     def row_bytes(self) -> int:
@@ -69,11 +77,12 @@ class Partial:
         pixels: np.ndarray,
         bad: Mapping[int, Exception],
         remarks: Mapping[int, Sequence[str]],
+        told: Sequence[facts.Facts],
     ) -> None:
         """Adds the next items of the source: pixels (n, S, S, 3) of those that are not `bad`.
 
         bad: why each of the others, by its place among the items, cannot be decoded; remarks: what
-        is remarkable about the good ones.
+        is remarkable about the good ones; told: the facts of each of those.
         """
         good = [item for i, item in enumerate(items) if i not in bad]
         self.images_file.write(np.ascontiguousarray(pixels).data)
@@ -82,6 +91,8 @@ class Partial:
         names = lines.encode()
         self.names_file.write(names)
         self.names_bytes += len(names)
+        lines = "".join(fact.line() for fact in told)
+        self.facts_bytes += self.facts_file.write(lines.encode())
         self.rows += len(good)
         self.items += len(items)
         self.corrupt += [f"{printable(items[i].name)}: {reason}" for i, reason in bad.items()]
@@ -101,7 +112,7 @@ class Partial:
         """Makes sure that what was added outlives a kill, every few seconds or by `force`."""
         if not force and time.monotonic() - self.committed < COMMIT_SECONDS:
             return
-        for file in (self.images_file, self.labels_file, self.names_file):
+        for file in self._files:
             file.flush()
             os.fsync(file.fileno())
         write_json(
@@ -111,6 +122,7 @@ class Partial:
                 "items": self.items,
                 "rows": self.rows,
                 "names_bytes": self.names_bytes,
+                "facts_bytes": self.facts_bytes,
                 "corrupt": self.corrupt,
                 "remarks": self.remarks,
                 "sums": self.sums,
@@ -134,7 +146,7 @@ class Partial:
             "count": self.rows,
             "channel_mean": [m / 255 for m in mean],
             "channel_std": [s / 255 for s in std],
-            **{key: sha256_of(self.set / name) for key, name in CHECKSUMS.items()},
+            **{key: sha256_of(self.set / name) for key, name in (CHECKSUMS | OPTIONAL).items()},
             "corrupt": self.corrupt,
             "remarks": self.remarks,
             "fingerprint": self.fingerprint,
@@ -155,7 +167,7 @@ class Partial:
 
     def close(self) -> None:
         """Closes the files. What is not committed by then does not count, on a full disk either."""
-        for file in (self.images_file, self.labels_file, self.names_file):
+        for file in self._files:
             with suppress(OSError):
                 file.close()
 
@@ -176,6 +188,7 @@ class Partial:
                 "images.npy": HEADER + journal["rows"] * self.row_bytes,
                 "labels.npy": HEADER + journal["rows"] * 8,
                 "files.txt": journal["names_bytes"],
+                facts.FILE: journal["facts_bytes"],
             }
             if any((self.set / n).stat().st_size < size for n, size in lengths.items()):
                 return False
@@ -183,6 +196,7 @@ class Partial:
             return False
         self.items, self.rows = journal["items"], journal["rows"]
         self.names_bytes, self.corrupt = journal["names_bytes"], journal["corrupt"]
+        self.facts_bytes = journal["facts_bytes"]
         self.sums, self.remarks = journal["sums"], journal.get("remarks", {})
         return True
 

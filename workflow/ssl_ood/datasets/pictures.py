@@ -19,11 +19,13 @@ import io
 import math
 import warnings
 from contextlib import suppress
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ssl_ood.common.errors import reason
+from ssl_ood.datasets.facts import Facts
 from ssl_ood.datasets.impostors import LOOKED_AT, impostor
 from ssl_ood.datasets.levels import Range, Undecodable, is_narrow, to_levels
 
@@ -44,8 +46,16 @@ NO_PICTURES = (
 )
 
 
-def open_picture(content: bytes, declared: Range | None) -> tuple[Image.Image, list[str]]:
-    """The picture in a file, of mode L or RGB, and what is remarkable about it.
+class Opened(NamedTuple):
+    """A picture of mode L or RGB, what is remarkable about it, and what its file says beside."""
+
+    image: Image.Image
+    remarks: list[str]
+    facts: Facts
+
+
+def open_picture(content: bytes, declared: Range | None) -> Opened:
+    """The picture in a file, of mode L or RGB, what is remarkable about it, and its facts.
 
     declared: the values that become black and white in grey of more than 8 bits, where the dataset
     says so. Raises Undecodable.
@@ -70,9 +80,10 @@ def check_pixels(*sides: int) -> None:
         raise Undecodable(f"declares {text} pixels, which is none or over {MOST_PIXELS:,}")
 
 
-def _open(content: bytes, declared: Range | None) -> tuple[Image.Image, list[str]]:
+def _open(content: bytes, declared: Range | None) -> Opened:
     image = Image.open(io.BytesIO(content), formats=FORMATS)
     check_pixels(*image.size)
+    facts = Facts(len(content), image.format or "", *image.size)
     tags = getattr(image, "tag_v2", {})
     check_pixels(*(int(tags.get(tag, 1)) for tag in TILE_SIDES))
     remarks = [SEVERAL] if getattr(image, "is_animated", False) else []
@@ -85,7 +96,8 @@ def _open(content: bytes, declared: Range | None) -> tuple[Image.Image, list[str
             remarks.append(NARROW)
     image.info.pop("transparency", None)  # Pillow would warn of what it drops
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
-    return image if image.mode == mode else image.convert(mode), remarks
+    image = image if image.mode == mode else image.convert(mode)
+    return Opened(image, remarks, facts)
 
 
 def _shallow(image: Image.Image, declared: Range | None) -> Image.Image:

@@ -86,7 +86,7 @@ def _of_score(
         for s in sets
         if s.available
     }
-    for name, members in _groups(sets).items():
+    for name, members in groups_of(sets).items():
         if not members <= outs.keys():
             yield from ({"dataset": name, "metric": m, "status": NO_DATA} for m in OF_OOD)
             continue
@@ -104,7 +104,7 @@ def _of_score(
     yield {"n_in": len(held), "n_out": len(again)} | _interval("sensitivity", sensitivity)
 
 
-def _groups(sets: Sequence[OODSet]) -> dict[str, set[str]]:
+def groups_of(sets: Sequence[OODSet]) -> dict[str, set[str]]:
     """What an AUROC is told of: each OOD set, their averages, and all of them at once."""
     every = {s.called for s in sets if not s.beside}
     honest = {s.called for s in sets if not s.beside and not s.photographs}

@@ -79,28 +79,42 @@ def write_measurements(
     write_rows(pa.Table.from_pandas(frame, preserve_index=False), path, proof)
 
 
-def read_measurements(paths: Sequence[Path], runs: Collection[str] = ()) -> pd.DataFrame:
+def refuse_other_images(seen: dict[str, tuple[str, Any]], proof: Mapping[str, Any]) -> None:
+    """Raises UserError where the images or labels of a set are not those that were seen before.
+
+    seen: by set, whose they were and their checksums; it is added to.
+    """
+    for name, checksums in proof["inputs"].get("sets", {}).items():
+        other, expected = seen.setdefault(name, (proof["run"], checksums))
+        if checksums != expected:
+            raise UserError(
+                f"{other} and {proof['run']} were evaluated on different images or labels of "
+                f"{name}: delete the measurements of the one that is older and run the "
+                "workflow again."
+            )
+
+
+def read_measurements(
+    paths: Sequence[Path],
+    runs: Collection[str] = (),
+    seen: dict[str, tuple[str, Any]] | None = None,
+) -> pd.DataFrame:
     """The measurements of several runs. A file that is named after one of `runs` must hold its.
+
+    seen: see `refuse_other_images`.
 
     Raises UserError for a file that is missing, damaged or of another run, and for runs that were
     evaluated on different images of a set.
     """
     import pandas as pd
 
-    frames, seen = [], {}
+    frames, seen = [], {} if seen is None else seen
     for path in paths:
         run = path.stem if path.stem in runs else None
         table, proof = read_rows(path, "measurements", run)
         frame = table.to_pandas()
         if list(frame.columns) != list(COLUMNS):
             raise UserError(f"{path} holds no measurements: its columns are others.")
-        for name, checksums in proof["inputs"].get("sets", {}).items():
-            other, expected = seen.setdefault(name, (proof["run"], checksums))
-            if checksums != expected:
-                raise UserError(
-                    f"{other} and {proof['run']} were evaluated on different images or labels of "
-                    f"{name}: delete the measurements of the one that is older and run the "
-                    "workflow again."
-                )
+        refuse_other_images(seen, proof)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else as_frame([], dict.fromkeys(IDENTITY))

@@ -6,11 +6,15 @@ from one search. The tests hold it against scikit-learn.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.measures.similarity import similarity_blocks
+from ssl_ood.measures.similarity import product_blocks, similarity_blocks
+
+SPARE = 16  # candidates beyond the k nearest of a search in float32
 
 
 @torch.no_grad()
@@ -23,17 +27,48 @@ def nearest(test: Tensor, train: Tensor, k: int) -> tuple[Tensor, Tensor]:
         raise UserError(f"evaluation.knn is {k}, but there are only {len(train)} training images.")
     similarities, indices = [], []
     for _, columns in similarity_blocks(test, train):
-        best, where = None, None
-        for first, cosines in columns:
-            values, columns_of = cosines.topk(min(k, cosines.shape[1]))
-            columns_of = columns_of + first
-            if best is not None:
-                values, columns_of = torch.cat([best, values], 1), torch.cat([where, columns_of], 1)
-            best, order = values.topk(min(k, values.shape[1]))
-            where = columns_of.gather(1, order)
+        best, where = _largest(columns, k)
         similarities.append(best)
         indices.append(where)
     return torch.cat(similarities), torch.cat(indices)
+
+
+def _largest(columns: Iterable[tuple[int, Tensor]], k: int) -> tuple[Tensor, Tensor]:
+    """The k largest values of every row, largest first, and their columns, from blocks of columns
+    with the index of their first."""
+    best, where = None, None
+    for first, block in columns:
+        values, columns_of = block.topk(min(k, block.shape[1]))
+        columns_of = columns_of + first
+        if best is not None:
+            values, columns_of = torch.cat([best, values], 1), torch.cat([where, columns_of], 1)
+        best, order = values.topk(min(k, values.shape[1]))
+        where = columns_of.gather(1, order)
+    return best, where
+
+
+@torch.no_grad()
+def nearest_distances(test: Tensor, train: Tensor, k: int) -> Tensor:
+    """Euclidean distances (N, k) float64 of each test vector to the k nearest of training, rising.
+
+    test (N, d), train (M, d) float32 with k <= M. The nearest by |b|^2 - 2ab are searched in
+    float32, in blocks, with some to spare; the distances to those are then taken in float64, since
+    the difference of large squares has lost its last digits.
+    """
+    half_squares = train.square().sum(1) / 2
+    distances = []
+    for rows, columns in product_blocks(test, train):
+        near = (
+            (first, products.sub_(half_squares[first : first + products.shape[1]]))
+            for first, products in columns
+        )
+        _, where = _largest(near, min(k + SPARE, len(train)))
+        exact = [
+            (train[own].double() - one.double()).square().sum(1)
+            for one, own in zip(test[rows], where, strict=True)
+        ]
+        distances.append(torch.stack(exact).topk(k, dim=1, largest=False).values.sqrt())
+    return torch.cat(distances)
 
 
 def knn_votes(

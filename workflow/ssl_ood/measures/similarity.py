@@ -20,7 +20,13 @@ def similarity_blocks(
     Yields the rows of a test block and an iterator over (first training index, (rows, columns)
     similarities). A feature of zeros has similarity 0 to everything.
     """
-    test, train = F.normalize(test, dim=1), F.normalize(train, dim=1)
+    yield from product_blocks(F.normalize(test, dim=1), F.normalize(train, dim=1), block)
+
+
+def product_blocks(
+    test: Tensor, train: Tensor, block: tuple[int, int] | None = None
+) -> Iterator[tuple[slice, Iterator[tuple[int, Tensor]]]]:
+    """Inner products of (N, d) and (M, d) vectors, in blocks as of `similarity_blocks`."""
     block = block or BLOCKS[test.device.type]
 
     def columns(rows: slice) -> Iterator[tuple[int, Tensor]]:

@@ -22,6 +22,7 @@ def add_parsers(stages) -> None:
         _add_files(parser, "measurements", "measurements of the runs (parquet)")
         _add_files(parser, "scores", "scores of the runs (parquet), for forms that need them")
         _add_files(parser, "history", "logs of the trainings (log.jsonl), for forms that need them")
+        _add_files(parser, "shortcuts", "what needs no learning (parquet), for forms that show it")
         _add_files(parser, "images", "folders of packed sets, for forms that need images")
         parser.add_argument("--data", type=Path, help="folder of all packed sets, for views")
         parser.add_argument("--reported", type=Path, help="folder of the reported values")
@@ -52,7 +53,7 @@ def _make(options: argparse.Namespace) -> None:
     from ssl_ood.common.files import read_json
     from ssl_ood.report.make import Files, make_figure, make_table
 
-    names = ("measurements", "scores", "images", "data", "reported", "history")
+    names = ("measurements", "scores", "shortcuts", "images", "data", "reported", "history")
     files = Files(**{name: getattr(options, name) for name in names})
     make = make_table if options.kind == "table" else make_figure
     make(read_json(options.spec), files, options.output)

@@ -11,16 +11,25 @@ together they ask for a record, and what is printed of it is up to the column:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, groupby, product
 from typing import TYPE_CHECKING, Any
 
+from ssl_ood.common.vocabulary import SHORTCUT
 from ssl_ood.report.cells import value
 from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.records import Record, measure
 from ssl_ood.report.reported import QUOTED
 from ssl_ood.report.results import Results
+from ssl_ood.report.shortcuts import (
+    SELECTED,
+    TITLES,
+    beside_models,
+    best_cell,
+    best_shortcut,
+    kinds,
+)
 from ssl_ood.report.table_parts import seeds_note
 from ssl_ood.report.writers import MISSING, embolden
 
@@ -71,12 +80,17 @@ class Column:
 
     @property
     def shown(self) -> Mapping[str, Piece]:
-        return {self.title: value} if self.pieces is None else self.pieces
+        if self.pieces is not None:
+            return self.pieces
+        return {self.title: best_cell if SHORTCUT in self.of else value}
 
 
 @dataclass(frozen=True)
 class Grid:
     """each: what the several records of a cell are of; measure: called instead of `measure`.
+
+    shortcuts: whether the best of what needs no learning stands beside, where the target is told
+    what it is.
 
     A `strategy` may be a mapping: one for each in-distribution dataset, nothing for the others.
     """
@@ -86,6 +100,7 @@ class Grid:
     columns: Sequence[Column]
     each: Sequence[Mapping[str, Any]] = ({},)
     measure: Callable[..., Record | None] = measure
+    shortcuts: bool = True
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -96,11 +111,15 @@ class Grid:
         found = [
             {"row": i, "column": j} | record
             for (i, row), (j, column), more in places
-            if row.of is not None and (record := self._record({**row.of, **column.of, **more}))
+            if row.of is not None
+            and (record := self._record({**row.of, **column.of, **more}, more))
         ]
         return pd.DataFrame(found, columns=None if found else ASKED)
 
-    def _record(self, of: dict[str, Any]) -> Record | None:
+    def _record(self, of: dict[str, Any], more: Mapping[str, Any]) -> Record | None:
+        if kind := of.pop(SHORTCUT, ""):
+            best = best_shortcut(self.results, kind, **of) if more is self.each[0] else None
+            return best and beside_models(best)
         if isinstance(of.get("strategy"), Mapping):
             of["strategy"] = of["strategy"].get(of["in_distribution"])
             if of["strategy"] is None:
@@ -125,41 +144,47 @@ class Grid:
         name_homes: bool | None = None,
         groups_in_markdown: bool = False,
         over_images: str = "DeLong",
+        about: str = "",
     ) -> Table:
         """The layout. leads: titles of the words on the left.
 
         best: where the best cell is bold: in each "row", in each "column" of a dataset's rows, or
         nowhere. below: rows of reported values by title, not printed where they have none.
         name_homes: whether a column before the words names the in-distribution dataset; without it
-        where the rows are of several. over_images: see `seeds_note`.
+        where the rows are of several. over_images: see `seeds_note`. about: the first note, instead
+        of that on seeds.
         """
+        grid = self._beside_shortcuts(len(leads))
+        if grid is not self:
+            notes = [*notes, SELECTED]
         if name_homes is None:
-            name_homes = len({row.home for row in self.rows} - {""}) > 1
+            name_homes = len({row.home for row in grid.rows} - {""}) > 1
         rows, rules = [], set()
-        for i, (row, line) in enumerate(zip(self.rows, self._lines(best), strict=True)):
-            first = i == 0 or row.home != self.rows[i - 1].home
+        for i, (row, line) in enumerate(zip(grid.rows, grid._lines(best), strict=True)):
+            first = i == 0 or row.home != grid.rows[i - 1].home
             if rows and (first or row.rule):
                 rules.add(len(rows))
-            title = self.results.title("datasets", row.home) if first else ""
+            title = grid.results.title("datasets", row.home) if first else ""
             rows.append([*[Cell(title)] * name_homes, *map(Cell, row.words), *line])
-            rows += [[Cell("")] * name_homes + cells for cells in self._below(i, below or {})]
+            rows += [[Cell("")] * name_homes + cells for cells in grid._below(i, below or {})]
         words = [*["In-distribution"] * name_homes, *leads]
         groups = [
             (title, sum(len(column.shown) for column in columns))
-            for title, columns in groupby(self.columns, lambda column: column.above)
+            for title, columns in groupby(grid.columns, lambda column: column.above)
         ]
         grouped = any(title for title, _ in groups)
-        shown = self.frame[(self.frame["status"] != QUOTED) | self.frame["reported"].notna()]
+        own = grid.frame[grid.frame["status"] != SHORTCUT]
+        shown = grid.frame[(grid.frame["status"] != QUOTED) | grid.frame["reported"].notna()]
         return Table(
-            self.results.spec["name"],
+            grid.results.spec["name"],
             caption,
-            words + [title for column in self.columns for title in column.shown],
+            words + [title for column in grid.columns for title in column.shown],
             rows,
             shown.drop(columns=PLACE).to_dict("records"),
             [("", len(words)), *groups] if grouped else [],
             groups_in_markdown and grouped,
             frozenset(rules),
-            [seeds_note(self.frame["n"], self.results, over_images), *notes],
+            [about or seeds_note(own["n"], grid.results, over_images), *notes],
             text_columns=len(words),
         )
 
@@ -167,16 +192,17 @@ class Grid:
         """The cells of every row, with the best in bold."""
         lines = [
             [
-                Cell("") if row.of is None else piece(self._cells.get((i, j), []))
+                cell
                 for j, column in enumerate(self.columns)
-                for piece in column.shown.values()
+                for cell in self._printed(row, column, self._cells.get((i, j), []))
             ]
             for i, row in enumerate(self.rows)
         ]
         firsts = accumulate((len(column.shown) for column in self.columns), initial=0)
         places = [first for first, c in zip(firsts, self.columns, strict=False) if c.best]
         if best == "row":
-            return [embolden(line, places) for line in lines]
+            pairs = zip(self.rows, lines, strict=True)
+            return [embolden(line, places) if row.best else line for row, line in pairs]
         for _, block in groupby(range(len(lines)), lambda i: self.rows[i].home):
             together = list(block)
             candidates = [k for k, i in enumerate(together) if self.rows[i].best]
@@ -186,9 +212,41 @@ class Grid:
                     lines[i][place] = cell
         return lines
 
+    @staticmethod
+    def _printed(row: Row, column: Column, records: list[Record]) -> list[Cell]:
+        """What is printed of a cell's records, side by side."""
+        pieces = list(column.shown.values())
+        if row.of is None:
+            return [Cell("")] * len(pieces)
+        if SHORTCUT in row.of:
+            return [best_cell(records), *[Cell("")] * (len(pieces) - 1)]
+        return [piece(records) for piece in pieces]
+
+    def _beside_shortcuts(self, words: int) -> Grid:
+        """This grid and, where its target shows it, the best shortcuts of every pair: last rows for
+        each in-distribution dataset where the columns name OOD sets, else last columns."""
+        if not (self.shortcuts and self.results.spec.get("shortcuts")):
+            return self
+        shown = kinds(self.results)
+        if not any("dataset" in column.of for column in self.columns):
+            last = [Column(TITLES[kind], {SHORTCUT: kind}, best=False) for kind in shown]
+            return replace(self, columns=[*self.columns, *last], shortcuts=False)
+        rows: list[Row] = []
+        for home, block in groupby(self.rows, lambda row: row.home):
+            of, blank = {"in_distribution": home} if home else {}, [""] * (words - 1)
+            rows += block
+            rows += [
+                Row([TITLES[kind], *blank], {SHORTCUT: kind} | of, kind == shown[0], best=False)
+                for kind in shown
+            ]
+        return replace(self, rows=rows, shortcuts=False)
+
     def _below(self, i: int, pieces: Mapping[str, Piece]) -> Iterator[list[Cell]]:
         """The rows of reported values below a row, where they have any."""
         for title, piece in pieces.items():
-            cells = [piece(self._cells.get((i, j), [])) for j in range(len(self.columns))]
+            cells = [
+                Cell("") if SHORTCUT in column.of else piece(self._cells.get((i, j), []))
+                for j, column in enumerate(self.columns)
+            ]
             if any(cell.value not in ("", MISSING) for cell in cells):
                 yield [c._replace(aside=c.value != "") for c in (Cell(title), *cells)]

@@ -15,13 +15,14 @@ from ssl_ood.report.results import load_results
 class Files:
     """What a form may read, by its needs.
 
-    measurements, scores: parquet files of the runs; images: folders of packed sets; data: the
-    folder of all packed sets, for forms that need views; reported: folder of the reported values;
-    history: the logs of the trainings.
+    measurements, scores: parquet files of the runs; shortcuts: of what needs no learning; images:
+    folders of packed sets; data: the folder of all packed sets, for forms that need views;
+    reported: folder of the reported values; history: the logs of the trainings.
     """
 
     measurements: Sequence[Path] = ()
     scores: Sequence[Path] = ()
+    shortcuts: Sequence[Path] = ()
     images: Sequence[Path] = ()
     data: Path | None = None
     reported: Path | None = None
@@ -37,7 +38,9 @@ def make_table(spec: dict[str, Any], files: Files, prefix: Path) -> None:
     from ssl_ood.report.writers import write_table
 
     form = lookup("table", spec["form"], spec["name"]).load()
-    results = load_results(spec, files.measurements, files.reported, files.scores, files.images)
+    results = load_results(
+        spec, files.measurements, files.reported, files.scores, files.images, files.shortcuts
+    )
     table = form(results)
     notes = reported_notes(results)
     notes += [f"{gap} Its cells have no number." for gap in spec.get("gaps", ())]

@@ -27,6 +27,7 @@ from ssl_ood.common.vocabulary import (
 )
 from ssl_ood.datasets.names import AT
 from ssl_ood.evaluation.measurements import read_measurements
+from ssl_ood.evaluation.shortcuts.rows import read_shortcuts
 from ssl_ood.measures.metrics import t_interval
 from ssl_ood.report.reported import Reported, ReportedKey, by_key, read_reported
 
@@ -105,7 +106,8 @@ class Results:
     measurements of its runs, tidy; see `evaluation.measurements`. quoted: the reported values, see
     `read_reported`; no rows unless spec["show_reported"]. reported_dir: where these and the claims
     in words are. scores_of: the files of the scores of every image, by run; images: folders of
-    packed sets; both for forms that need them.
+    packed sets; shortcuts: what needs no learning (`evaluation.shortcuts.rows`); all three for
+    forms that need them.
     """
 
     spec: dict[str, Any]
@@ -115,6 +117,7 @@ class Results:
     reported_dir: Path = Path()
     scores_of: dict[str, Path] = field(default_factory=dict)
     images: Sequence[Path] = ()
+    shortcuts: pd.DataFrame | None = None
 
     @property
     def score(self) -> str:
@@ -200,9 +203,20 @@ class Results:
         return summarise(list(found.values()), self.confidence)
 
     def ood_sets(self, in_distribution: str) -> list[str]:
-        """The OOD sets of the runs of an in-distribution dataset, in the order of the config."""
-        runs = [r for r in self.spec["runs"] if r["in_distribution"] == in_distribution]
-        return list(dict.fromkeys(name for run in runs for name in run["ood"]))
+        """The OOD sets of an in-distribution dataset, in the order of the config."""
+        told = [*self.spec["runs"], *self.spec.get("shortcuts", ())]
+        told = [entry for entry in told if entry["in_distribution"] == in_distribution]
+        return list(dict.fromkeys(name for entry in told for name in entry["ood"]))
+
+    def compared(self, in_distribution: str) -> set[str]:
+        """What the spec asks shortcuts of: OOD sets, and their groups."""
+        told = [
+            name
+            for entry in self.spec.get("shortcuts", ())
+            if entry["in_distribution"] == in_distribution
+            for name in entry["ood"]
+        ]
+        return {*told, AVERAGE, AVERAGE_HONEST, POOLED} if told else set()
 
     def beside_sets(self, in_distribution: str) -> list[str]:
         """The OOD sets that count in no average, some with a size of their own: lsun@256."""
@@ -259,6 +273,7 @@ def load_results(
     reported_dir: Path | None = None,
     scores: Sequence[Path] = (),
     images: Sequence[Path] = (),
+    shortcuts: Sequence[Path] = (),
 ) -> Results:
     """Reads the measurements of the target's runs and, where they are shown, the reported values.
 
@@ -269,12 +284,31 @@ def load_results(
     own = {k: v for k, v in spec["options"].items() if k in settings.key_names()}
     options = read_settings(settings, own, spec["name"])
     runs = [run["run"] for run in spec["runs"]]
-    frame = read_measurements(measurements, runs)
+    seen: dict[str, Any] = {}
+    frame = read_measurements(measurements, runs, seen)
     frame = frame[frame["run"].isin(runs)].reset_index(drop=True)
     _refuse_missing(spec, set(frame["run"]))
+    found = _shortcuts(spec, shortcuts, seen)
     quoted = read_reported(reported_dir if spec["show_reported"] else None)
     files = {path.stem: path for path in scores}
-    return Results(spec, options, frame, quoted, reported_dir or Path(), files, images)
+    return Results(spec, options, frame, quoted, reported_dir or Path(), files, images, found)
+
+
+def _shortcuts(
+    spec: dict[str, Any], paths: Sequence[Path], seen: dict[str, Any]
+) -> pd.DataFrame | None:
+    """The shortcuts that the spec asks for, all of them; None where it asks for none."""
+    if not spec.get("shortcuts"):
+        return None
+    frame = read_shortcuts(paths, seen)
+    for entry in spec["shortcuts"]:
+        if "status" not in entry and entry["run"] not in set(frame["run"]):
+            raise UserError(
+                f"{spec['name']}: there are no shortcuts of {entry['run']}: make them with "
+                f"`snakemake {spec['name']}`."
+            )
+    named = [entry["run"] for entry in spec["shortcuts"]]
+    return frame[frame["run"].isin(named)].reset_index(drop=True)
 
 
 def _refuse_missing(spec: dict[str, Any], measured: set[str]) -> None:

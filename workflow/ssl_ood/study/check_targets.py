@@ -38,12 +38,25 @@ def check_targets(config: Config) -> None:
         _check_selection(config, target, place)
         _check_options(config, target, form, place, folder)
         _check_compared(target, form, place)
+        if "shortcuts" in form.needs and not form.needs & SHOW_RUNS:
+            _check_pairs(config, target, place)
         shows = target.runs_of or target.untrained or target.strategies
         if form.needs & SHOW_RUNS and not (shows and (target.in_distribution or target.runs_of)):
             raise UserError(
                 f"config: {place} names no runs to show: add in_distribution and strategies, or "
                 "runs_of."
             )
+
+
+def _check_pairs(config: Config, target: Target, place: str) -> None:
+    """Of a form that shows what needs no learning: it names what is compared."""
+    homes = {h for name in target.runs_of for h in config.targets[name].in_distribution}
+    entries = config.studies[target.study].in_distribution
+    if not any(entries[home].ood for home in homes | {*target.in_distribution}):
+        raise UserError(
+            f"config: {place} names no in-distribution dataset that has OOD sets: add one to its "
+            "in_distribution."
+        )
 
 
 def _check_runs_of(config: Config, target: Target, place: str) -> None:

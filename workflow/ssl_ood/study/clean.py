@@ -44,6 +44,7 @@ KINDS = {
     ),
     "scores": Kind(("scores",), "minutes a run, and its features"),
     "measurements": Kind(("measurements", "metrics"), "minutes a run, and its features"),
+    "shortcuts": Kind(("shortcuts",), "minutes each"),
     "tables": Kind(("tables",), "seconds"),
     "figures": Kind(("figures",), "seconds"),
     "negatives": Kind(("negatives",), "minutes"),

@@ -12,6 +12,7 @@ from ssl_ood.common.registry import lookup
 from ssl_ood.common.settings import SCHEMA, read_settings
 from ssl_ood.common.vocabulary import (
     AUXILIARY,
+    BASE,
     IN_DISTRIBUTION,
     JOIN,
     NO_NEGATIVES,
@@ -22,6 +23,7 @@ from ssl_ood.common.vocabulary import (
 from ssl_ood.datasets.names import CROP, PackedSet, at_size
 from ssl_ood.methods.settings import read_run
 from ssl_ood.study.layers import merge
+from ssl_ood.study.pairs import Pairs
 from ssl_ood.study.runs import Experiments, Run, Target, with_initial
 from ssl_ood.study.settings import Config, Evaluation
 
@@ -64,14 +66,19 @@ def expand(
             PackedSet(d, datasets[d].train_split, study.size, study.fit)
             for d in settings.in_distribution
         ]
+        form = form_of(kind, name, settings.form)
+        compared: tuple[Pairs, ...] = ()
+        if "shortcuts" in lookup(kind, form).needs:
+            compared = maker.pairs(name, chosen)
         targets[name] = Target(
             name,
             kind,
-            form_of(kind, name, settings.form),
+            form,
             settings,
             plain[f"{kind}s"][name],
             tuple(runs[run.id] for run in chosen),
             tuple(train),
+            compared,
         )
     _refuse_equal_runs(runs)
     _refuse_other_backbones(runs.values(), weights or {})
@@ -164,6 +171,34 @@ class _Maker:
             weights=start if kind == "weights" else None,
             initial=initial,
         )
+
+    def pairs(self, name: str, chosen: Iterable[Run]) -> tuple[Pairs, ...]:
+        """What a target compares without a model: the sets of its runs, and of the in-distribution
+        datasets that it names, where these have OOD sets."""
+        target = self.config.targets[name]
+        seeds = self.config.seeds if target.seeds is None else target.seeds
+        shown = [*product(target.in_distribution, seeds)]
+        shown = [*((run.in_distribution, run.seed) for run in chosen), *shown]
+        found: dict[tuple[str, int | None], Pairs] = {}
+        for home, seed in dict.fromkeys(shown):
+            key = Key(target.study, home, NO_NEGATIVES, BASE, seed)
+            study = self.config.studies[key.study]
+            entry = study.in_distribution[home]
+            if "{seed}" not in f"{entry.train_split} {entry.test_split}":
+                seed = None
+            if (home, seed) in found:
+                continue
+            train, test = self._packed(key, None, "train"), self._packed(key, None, "test")
+            found[home, seed] = Pairs(
+                key.study,
+                home,
+                seed,
+                train,
+                test,
+                tuple(self._packed(key, ood, "test") for ood in entry.ood),
+                merge(self.plain["evaluation"], study.evaluation)["confidence"],
+            )
+        return tuple(pairs for pairs in found.values() if pairs.ood)
 
     def _packed(self, key: Key, name: str | None, role: str) -> PackedSet:
         """The packed set of a dataset, of the run's own where no name is given."""

@@ -23,6 +23,7 @@ from ssl_ood.datasets.names import PackedSet
 from ssl_ood.datasets.places import failed_fetch, present
 from ssl_ood.datasets.weights import Weights
 from ssl_ood.study.bundled import bundled_runs
+from ssl_ood.study.pairs import Pairs
 from ssl_ood.study.runs import Experiments, Run, Target, needed_sets, shown_runs
 
 FROZEN = "SSL_OOD_GAPS"  # the variable that tells jobs
@@ -98,6 +99,15 @@ class Gaps:
         """The gaps among what the network of a run was shown."""
         return [self.sets[s.path] for s in (run.train, *run.sources) if s.path in self.sets]
 
+    def pairs(self, pairs: Iterable[Pairs]) -> list[Pairs]:
+        """Those whose in-distribution images are there or can be made."""
+        return [p for p in pairs if len(self.there((p.train, p.test))) == 2]
+
+    def shortcuts_config(self, pairs: Pairs) -> dict[str, Any]:
+        """The content of shortcuts/NAME.json: see `Pairs.config`."""
+        datasets = self.experiments.datasets
+        return pairs.config([n for n in datasets if datasets[n].photographs], self.sets)
+
     def of(self, target: Target, beside: bool = False) -> list[Gap]:
         """The gaps of a table or figure; beside: also of sets that its runs are tested against
         beside those that it shows, where its form does not show these too."""
@@ -115,6 +125,7 @@ class Gaps:
         if target.images or not all(run.id in self.bundled for run in target.runs):
             sets += target.in_distribution
         sets += target.compared if target.compares else ()
+        sets += [s for pairs in target.pairs for s in pairs.sets]
         found += [self.sets[s.path] for s in sets if s.path in self.sets]
         return list(dict.fromkeys(found))
 
@@ -132,6 +143,12 @@ class Gaps:
         ]
         shown = {run.id for run in self.seen(target.runs)}
         spec["configs"] = [c for c in spec["configs"] if c["run"] in shown]
+        if target.pairs:
+            made = {pairs.name for pairs in self.pairs(target.pairs)}
+            spec["shortcuts"] = [
+                pairs | ({} if pairs["run"] in made else {"status": NO_DATA})
+                for pairs in spec["shortcuts"]
+            ]
         spec["gaps"] = [f"{gap.sentence()} {self._waits(gap, target)}" for gap in gaps]
         return spec
 
@@ -299,4 +316,5 @@ def used_sets(experiments: Experiments, gaps: Gaps) -> list[PackedSet]:
     runs = gaps.made_here(experiments.runs.values())
     sets = [s for run in runs for s in needed_sets(run)]
     sets += [s for target in experiments.targets.values() for s in target.in_distribution]
+    sets += [s for pairs in gaps.pairs(experiments.pairs.values()) for s in pairs.sets]
     return gaps.there(dict.fromkeys(sets))

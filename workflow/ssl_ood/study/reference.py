@@ -30,6 +30,7 @@ HEADER = "| key | type | default | meaning |\n|---|---|---|---|\n"
 PLURALS = {
     "method": "Methods",
     "score": "Scores",
+    "cue": "Cues that need no learning",
     "shift": "Shifting transformations",
     "reader": "Readers of archives",
     "table": "Forms of tables",

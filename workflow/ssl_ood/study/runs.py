@@ -10,11 +10,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ssl_ood.common.registry import lookup
 from ssl_ood.datasets.names import PackedSet
 from ssl_ood.methods.settings import RunSettings
+from ssl_ood.study.layers import merge
+from ssl_ood.study.pairs import Pairs
 from ssl_ood.study.settings import Config, Evaluation
 from ssl_ood.study.settings import Target as TargetSettings
 
@@ -118,6 +121,7 @@ class Target:
     options: dict[str, Any]  # as the config has them
     runs: tuple[Run, ...]
     in_distribution: tuple[PackedSet, ...]  # the training sets that its options name
+    pairs: tuple[Pairs, ...] = ()  # of which it shows what needs no learning
 
     @property
     def optional(self) -> bool:
@@ -179,6 +183,7 @@ class Experiments:
         titles = copy.deepcopy(plain.get("titles", {}))
         used = {s.dataset for run in target.runs for s in needed_sets(run)}
         used |= {s.dataset for s in target.in_distribution}
+        used |= {s.dataset for pairs in target.pairs for s in pairs.sets}
         titles["datasets"] = {n: self.datasets[n].title for n in sorted(used)}
         configs = [run.training_config for run in target.first_seed] if target.views else []
         return {
@@ -195,6 +200,7 @@ class Experiments:
             "train_counts": {run.in_distribution: self.count(run.train) for run in target.runs},
             "show_reported": plain["show_reported"],
             "photographs": sorted(n for n in used if self.datasets[n].photographs),
+            **({"shortcuts": [p.summary() for p in target.pairs]} if target.pairs else {}),
         }
 
     def evaluation_config(self, run: Run) -> dict[str, Any]:
@@ -213,12 +219,15 @@ class Experiments:
 
     def _evaluation_of(self, target: Target) -> dict[str, Any]:
         """How the runs of a target are scored: a target is of one study."""
-        return target.runs[0].evaluation_config if target.runs else self.plain["evaluation"]
+        if target.runs:
+            return target.runs[0].evaluation_config
+        study = self.config.studies[target.settings.study]
+        return merge(self.plain["evaluation"], study.evaluation)
 
     def _repeats(self, target: Target) -> str:
         """What another seed means for the runs of a target."""
         entries = self.config.studies[target.settings.study].in_distribution
-        named = {run.in_distribution for run in target.runs}
+        named = {shown.in_distribution for shown in (*target.runs, *target.pairs)}
         split = any("{seed}" in (entries[name].train_split or "") for name in named)
         return "train/test splits" if split else "seeds"
 
@@ -231,9 +240,15 @@ class Experiments:
         return self.datasets[packed.dataset].splits[packed.split].count or 0
 
     def packed_sets(self) -> dict[str, PackedSet]:
-        """Every packed set that some run needs, by path."""
-        sets = (s for run in self.runs.values() for s in needed_sets(run))
+        """Every packed set that some run or shortcut needs, by path."""
+        sets = [s for run in self.runs.values() for s in needed_sets(run)]
+        sets += [s for pairs in self.pairs.values() for s in pairs.sets]
         return {s.path: s for s in sets}
+
+    @cached_property
+    def pairs(self) -> dict[str, Pairs]:
+        """What some target shows shortcuts of, by name."""
+        return {pairs.name: pairs for target in self.targets.values() for pairs in target.pairs}
 
 
 def needed_sets(run: Run) -> tuple[PackedSet, ...]:

@@ -82,7 +82,7 @@ def crops(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
 
     def items() -> Iterator[Item]:
         for label, (file, path) in enumerate(paths.items()):
-            picture, _ = open_picture(path.read_bytes(), None)
+            picture = open_picture(path.read_bytes(), None).image
             bounds = [round(s * n) for s, n in zip(area, picture.size * 2, strict=True)]
             pixels = np.asarray(picture)
             grey = np.asarray(picture.convert("L"))

@@ -20,7 +20,7 @@ from ssl_ood.report.table_parts import score_notes, titles_of_homes, variant_tit
     "batch_size",
     title="Batch sizes",
     notes="AUROC by the batch size of the variants (paper of 5.2, table 3).",
-    needs={"measurements"},
+    needs={"measurements", "shortcuts"},
     settings=Titled,
 )
 def batch_size_table(results: Results) -> Table:
@@ -36,7 +36,7 @@ def batch_size_table(results: Results) -> Table:
     "augmentation",
     title="Augmentations",
     notes="AUROC with one augmentation weakened at a time (paper of 5.2, table 4).",
-    needs={"measurements"},
+    needs={"measurements", "shortcuts"},
     settings=Titled,
 )
 def augmentation_table(results: Results) -> Table:

@@ -68,7 +68,7 @@ def training_images(results: Results, home: str) -> int | None:
     "label_efficiency",
     title="Label efficiency",
     notes="AUROC after fine-tuning, one row per number of labels (figure 5.3).",
-    needs={"measurements"},
+    needs={"measurements", "shortcuts"},
     settings=Titled,
 )
 def label_efficiency_table(results: Results) -> Table:
@@ -83,11 +83,17 @@ def label_efficiency_table(results: Results) -> Table:
         for home, labels in dict.fromkeys((home, labels) for home, _, labels in points)
     ]
     columns = [
-        Column(variant_title(results, name), {"initialisation": name}, "Initialisation")
+        Column(
+            variant_title(results, name),
+            {"initialisation": name, "dataset": {h: abnormal_set(results, h) for h in homes}},
+            "Initialisation",
+        )
         for name in names
     ]
 
-    def at(_: Results, in_distribution: str, labels: str, initialisation: str) -> Record | None:
+    def at(
+        _: Results, in_distribution: str, labels: str, initialisation: str, **of: object
+    ) -> Record | None:
         point = points.get((in_distribution, initialisation, labels))
         return point and measure_fine_tuned(results, in_distribution, point)
 

@@ -28,7 +28,7 @@ class ShiftsOptions(Beside):
     "shifts_medical",
     title="Shifts on medical images",
     notes="Several scores in one cell, one column per shift of the negatives (table 7.3).",
-    needs={"measurements"},
+    needs={"measurements", "shortcuts"},
     settings=ShiftsOptions,
 )
 def shifts_medical_table(results: Results) -> Table:

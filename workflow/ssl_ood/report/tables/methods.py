@@ -36,7 +36,7 @@ class MethodsOptions(Beside):
     title="Methods",
     notes="Other methods as they were reported, then ours with each score, one column per OOD set "
     "(tables 5.2, 7.1 and 7.2).",
-    needs={"measurements"},
+    needs={"measurements", "shortcuts"},
     settings=MethodsOptions,
 )
 def methods_table(results: Results) -> Table:

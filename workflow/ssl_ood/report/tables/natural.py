@@ -30,7 +30,7 @@ MARKS = ("*", "†", "‡", "§")
     "ood_auroc",
     title="AUROC against OOD sets",
     notes="Ours beside the reported values of other methods, one row per OOD set (table 6.1).",
-    needs={"measurements"},
+    needs={"measurements", "shortcuts"},
     settings=Beside,
 )
 def ood_auroc_table(results: Results) -> Table:
@@ -57,7 +57,7 @@ def ood_auroc_table(results: Results) -> Table:
     "negative_sampling",
     title="AUROC by negatives",
     notes="One column per negative strategy, one row per OOD set and their average (table 6.2).",
-    needs={"measurements"},
+    needs={"measurements", "shortcuts"},
     settings=Beside,
 )
 def negative_sampling_table(results: Results) -> Table:

@@ -19,7 +19,7 @@ TEST_IMAGES = "In-distribution test images (%)"
     "quality",
     title="Quality of the representation",
     notes="Every strategy beside the untrained network: AUROC, k-NN accuracy, sensitivity.",
-    needs={"measurements"},
+    needs={"measurements", "shortcuts"},
     version=2,
     settings=Scored,
 )
