@@ -222,6 +222,22 @@ def split_lists(wildcards):
     ]
 
 
+def calibration_of(run):
+    """The set that thresholds of a run are set on, in a list that is empty without one."""
+    return [] if run.calibration is None else [run.calibration]
+
+
+def calibration_lists(wildcards):
+    """The lists that prove that a run is calibrated on no image, and no patient, that it is trained
+    on or tested with."""
+    run = run_of(wildcards)
+    return [
+        f"{R}/splits/{own.dataset}-{own.split}/{Path(s.path).parent}-{Path(s.path).name}.json"
+        for own in (run.train, run.test)
+        for s in calibration_of(run)
+    ]
+
+
 def file_of(target):
     """The file that stands for a table or a figure: its csv, or its png."""
     return f"{R}/{target.kind}s/{target.name}." + {"table": "csv", "figure": "png"}[target.kind]

@@ -64,7 +64,8 @@ class Gaps:
     def before(self, run: Run) -> list[Gap]:
         """The gaps because of which a run cannot be trained and evaluated, itself or the one that
         it starts from."""
-        needed = [s.path for s in (run.train, run.test, *run.sources)]
+        own = [s for s in (run.train, run.test, run.calibration) if s is not None]
+        needed = [s.path for s in (*own, *run.sources)]
         found = [self.sets[path] for path in needed if path in self.sets]
         if run.weights in self.weights:
             found.append(self.weights[run.weights])

@@ -40,6 +40,7 @@ class Run:
     places: tuple[tuple[str, dict[str, Any]], ...] = ()
     weights: str | None = None  # of the catalogue, that the backbone starts from
     initial: Run | None = None  # whose backbone it starts from
+    calibration: PackedSet | None = None  # on which thresholds are set; None: on the test set
 
     @property
     def id(self) -> str:
@@ -189,7 +190,10 @@ class Experiments:
             }
             for s in run.tested
         ]
-        return {**run.training_config, "ood": ood, "evaluation": run.evaluation_config}
+        config = {**run.training_config, "ood": ood, "evaluation": run.evaluation_config}
+        # Named only where there is one: the others are evaluated as before, and not again.
+        own = {} if run.calibration is None else {"calibration_split": run.calibration.split}
+        return config | own
 
     def _evaluation_of(self, target: Target) -> dict[str, Any]:
         """How the runs of a target are scored: a target is of one study."""
@@ -217,8 +221,9 @@ class Experiments:
 
 
 def needed_sets(run: Run) -> tuple[PackedSet, ...]:
-    """The packed sets that a run is trained on and scored against."""
-    return (run.train, run.test, *run.tested, *run.sources)
+    """The packed sets that a run is trained on, scored against and calibrated on."""
+    calibration = () if run.calibration is None else (run.calibration,)
+    return (run.train, run.test, *run.tested, *run.sources, *calibration)
 
 
 def with_initial(runs: Iterable[Run]) -> Iterator[Run]:

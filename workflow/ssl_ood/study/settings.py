@@ -54,6 +54,11 @@ class InDistribution(Settings):
     )
     train_split: Split | None = Field(None, description="instead of the catalogue's")
     test_split: Split | None = Field(None, description="instead of the catalogue's")
+    calibration_split: Split | None = Field(
+        None,
+        description="a split that is neither trained on nor tested: thresholds are set on its "
+        "scores; without it on those of the test split",
+    )
     auxiliary: str | None = Field(None, description="the dataset that strategies call auxiliary")
     out_domain: str | None = Field(None, description="the dataset that strategies call out_domain")
     override: Sections = Field({}, description="settings of the method, for this dataset")
