@@ -26,6 +26,8 @@ os.environ.update(
 from ssl_ood.study import gaps
 from ssl_ood.study import runs as experiments
 from ssl_ood.study import costs as plan
+from ssl_ood.datasets.catalogues import as_variables, of_config
+from ssl_ood.datasets.local import state_of
 from ssl_ood.datasets.names import CROP, FITS
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.common.errors import UserError, unknown
@@ -64,7 +66,7 @@ DATA = f"{R}/data"
 # How and where jobs run reaches them through the environment: it is no parameter of theirs, so an
 # edit of it computes nothing again.
 os.environ.update(
-    SSL_OOD_CATALOGUE=str(Path(CONFIG["catalogue"]).absolute()),
+    **as_variables(*of_config(CONFIG)),
     SSL_OOD_PLUGINS=as_variable(CONFIG.get("plugins", [])),
     SSL_OOD_ARCHIVE_DIRS=as_variable(CONFIG["archive_dirs"]),
     SSL_OOD_CHECKPOINT_MINUTES=str(EXECUTION["checkpoint_minutes"]),

@@ -7,7 +7,6 @@ import argparse
 import csv
 import io
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -103,7 +102,8 @@ def _short(value: object) -> str:
 
 def read_experiments(paths: list[str]) -> Experiments:
     """The experiments of config files laid over each other. Raises UserError for a faulty one."""
+    from ssl_ood.datasets.catalogues import from_variables
     from ssl_ood.study.read import read_study
 
     layers = [json.load(sys.stdin)] if paths == ["-"] else read_layers(paths)
-    return read_study(merge(*layers), catalogue=os.environ.get("SSL_OOD_CATALOGUE"))
+    return read_study(merge(*layers), from_variables())

@@ -153,6 +153,7 @@ class Experiments:
     runs: dict[str, Run]
     targets: dict[str, Target]
     weights: dict[str, Any]  # the catalogue's pre-trained ones
+    remarks: tuple[str, ...] = ()  # sentences on what was replaced or chosen, for a person
 
     def spec(self, name: str) -> dict[str, Any]:
         """What the table or figure stage is told: plain data, the rule's only parameter."""

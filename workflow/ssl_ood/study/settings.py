@@ -243,6 +243,14 @@ class Config(Settings):
         description="read-only folders where archives may already lie; used in place"
     )
     catalogue: Text = Field(description="file of all datasets and pre-trained weights")
+    catalogues: Distinct[Text] = Field(
+        (),
+        description="further catalogues, each laid over those before it entry by entry: one of a "
+        "name that is there already replaces it as a whole, and is said",
+    )
+    datasets: dict[str, dict[str, Any]] = Field(
+        {}, description="single entries, as a catalogue has them, laid over all catalogues"
+    )
     max_corrupt_share: Share = Field(
         description="share of a set's images that may be undecodable; they are left out and named"
     )
