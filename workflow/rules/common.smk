@@ -36,6 +36,7 @@ from ssl_ood.common.registry import lookup
 from ssl_ood.common.vocabulary import BASE, VERSIONS
 from ssl_ood.declarations import declare_everything
 from ssl_ood.study.left_behind import describe_left
+from ssl_ood.study.own import own_images_in
 from ssl_ood.study.layers import read_layers
 from ssl_ood.study.read import plugins_of, read_study
 
@@ -47,12 +48,17 @@ def read_experiments():
         # What Snakemake has merged says no more of a key that was there twice, or of a null.
         laid_over = len(workflow.overwrite_configfiles)
         read_layers([*workflow.configfiles[laid_over:], *workflow.configfiles[:laid_over]])
-        return read_study(config)
+        # A job goes by what the plan has seen of a person's own images, not by what has come since.
+        told = workflow.remote_exec and os.environ.get("SSL_OOD_CONFIG")
+        return read_study(json.loads(told) if told and own_images_in(config) else config)
     except UserError as error:
         raise WorkflowError(str(error))
 
 
 EXPERIMENTS = read_experiments()
+if not workflow.remote_exec:
+    for remark in EXPERIMENTS.remarks:
+        print(remark, file=sys.stderr)
 WEIGHTS = EXPERIMENTS.weights
 CONFIG = EXPERIMENTS.plain
 EXECUTION = CONFIG["execution"]
@@ -255,6 +261,11 @@ def targets_of(chapter):
     studies = EXPERIMENTS.config.studies
     targets = EXPERIMENTS.targets.values()
     return [t for t in targets if studies[t.settings.study].chapter == chapter]
+
+
+def targets_of_study(study):
+    """The tables and figures of a study."""
+    return [t for t in EXPERIMENTS.targets.values() if t.settings.study == study]
 
 
 def checked_negatives(runs=EXPERIMENTS.runs.values()):

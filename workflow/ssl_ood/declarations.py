@@ -21,6 +21,7 @@ DECLARING = (
     "ssl_ood.datasets.readers_archives",
     "ssl_ood.datasets.readers_arrays",
     "ssl_ood.datasets.readers_medical",
+    "ssl_ood.datasets.readers_own",
     "ssl_ood.datasets.demo.readers",
     "ssl_ood.evaluation.scores.cosine",
     "ssl_ood.evaluation.scores.logit",
@@ -38,6 +39,7 @@ DECLARING = (
     "ssl_ood.report.tables.medical",
     "ssl_ood.report.tables.methods",
     "ssl_ood.report.tables.natural",
+    "ssl_ood.report.tables.own",
     "ssl_ood.report.tables.protocol",
     "ssl_ood.report.tables.quality",
 )

@@ -16,6 +16,7 @@ from typing import Any
 from ssl_ood.common.errors import UserError, reason
 from ssl_ood.common.files import parse_yaml
 from ssl_ood.common.paths import expanded
+from ssl_ood.datasets.patients import patients_of
 
 DIGITS = {"md5": 32, "sha256": 64}
 LOCAL = "local"  # the access to what lies on this disk and is not fetched
@@ -63,13 +64,15 @@ class Archive:
 class Split:
     """A split: the number of images it must have (None: unknown) and how it is read.
 
-    `verified` is False where the count is what a publication or a forum says, not seen by us:
-    another count is then reported, not refused.
+    `about`: how many they are expected to be, for plans, where no number is known. `verified` is
+    False where the count is what a publication or a forum says, not seen by us: another count is
+    then reported, not refused.
     """
 
     count: int | None = None
     verified: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+    about: int | None = None
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,15 @@ class Dataset:
             )
         return self.splits[name]
 
+    @property
+    def grouped(self) -> bool:
+        """Whether names tell patients."""
+        return self.group is not None or "patients" in self.options
+
     def group_of(self, name: str) -> str | None:
         """The patient that the image of that name shows; None where names do not say."""
+        if "patients" in self.options:
+            return patients_of(self.options["patients"])(name)
         if self.group is None:
             return None
         found = re.search(self.group, name)
@@ -304,11 +314,12 @@ def _derived(
 
 
 def plain(entry: Any) -> dict[str, Any]:
-    """A catalogue entry (a dataclass) as JSON-able data; the path only of what is local."""
+    """A catalogue entry (a dataclass) as JSON-able data; what only own images have, only there."""
     data = _plain(asdict(entry))
-    for archive in data["archives"]:
-        if archive["path"] is None:
-            del archive["path"]
+    for key, parts in (("path", data["archives"]), ("about", data.get("splits", {}).values())):
+        for part in parts:
+            if part[key] is None:
+                del part[key]
     return data
 
 

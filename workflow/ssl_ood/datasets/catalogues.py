@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ IN_CONFIG = "config: datasets"  # where entries of a config stand
 
 @dataclass(frozen=True)
 class Catalogues:
-    """All entries by name; replaced: a sentence for every entry that took the place of another."""
+    """All entries by name; replaced: by name, a sentence on the entry whose place it took."""
 
     datasets: dict[str, Dataset]
     weights: dict[str, Weights]
-    replaced: tuple[str, ...] = ()
+    replaced: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_catalogues(
@@ -42,7 +42,7 @@ def load_catalogues(
     """
     found: dict[str, dict[str, Any]] = {"datasets": {}, "weights": {}}
     origin: dict[str, str] = {}
-    replaced = []
+    replaced: dict[str, str] = {}
     layers = [(str(path), read_catalogue(path)) for path in paths]
     if entries:
         layer = {"datasets": dict(entries)}
@@ -52,7 +52,7 @@ def load_catalogues(
         for kind, known in found.items():
             for name, entry in layer.get(kind, {}).items():
                 if name in origin:
-                    replaced.append(f"{place} replaces the entry {name} of {origin[name]}.")
+                    replaced[name] = f"{place} replaces the entry {name} of {origin[name]}."
                 known[name], origin[name] = entry, place
     if both := found["datasets"].keys() & found["weights"].keys():
         raise UserError(
@@ -61,7 +61,7 @@ def load_catalogues(
         )
     where = ", ".join(place for place, _ in layers)
     datasets = datasets_of(found["datasets"], where)
-    return Catalogues(datasets, weights_of(found["weights"]), tuple(replaced))
+    return Catalogues(datasets, weights_of(found["weights"]), replaced)
 
 
 def of_config(config: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:

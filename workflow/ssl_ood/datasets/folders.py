@@ -24,13 +24,11 @@ CIRCULAR = "links that lead back"
 
 @dataclass(frozen=True)
 class Found:
-    """A file: its name below the root with forward slashes, where it lies, its bytes, the time of
-    its last change in nanoseconds."""
+    """A file: its name below the root with forward slashes, where it lies, its bytes."""
 
     name: str
     path: str
     size: int
-    changed_ns: int = 0
 
 
 def files_below(root: Path) -> Iterator[Found]:
@@ -73,7 +71,7 @@ def _files(
             )
         if entry.is_symlink():
             note(FOLLOWED, root, name)
-        yield Found(name, entry.path, state.st_size, state.st_mtime_ns)
+        yield Found(name, entry.path, state.st_size)
     for entry, name, identity in folders:
         if entry.is_symlink():
             if identity in above:

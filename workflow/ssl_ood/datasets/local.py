@@ -11,30 +11,36 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.catalogue import Archive, Dataset
-from ssl_ood.datasets.folders import Found, files_below
+from ssl_ood.datasets.folders import files_below
+from ssl_ood.datasets.passed_over import LEFT_BY_SYSTEMS
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+Entry = tuple[str, int, int]  # name below the folder, bytes, time of change in nanoseconds
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a folder in their order; of an archive, itself. state: hexadecimal SHA-256."""
+    """The files of a folder; of an archive, itself. state: hexadecimal SHA-256 of all that."""
 
     path: str
-    files: tuple[Found, ...]
+    files: tuple[Entry, ...]
     state: str
-    bytes: int
 
     @property
     def folder(self) -> bool:
         """Whether it is a folder, not an archive."""
         return os.path.isdir(self.path)
+
+    @property
+    def bytes(self) -> int:
+        return sum(size for _, size, _ in self.files)
 
 
 def listing_of(path: str | Path) -> Listing:
@@ -53,24 +59,62 @@ def _listed(path: str) -> Listing:
     except OSError as error:
         raise UserError(f"{path} is not there ({error.strerror}): correct the path.") from None
     if stat.S_ISDIR(state.st_mode):
-        files = tuple(files_below(Path(path)))
+        try:
+            files = tuple(_quickly(path))
+        except _OutOfTheOrdinary:
+            files = tuple(sorted(_thoroughly(path)))
     elif path.lower().endswith(ARCHIVES) and stat.S_ISREG(state.st_mode):
-        files = (Found(os.path.basename(path), path, state.st_size, state.st_mtime_ns),)
+        files = ((os.path.basename(path), state.st_size, state.st_mtime_ns),)
     else:
         raise UserError(
             f"{path} is no folder and no archive ({', '.join(ARCHIVES)}): name one of these."
         )
-    digest = hashlib.sha256()
-    for file in files:
-        line = f"{file.name}\0{file.size}\0{file.changed_ns}\n"
-        digest.update(line.encode("utf-8", "surrogateescape"))
-    return Listing(path, files, digest.hexdigest(), sum(file.size for file in files))
+    lines = "".join(f"{name}\0{size}\0{changed}\n" for name, size, changed in files)
+    digest = hashlib.sha256(lines.encode("utf-8", "surrogateescape"))
+    return Listing(path, files, digest.hexdigest())
+
+
+class _OutOfTheOrdinary(Exception):
+    """A folder has a link in it, or what cannot be read or is no file."""
+
+
+def _quickly(root: str) -> list[Entry]:
+    """The files that `files_below` finds, where nothing needs its care: in a third of its time."""
+    found: list[Entry] = []
+    waiting = [("", root)]
+    while waiting:
+        prefix, folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name[0] == "." or name.lower() in LEFT_BY_SYSTEMS:
+                        continue
+                    if entry.is_file(follow_symlinks=False):
+                        state = entry.stat()
+                        found.append((prefix + name, state.st_size, state.st_mtime_ns))
+                    elif entry.is_dir(follow_symlinks=False):
+                        waiting.append((f"{prefix}{name}/", entry.path))
+                    else:
+                        raise _OutOfTheOrdinary
+        except OSError:
+            raise _OutOfTheOrdinary from None
+    found.sort()
+    return found
+
+
+def _thoroughly(folder: str) -> Iterator[Entry]:
+    for file in files_below(Path(folder)):
+        yield file.name, file.size, os.stat(file.path).st_mtime_ns
 
 
 def state_of(dataset: Dataset) -> list[str]:
-    """The states of the local archives of a dataset, for the plan; empty where it has none, and of
-    what is not there, which is a gap."""
+    """The states of the local archives of a dataset and of its table of patients, for the plan;
+    empty where it has none, and of what is not there, which is a gap."""
     paths = [archive.path for archive in dataset.archives if archive.path is not None]
+    paths += (
+        [dataset.options["patients"]["csv"]] if "csv" in dataset.options.get("patients", {}) else []
+    )
     return [state_of_path(path) for path in paths if os.path.exists(path)]
 
 

@@ -61,6 +61,8 @@ def _check(options: argparse.Namespace) -> None:
 
     experiments = read_experiments(options.configfile)
     config = experiments.config
+    for remark in experiments.remarks:
+        print(remark)
     print(
         f"{len(experiments.runs)} runs for {len(config.tables)} tables and {len(config.figures)} "
         "figures: no mistake found."
@@ -74,7 +76,10 @@ def _check(options: argparse.Namespace) -> None:
 def _plan(options: argparse.Namespace) -> None:
     from ssl_ood.study.costs import describe_plan
 
-    print(describe_plan(read_experiments(options.configfile), options.targets))
+    experiments = read_experiments(options.configfile)
+    for remark in experiments.remarks:
+        print(remark)
+    print(describe_plan(experiments, options.targets))
 
 
 def _costs(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from ssl_ood.study.check_runs import check_runs
 from ssl_ood.study.check_targets import check_targets
 from ssl_ood.study.expand import expand
 from ssl_ood.study.layers import typed, without_nulls
+from ssl_ood.study.own import expand_own, refuse_twins
 from ssl_ood.study.paths import anchored
 from ssl_ood.study.runs import Experiments
 from ssl_ood.study.settings import Config
@@ -26,13 +27,17 @@ def read_study(
     (`ssl_ood.declarations`), the config's plugins included. Raises UserError for the first thing
     that is wrong. Nothing heavy is imported.
     """
-    plain = anchored(without_nulls(typed(config)))
+    own = expand_own(anchored(without_nulls(typed(config))))
+    plain = own.config
     settings = read_settings(Config, plain, "config:")
     found = load_catalogues(*(told or of_config(plain)))
+    refuse_twins(own.own, plain, found.replaced)
     check_config(settings, found.datasets, found.weights)
     check_targets(settings)
     experiments = expand(settings, plain, found.datasets, found.weights)
-    experiments = replace(experiments, remarks=found.replaced)
+    experiments = replace(
+        experiments, own=own.own, remarks=(*found.replaced.values(), *own.remarks)
+    )
     check_runs(experiments)
     return experiments
 

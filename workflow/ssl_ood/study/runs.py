@@ -153,6 +153,7 @@ class Experiments:
     runs: dict[str, Run]
     targets: dict[str, Target]
     weights: dict[str, Any]  # the catalogue's pre-trained ones
+    own: tuple[str, ...] = ()  # studies of a person's own images
     remarks: tuple[str, ...] = ()  # sentences on what was replaced or chosen, for a person
 
     def spec(self, name: str) -> dict[str, Any]:
@@ -213,7 +214,8 @@ class Experiments:
 
     def count(self, packed: PackedSet) -> int:
         """Images that the catalogue expects in a packed set; 0 where it does not say."""
-        return self.datasets[packed.dataset].splits[packed.split].count or 0
+        split = self.datasets[packed.dataset].splits[packed.split]
+        return split.count or split.about or 0
 
     def packed_sets(self) -> dict[str, PackedSet]:
         """Every packed set that some run needs, by path."""

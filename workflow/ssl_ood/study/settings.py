@@ -28,6 +28,7 @@ Seed = Annotated[int, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1)]
 Split = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\{seed\})?$")]
 TargetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Size = Annotated[int, Field(ge=8, le=8192, multiple_of=4)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Sections = dict[str, dict[str, Any]]  # of a method: training, views, backbone, head
 
@@ -68,7 +69,7 @@ class Study(Settings):
     """A method, the datasets that it is trained on and the sets that it is tested against."""
 
     method: str = Field(description="how models are trained")
-    size: Annotated[int, Field(ge=8, le=8192, multiple_of=4)] = Field(
+    size: Size = Field(
         description="pixels of the in-distribution images; everything is packed to it"
     )
     fit: Literal["crop", "squash"] = Field(
