@@ -153,6 +153,7 @@ def thresholds_table(results: Results) -> Table:
             "above it, on average over calibrations. Flagged: the share above it.",
         ],
         best="",
+        groups_in_markdown=True,
         over_images="Wilson",
     )
 
@@ -214,6 +215,6 @@ def _calibrated(flags: dict[str, _Flags]) -> str:
             "the test images say of themselves is too good."
         )
     return (
-        f"Set on {number} calibration images, which are neither trained on nor tested; a rate of "
-        f"which 1 in {counts[0] + 1} is more has no threshold."
+        f"Set on {number} calibration images, which are neither trained on nor tested; rates below "
+        f"1 in {counts[0] + 1} have no threshold."
     )
