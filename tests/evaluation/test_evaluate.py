@@ -234,6 +234,23 @@ def test_pooled_is_the_union_of_all_ood_images_not_the_mean_over_the_sets(case):
     assert one_set["pooled"] == pytest.approx(weighted) != pytest.approx(one_set["average"])
 
 
+def test_a_calibration_set_is_scored_and_changes_no_measurement(case):
+    _, before = case.both_stages()
+    test = case.sets["home-test"]
+    labels = np.full(30, 7)
+    case.sets["home-calibration"] = replace(
+        test, name="home-calibration", role="calibration", features=test.features[:30],
+        labels=labels,
+    )  # fmt: skip
+    table, metrics = case.both_stages()
+    pd.testing.assert_frame_equal(metrics, before)
+    found, same = table[table.role == "calibration"], table[table.role == "test"][:30]
+    assert list(found["set"].unique()) == ["home-calibration"] and list(found.label) == [7] * 30
+    for column in ("cosine_tau@0.040", "mahalanobis"):
+        np.testing.assert_allclose(found[column], same[column], rtol=1e-5)
+    assert found.knn_label.isna().all()
+
+
 def test_one_ood_set_is_not_pooled(case):
     case.ood = case.ood[:1]
     _, metrics = case.both_stages()

@@ -43,10 +43,8 @@ def changed(config, path, value):
 @pytest.fixture(autouse=True)
 def _one_catalogue(monkeypatch):
     """It is read once, not for every value."""
-    weights = cache(lambda path: read_weights(path, validate=False))
-    read_weights = read.load_weights
-    monkeypatch.setattr(read, "load_catalogue", cache(read.load_catalogue))
-    monkeypatch.setattr(read, "load_weights", lambda path, validate: weights(path))
+    once = cache(read.load_catalogues)
+    monkeypatch.setattr(read, "load_catalogues", lambda paths, _: once(tuple(map(str, paths))))
 
 
 def refused(config) -> str:

@@ -329,6 +329,31 @@ def test_a_set_beside_is_evaluated_and_trains_nothing_again(thesis, load):
     assert "lsun_resize" not in run.summary()["ood"]
 
 
+def test_a_calibration_split_is_evaluated_and_trains_nothing_again(thesis, load):
+    """It stands in what evaluation is told, only where it is named, and in no training's config."""
+    before = load(thesis).runs
+    run = next(r for r in before.values() if r.in_distribution == "rsna" and r.method == "moco")
+    assert run.calibration is None
+    assert "calibration_split" not in load(thesis).evaluation_config(run)
+    entry = thesis["studies"]["rsna_contrastive"]["in_distribution"]["rsna"]
+    entry["calibration_split"] = "train_{seed}"
+    message = "calibration_split is train_0, which is trained on: name a split of its own"
+    with pytest.raises(UserError, match=message):
+        load(thesis)
+    other = (run.seed + 1) % 5
+    entry["calibration_split"] = f"test_{other}"
+    entry["test_split"] = f"test_{run.seed}"
+    thesis["seeds"] = [run.seed]
+    for target in (*thesis["tables"].values(), *thesis["figures"].values()):
+        target.pop("seeds", None)
+    found = load(thesis)
+    again = found.runs[run.id]
+    assert again.training_config == run.training_config
+    assert again.calibration.path == f"rsna/test_{other}-512px"
+    assert found.evaluation_config(again)["calibration_split"] == f"test_{other}"
+    assert again.calibration.path in found.packed_sets()
+
+
 def test_a_table_of_other_tables_has_their_runs(thesis, load):
     found = load(thesis)
     names = {run.id for run in found.targets["table_claims"].runs}

@@ -26,6 +26,8 @@ os.environ.update(
 from ssl_ood.study import gaps
 from ssl_ood.study import runs as experiments
 from ssl_ood.study import costs as plan
+from ssl_ood.datasets.catalogues import as_variables, of_config
+from ssl_ood.datasets.local import state_of
 from ssl_ood.datasets.names import CROP, FITS
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.common.errors import UserError, unknown
@@ -35,6 +37,7 @@ from ssl_ood.common.vocabulary import BASE, VERSIONS
 from ssl_ood.declarations import declare_everything
 from ssl_ood.study.bundled import older_code
 from ssl_ood.study.left_behind import describe_left
+from ssl_ood.study.own import own_images_in
 from ssl_ood.study.layers import read_layers
 from ssl_ood.study.read import plugins_of, read_study
 
@@ -46,12 +49,17 @@ def read_experiments():
         # What Snakemake has merged says no more of a key that was there twice, or of a null.
         laid_over = len(workflow.overwrite_configfiles)
         read_layers([*workflow.configfiles[laid_over:], *workflow.configfiles[:laid_over]])
-        return read_study(config)
+        # A job goes by what the plan has seen of a person's own images, not by what has come since.
+        told = workflow.remote_exec and os.environ.get("SSL_OOD_CONFIG")
+        return read_study(json.loads(told) if told and own_images_in(config) else config)
     except UserError as error:
         raise WorkflowError(str(error))
 
 
 EXPERIMENTS = read_experiments()
+if not workflow.remote_exec:
+    for remark in EXPERIMENTS.remarks:
+        print(remark, file=sys.stderr)
 WEIGHTS = EXPERIMENTS.weights
 CONFIG = EXPERIMENTS.plain
 EXECUTION = CONFIG["execution"]
@@ -68,7 +76,7 @@ DATA = f"{R}/data"
 # How and where jobs run reaches them through the environment: it is no parameter of theirs, so an
 # edit of it computes nothing again.
 os.environ.update(
-    SSL_OOD_CATALOGUE=str(Path(CONFIG["catalogue"]).absolute()),
+    **as_variables(*of_config(CONFIG)),
     SSL_OOD_PLUGINS=as_variable(CONFIG.get("plugins", [])),
     SSL_OOD_ARCHIVE_DIRS=as_variable(CONFIG["archive_dirs"]),
     SSL_OOD_CHECKPOINT_MINUTES=str(EXECUTION["checkpoint_minutes"]),
@@ -238,6 +246,22 @@ def split_lists(wildcards):
     ]
 
 
+def calibration_of(run):
+    """The set that thresholds of a run are set on, in a list that is empty without one."""
+    return [] if run.calibration is None else [run.calibration]
+
+
+def calibration_lists(wildcards):
+    """The lists that prove that a run is calibrated on no image, and no patient, that it is trained
+    on or tested with."""
+    run = run_of(wildcards)
+    return [
+        f"{R}/splits/{own.dataset}-{own.split}/{Path(s.path).parent}-{Path(s.path).name}.json"
+        for own in (run.train, run.test)
+        for s in calibration_of(run)
+    ]
+
+
 def file_of(target):
     """The file that stands for a table or a figure: its csv, or its png."""
     return f"{R}/{target.kind}s/{target.name}." + {"table": "csv", "figure": "png"}[target.kind]
@@ -252,6 +276,11 @@ def targets_of(chapter):
     """The tables and figures of the studies of a chapter, but for the optional ones."""
     studies = EXPERIMENTS.config.studies
     return [t for t in EXPERIMENTS.usual if studies[t.settings.study].chapter == chapter]
+
+
+def targets_of_study(study):
+    """The tables and figures of a study, but for the optional ones."""
+    return [t for t in EXPERIMENTS.usual if t.settings.study == study]
 
 
 def checked_negatives(runs):

@@ -10,9 +10,12 @@ rule fetch_dataset:
     conda:
         "../../envs/ssl_ood.yaml"
     params:
-        # The archives and where they come from: an edit of the entry fetches again.
+        # The archives and where they come from: an edit of the entry fetches again, as does a
+        # change of what lies on this disk.
         entry=lambda wildcards: json.dumps(
-            EXPERIMENTS.datasets[wildcards.dataset].to_dict()["archives"], sort_keys=True
+            EXPERIMENTS.datasets[wildcards.dataset].to_dict()["archives"]
+            + state_of(EXPERIMENTS.datasets[wildcards.dataset]),
+            sort_keys=True,
         ),
         downloads=lambda wildcards: CONFIG["downloads_dir"],
         optional=lambda wildcards: ["--optional"] if needs_optional(wildcards.dataset) else [],

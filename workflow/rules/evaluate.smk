@@ -12,8 +12,11 @@ rule evaluate:
                 run_of(wildcards).train,
                 run_of(wildcards).test,
                 *GAPS.there(run_of(wildcards).tested),
+                *calibration_of(run_of(wildcards)),
             )
         ),
+        # Another calibration set trains nothing again, so its proof is wanted here.
+        splits=lambda wildcards: ancient(calibration_lists(wildcards)),
     output:
         config=f"{R}/evaluation/{{run}}.json",
         scores=f"{R}/scores/{{run}}.parquet",

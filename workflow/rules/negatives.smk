@@ -6,7 +6,7 @@ rule build_negatives:
         lambda wildcards: packed_meta(
             s
             for s in GAPS.there(experiments.needed_sets(negative_run(wildcards)))
-            if not s.own_size
+            if not s.own_size and s not in calibration_of(negative_run(wildcards))
         ),
     output:
         config=f"{R}/negatives/{{study}}-{{in_distribution}}-{{strategy}}/config.json",

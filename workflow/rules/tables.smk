@@ -53,6 +53,18 @@ for target in EXPERIMENTS.targets.values():
         localrule: True
 
 
+for study in EXPERIMENTS.own:
+
+    # `snakemake mine`: every table and figure of a study of one's own images.
+    rule:
+        name:
+            study
+        input:
+            [file_of(target) for target in targets_of_study(study)],
+            checked_negatives(experiments.shown_runs(targets_of_study(study))),
+        localrule: True
+
+
 for chapter in sorted({s.chapter for s in EXPERIMENTS.config.studies.values() if s.chapter}):
 
     # `snakemake chapter_6`: every table and figure of a chapter.

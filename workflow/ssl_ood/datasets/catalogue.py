@@ -15,14 +15,19 @@ from typing import Any
 
 from ssl_ood.common.errors import UserError, reason
 from ssl_ood.common.files import parse_yaml
+from ssl_ood.common.paths import expanded
+from ssl_ood.datasets.patients import patients_of
 
 DIGITS = {"md5": 32, "sha256": 64}
+LOCAL = "local"  # the access to what lies on this disk and is not fetched
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "datasets.schema.yaml"
 
 
 @dataclass(frozen=True)
 class Archive:
     """One file (or, with `folder`, one folder) that a dataset is read from.
+
+    `path`: where it lies on this disk; None: under its name `file` in one of the known folders.
 
     A checksum may be a prefix, where no more of it is published: it is compared as far as it goes.
     `also` are further accepted checksums, `{"sha256": ..., "why": ...}`, of the same content in
@@ -38,6 +43,7 @@ class Archive:
     folder: bool = False
     optional: bool = False
     package: str | None = None
+    path: str | None = None
 
     @property
     def verified(self) -> bool:
@@ -58,13 +64,15 @@ class Archive:
 class Split:
     """A split: the number of images it must have (None: unknown) and how it is read.
 
-    `verified` is False where the count is what a publication or a forum says, not seen by us:
-    another count is then reported, not refused.
+    `about`: how many they are expected to be, for plans, where no number is known. `verified` is
+    False where the count is what a publication or a forum says, not seen by us: another count is
+    then reported, not refused.
     """
 
     count: int | None = None
     verified: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+    about: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,8 +124,15 @@ class Dataset:
             )
         return self.splits[name]
 
+    @property
+    def grouped(self) -> bool:
+        """Whether names tell patients."""
+        return self.group is not None or "patients" in self.options
+
     def group_of(self, name: str) -> str | None:
         """The patient that the image of that name shows; None where names do not say."""
+        if "patients" in self.options:
+            return patients_of(self.options["patients"])(name)
         if self.group is None:
             return None
         found = re.search(self.group, name)
@@ -147,12 +162,16 @@ def load_catalogue(path: str | Path, validate: bool = True) -> dict[str, Dataset
 
     `validate=False` skips the JSON schema (40 ms) where the file was checked before.
     """
-    data = read_catalogue(path, validate)
-    catalogue = {n: from_dict(n, e) for n, e in data["datasets"].items() if "derive" not in e}
-    for name, entry in data["datasets"].items():
+    return datasets_of(read_catalogue(path, validate)["datasets"], str(path))
+
+
+def datasets_of(entries: Mapping[str, Any], place: str) -> dict[str, Dataset]:
+    """The datasets of catalogue entries, derived sets resolved; place: where the entries stand."""
+    catalogue = {n: from_dict(n, e) for n, e in entries.items() if "derive" not in e}
+    for name, entry in entries.items():
         if "derive" in entry:
-            catalogue[name] = _derived(name, entry, catalogue, Path(path))
-    return {name: catalogue[name] for name in data["datasets"]}
+            catalogue[name] = _derived(name, entry, catalogue, place)
+    return {name: catalogue[name] for name in entries}
 
 
 def read_catalogue(path: str | Path, validate: bool = True) -> dict[str, Any]:
@@ -181,7 +200,17 @@ def read_catalogue(path: str | Path, validate: bool = True) -> dict[str, Any]:
                 f"The dataset catalogue {path} has the name {min(both)} twice, as a dataset and as "
                 "weights: rename one."
             )
+        _anchor(data["datasets"], path)
     return data
+
+
+def _anchor(entries: Mapping[str, Any], path: Path) -> None:
+    """Makes the paths of local archives whole, which may be relative to their catalogue."""
+    for name, entry in entries.items():
+        for archive in entry.get("archives", ()):
+            if "path" in archive:
+                whole = expanded(archive["path"], f"{path}: the path of {name}")
+                archive["path"] = str(path.parent.absolute() / whole)
 
 
 def get(catalogue: Mapping[str, Dataset], name: str) -> Dataset:
@@ -197,6 +226,11 @@ def from_dict(name: str, entry: Mapping[str, Any]) -> Dataset:
     """A Dataset from a catalogue entry, or back from `Dataset.to_dict`."""
     data = {k: v for k, v in entry.items() if k != "name"}
     data.setdefault("store", name)
+    if data["access"] == LOCAL:
+        data.setdefault("licence", None)
+        data.setdefault("citation", None)
+        paths = ", ".join(a["path"] for a in data["archives"])
+        data.setdefault("how_to_get", f"Bring it back to {paths}, or correct its path")
     data["archives"] = archives_of(entry)
     data["splits"] = {s: Split(**(o or {})) for s, o in data["splits"].items()}
     data["notes"] = tuple(data.get("notes", ()))
@@ -209,14 +243,21 @@ def from_dict(name: str, entry: Mapping[str, Any]) -> Dataset:
 
 
 def archives_of(entry: Mapping[str, Any]) -> tuple[Archive, ...]:
-    """The archives of a catalogue entry."""
+    """The archives of a catalogue entry; a local one is named, where it is not, after its path."""
     return tuple(
-        Archive(**{**a, "also": tuple(a.get("also", ())), "urls": tuple(a.get("urls", ()))})
+        Archive(
+            **{
+                **a,
+                "file": a.get("file") or Path(a["path"]).name,
+                "also": tuple(a.get("also", ())),
+                "urls": tuple(a.get("urls", ())),
+            }
+        )
         for a in entry.get("archives", ())
     )
 
 
-def check_schema(data: Any, path: Path) -> None:
+def check_schema(data: Any, path: Path | str) -> None:
     """Raises UserError that names the first place where the catalogue breaks its schema."""
     import jsonschema
 
@@ -230,7 +271,7 @@ def check_schema(data: Any, path: Path) -> None:
 
 
 def _derived(
-    name: str, entry: Mapping[str, Any], catalogue: Mapping[str, Dataset], path: Path
+    name: str, entry: Mapping[str, Any], catalogue: Mapping[str, Dataset], path: str
 ) -> Dataset:
     """A subset of another dataset: its archives and reader, its own selection of images.
 
@@ -273,8 +314,13 @@ def _derived(
 
 
 def plain(entry: Any) -> dict[str, Any]:
-    """A catalogue entry (a dataclass) as JSON-able data."""
-    return _plain(asdict(entry))
+    """A catalogue entry (a dataclass) as JSON-able data; what only own images have, only there."""
+    data = _plain(asdict(entry))
+    for key, parts in (("path", data["archives"]), ("about", data.get("splits", {}).values())):
+        for part in parts:
+            if part[key] is None:
+                del part[key]
+    return data
 
 
 def _plain(value: Any) -> Any:

@@ -15,11 +15,12 @@ from ssl_ood.datasets.names import FITS
 
 if TYPE_CHECKING:
     from ssl_ood.datasets.catalogue import Dataset
+    from ssl_ood.datasets.catalogues import Catalogues
 
 # The workflow tells these through the environment; a person, by flag or in config.yaml.
-CATALOGUE = Path(os.environ.get("SSL_OOD_CATALOGUE", "resources/datasets.yaml"))
 ARCHIVE_DIRS = os.environ.get("SSL_OOD_ARCHIVE_DIRS")
 CONFIG = Path("config.yaml")
+CATALOGUE_HELP = "catalogues, each laid over those before it (default: as config.yaml says)"
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
@@ -38,7 +39,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
 
     pack = subparsers.add_parser("pack", help="pack a split of a dataset at one image size")
     pack.add_argument("name", help="a dataset of the catalogue")
-    pack.add_argument("--catalogue", type=Path, default=CATALOGUE)
+    pack.add_argument("--catalogue", nargs="+", metavar="FILE", help=CATALOGUE_HELP)
     pack.add_argument("--split", required=True)
     pack.add_argument("--size", type=int, required=True, help="side of the images in pixels")
     _add_fit(pack)
@@ -59,7 +60,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     splits = subparsers.add_parser(
         "splits", help="list the names of a training and a test set; fail if they share any"
     )
-    splits.add_argument("--catalogue", type=Path, default=CATALOGUE)
+    splits.add_argument("--catalogue", nargs="+", metavar="FILE", help=CATALOGUE_HELP)
     splits.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
     splits.add_argument("--train", required=True, metavar="DATASET/SPLIT")
     splits.add_argument("--test", required=True, metavar="DATASET/SPLIT")
@@ -72,7 +73,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
         "weights", help="convert the backbone of a published checkpoint to safetensors"
     )
     weights.add_argument("name", help="weights of the catalogue")
-    weights.add_argument("--catalogue", type=Path, default=CATALOGUE)
+    weights.add_argument("--catalogue", nargs="+", metavar="FILE", help=CATALOGUE_HELP)
     weights.add_argument("--manifest", type=Path, required=True, help="what fetch has written")
     weights.add_argument("--output", type=Path, required=True, help="the safetensors file to write")
     weights.set_defaults(run=run_weights)
@@ -100,7 +101,7 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--catalogue", type=Path, default=CATALOGUE)
+    parser.add_argument("--catalogue", nargs="+", metavar="FILE", help=CATALOGUE_HELP)
     parser.add_argument(
         "--downloads", type=Path, help="where downloads are kept (default: as config.yaml says)"
     )
@@ -131,23 +132,39 @@ def _fill_places(args: argparse.Namespace) -> None:
             args.archive_dirs = [Path(expanded(f, f"{CONFIG}: archive_dirs")) for f in folders]
 
 
+def _catalogues(args: argparse.Namespace) -> Catalogues:
+    """Those of the command line, of the workflow, or of config.yaml here."""
+    from ssl_ood.common.files import parse_yaml
+    from ssl_ood.common.paths import expanded
+    from ssl_ood.datasets.catalogues import SHIPPED, from_variables, load_catalogues, of_config
+
+    told = from_variables()
+    if args.catalogue is not None:
+        return load_catalogues(args.catalogue)
+    if told is None:
+        config = parse_yaml(CONFIG.read_text(encoding="utf-8")) if CONFIG.is_file() else {}
+        files, entries = of_config({"catalogue": SHIPPED, **config})
+        told = [expanded(file, f"{CONFIG}: catalogues") for file in files], entries
+    return load_catalogues(*told)
+
+
 def run_fetch(args: argparse.Namespace) -> None:
     """`ssl_ood fetch NAME --manifest FILE`"""
-    from ssl_ood.datasets.catalogue import get, load_catalogue
+    from ssl_ood.datasets.catalogue import LOCAL, get
     from ssl_ood.datasets.fetch import fetch
     from ssl_ood.datasets.places import failed_fetch
-    from ssl_ood.datasets.weights import load_weights
 
     _fill_places(args)
-    entries = {**load_catalogue(args.catalogue), **load_weights(args.catalogue, validate=False)}
-    dataset = get(entries, args.name)
+    catalogues = _catalogues(args)
+    dataset = get({**catalogues.datasets, **catalogues.weights}, args.name)
     with _marked(failed_fetch(args.manifest)):
         manifest = fetch(
             dataset, args.downloads, args.archive_dirs, args.manifest, optional=args.optional
         )
     ways: dict[str, int] = {}
     for archive in manifest["archives"]:
-        verified = archive["verified"] or archive["way"].startswith("package ")
+        checked = archive["verified"] or archive["way"].startswith("package ")
+        verified = checked or dataset.access == LOCAL  # there is nothing to compare it with
         unknown = archive.get("compared", "no checksum is known")
         way = f"from {archive['way']}" + ("" if verified else f", UNVERIFIED: {unknown}")
         ways[way] = ways.get(way, 0) + 1
@@ -172,12 +189,12 @@ def _marked(mark: Path) -> Iterator[None]:
 def run_pack(args: argparse.Namespace) -> None:
     """`ssl_ood pack NAME --split train --size 32 --manifest FILE --output FOLDER`"""
     from ssl_ood.common.errors import UserError
-    from ssl_ood.datasets.catalogue import get, load_catalogue
+    from ssl_ood.datasets.catalogue import get
     from ssl_ood.datasets.pack import pack
 
     if args.size < 1:
         raise UserError(f"--size is the side of the images in pixels, not {args.size}.")
-    dataset = get(load_catalogue(args.catalogue), args.name)
+    dataset = get(_catalogues(args).datasets, args.name)
     _need_manifest(args)
     meta = pack(
         dataset,
@@ -196,10 +213,9 @@ def run_pack(args: argparse.Namespace) -> None:
 
 def run_splits(args: argparse.Namespace) -> None:
     """`ssl_ood splits --data results/data --train A/train --test A/test --size 512 --output F`"""
-    from ssl_ood.datasets.catalogue import load_catalogue
     from ssl_ood.datasets.splits import write_split
 
-    catalogue = load_catalogue(args.catalogue)
+    catalogue = _catalogues(args).datasets
     sides = write_split(
         catalogue, args.data, args.train, args.test, args.size, args.output, args.fit
     )
@@ -212,9 +228,9 @@ def run_weights(args: argparse.Namespace) -> None:
     """`ssl_ood weights NAME --manifest FILE --output FILE.safetensors`"""
     from ssl_ood.datasets.catalogue import get
     from ssl_ood.datasets.pack import read_manifest
-    from ssl_ood.datasets.weights import convert, load_weights
+    from ssl_ood.datasets.weights import convert
 
-    weights = get(load_weights(args.catalogue), args.name)
+    weights = get(_catalogues(args).weights, args.name)
     _need_manifest(args)
     convert(weights, read_manifest(args.manifest), args.output)
     print(f"{args.output}: the {weights.backbone} of {weights.title}")
@@ -233,11 +249,11 @@ def _need_manifest(args: argparse.Namespace) -> None:
 def run_datasets(args: argparse.Namespace) -> None:
     """`ssl_ood datasets`: a table of the catalogue, then what to do about what is missing."""
     from ssl_ood.common.errors import UserError
-    from ssl_ood.datasets.catalogue import get, load_catalogue
+    from ssl_ood.datasets.catalogue import get
     from ssl_ood.datasets.places import missing_restricted
 
     _fill_places(args)
-    catalogue = load_catalogue(args.catalogue)
+    catalogue = _catalogues(args).datasets
     chosen = [get(catalogue, n) for n in args.names] or list(catalogue.values())
     message = missing_restricted(chosen, args.archive_dirs, args.downloads)
     if args.check:

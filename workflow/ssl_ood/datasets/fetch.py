@@ -20,6 +20,7 @@ from ssl_ood.datasets.download import Hashes, Unavailable, download, hash_file
 from ssl_ood.datasets.folders import files_below
 from ssl_ood.datasets.impostors import LOOKED_AT, impostor
 from ssl_ood.datasets.installed import installed_file
+from ssl_ood.datasets.local import local_entry
 from ssl_ood.datasets.places import candidates, missing_restricted
 from ssl_ood.datasets.weights import Weights
 
@@ -167,11 +168,14 @@ def _find(
     for path in candidates(dataset, archive, downloads, archive_dirs):
         own = path.parent == downloads / dataset.store
         way = "downloaded before" if own else "archive_dirs"
-        if archive.folder and path.is_dir():
+        if archive.path is not None:
+            way = "its place on this disk"
+        if (archive.folder or archive.path is not None) and path.is_dir():
+            digest = _folder_digest(path) if archive.path is None else local_entry(archive)
             return {
                 "file": archive.file,
                 "path": str(path.resolve()),
-                **_folder_digest(path),
+                **digest,
                 "md5": None,
                 "verified": False,
                 "way": way,

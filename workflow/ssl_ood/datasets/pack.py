@@ -30,7 +30,7 @@ from ssl_ood.common.hashing import sha256_of_value
 from ssl_ood.common.progress import Progress
 from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.datasets.archives import Data
-from ssl_ood.datasets.catalogue import Dataset
+from ssl_ood.datasets.catalogue import LOCAL, Dataset
 from ssl_ood.datasets.decode import DecoderMissing, Decoding, Undecodable
 from ssl_ood.datasets.facts import Facts
 from ssl_ood.datasets.names import CROP
@@ -277,10 +277,11 @@ def _check_corrupt(
         return
     shown = "; ".join(partial.corrupt[:5])
     more = f" and {len(partial.corrupt) - 5} more" if len(partial.corrupt) > 5 else ""
+    again = "Mend or remove them" if dataset.access == LOCAL else "Fetch the archive again"
     raise UserError(
         f"{dataset.name} {split}: {len(partial.corrupt)} image(s) cannot be decoded, more than the "
-        f"{share:.2%} of {count:,} that max_corrupt_share allows: {shown}{more}. Fetch the "
-        "archive again, or raise max_corrupt_share to leave them out."
+        f"{share:.2%} of {count:,} that max_corrupt_share allows: {shown}{more}. {again}, or raise "
+        "max_corrupt_share to leave them out."
     )
 
 

@@ -11,7 +11,10 @@ from ssl_ood.datasets.catalogue import Archive, Dataset
 def candidates(
     dataset: Dataset, archive: Archive, downloads: Path, archive_dirs: Sequence[Path]
 ) -> list[Path]:
-    """Places where the archive may lie: DIR/{dataset}/FILE and DIR/FILE of each archive folder."""
+    """Places where the archive may lie: DIR/{dataset}/FILE and DIR/FILE of each archive folder, or
+    its own path."""
+    if archive.path is not None:
+        return [Path(archive.path)]
     places = [Path(d) / sub for d in archive_dirs for sub in (dataset.store, ".")]
     return [p / archive.file for p in [*places, downloads / dataset.store]]
 
@@ -21,7 +24,8 @@ def present(
 ) -> Path | None:
     """Where the archive lies, unverified, or None."""
     for path in candidates(dataset, archive, downloads, archive_dirs):
-        if path.is_dir() if archive.folder else path.is_file():
+        is_there = path.is_dir() if archive.folder else path.is_file()
+        if is_there or (archive.path is not None and path.is_dir()):
             return path
     return None
 

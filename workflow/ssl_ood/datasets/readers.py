@@ -69,7 +69,7 @@ def open_split(dataset: Dataset, split: str, manifest: Mapping[str, Any], scratc
         with _said(paths) as place:
             source = function(paths, options, scratch)
         items = _watched(source.items, paths, place)
-        if dataset.group is not None:
+        if dataset.grouped:
             items = (replace(i, group=dataset.group_of(i.name)) for i in items)
         return replace(source, items=items)
 

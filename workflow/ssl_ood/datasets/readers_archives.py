@@ -15,18 +15,9 @@ from ssl_ood.common.registry import register
 from ssl_ood.datasets.archives import Damaged, FileRef, find, members, tar_of_tars, unpack
 from ssl_ood.datasets.lmdb_file import entries
 from ssl_ood.datasets.notes import note
+from ssl_ood.datasets.own_members import IMAGES, NOT_READ
 from ssl_ood.datasets.readers import NO_LABEL, Item, Paths, Source
 from ssl_ood.datasets.text import printable, text_of
-
-IMAGES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".dcm",
-    ".dicom",
-)  # fmt: skip
-# Pictures all the same, of which a person should know that they are not read.
-NOT_READ = (
-    ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".nef",
-    ".exr", ".hdr", ".pgm", ".ppm", ".nii", ".nii.gz", ".mha", ".nrrd",
-)  # fmt: skip
 
 
 @register(

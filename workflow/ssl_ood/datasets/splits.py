@@ -46,7 +46,7 @@ def write_split(
     files = {side: images.files for side, images in packed.items()}
     _refuse_common(files["train"], files["test"], "image", sets)
     groups = {
-        side: None if datasets[side].group is None else [datasets[side].group_of(n) for n in names]
+        side: None if not datasets[side].grouped else [datasets[side].group_of(n) for n in names]
         for side, names in files.items()
     }
     _refuse_common(groups["train"] or (), groups["test"] or (), "patient", sets)

@@ -54,7 +54,11 @@ class Weights:
 
 def load_weights(path: str | Path, validate: bool = True) -> dict[str, Weights]:
     """The pre-trained weights of the catalogue at `path`. Raises UserError for a faulty file."""
-    entries = read_catalogue(path, validate).get("weights", {})
+    return weights_of(read_catalogue(path, validate).get("weights", {}))
+
+
+def weights_of(entries: Mapping[str, Any]) -> dict[str, Weights]:
+    """The weights of catalogue entries."""
     return {name: from_dict(name, entry) for name, entry in entries.items()}
 
 

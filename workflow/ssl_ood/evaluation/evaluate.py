@@ -34,21 +34,25 @@ from ssl_ood.methods.settings import RunSettings
 from ssl_ood.methods.trained import prove_settings, prove_weights
 from ssl_ood.study.settings import Evaluation
 
+OF_EVALUATION = ("ood", "evaluation", "calibration_split")  # keys that say nothing of the training
+
 
 @dataclass(frozen=True)
 class Task:
-    """What results/evaluation/RUN.json asks for."""
+    """What results/evaluation/RUN.json asks for; calibration_split: None where it names none."""
 
     run: RunSettings
     ood: tuple[OODSet, ...]
     evaluation: Evaluation
+    calibration_split: str | None = None
 
 
 def read_task(config: Mapping[str, Any]) -> Task:
     """The typed content of results/evaluation/RUN.json."""
-    own = {key: value for key, value in config.items() if key not in ("ood", "evaluation")}
+    own = {key: value for key, value in config.items() if key not in OF_EVALUATION}
     evaluation = read_settings(Evaluation, config["evaluation"], f"{config['run']}: evaluation")
-    return Task(read_run(own), tuple(OODSet(**entry) for entry in config["ood"]), evaluation)
+    ood = tuple(OODSet(**entry) for entry in config["ood"])
+    return Task(read_run(own), ood, evaluation, config.get("calibration_split"))
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,9 @@ def evaluate_run(task: Task, weights: Path, places: Places, device: torch.device
     sets += [
         extractor.read(places.data, s.packed(task.run), "ood") for s in task.ood if s.available
     ]
+    if task.calibration_split is not None:
+        calibration = task.run.packed(own, task.calibration_split)
+        sets.append(extractor.read(places.data, calibration, "calibration"))
     train, test = sets[0].features, sets[1].features
     temperature = task.evaluation.soft_class_temperature
     summary = _soft_classes(model, train, test, temperature, places.features, device)

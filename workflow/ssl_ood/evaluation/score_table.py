@@ -1,10 +1,11 @@
 """The scores of every image of a run: results/scores/RUN.parquet, one row for each image.
 
-Rows by role: `test` (in-distribution test images), `ood`, and for the sensitivity score of section
-3.4 `sensitivity_held_out` and `sensitivity_test`: training images held out and the test images,
-both scored against the rest of the training images. Columns: set, dataset, role, index, label,
-knn_label (of a weighted vote) and knn_majority_label (of test rows), and one column for each score
-and temperature (`score_columns.column_name`). Larger scores are more anomalous.
+Rows by role: `test` (in-distribution test images), `ood`, `calibration` where the study names a
+split for it (images that thresholds are set on; they count in no AUROC), and for the sensitivity
+score of section 3.4 `sensitivity_held_out` and `sensitivity_test`: training images held out and
+the test images, both scored against the rest of the training images. Columns: set, dataset, role,
+index, label, knn_label (of a weighted vote) and knn_majority_label (of test rows), and one column
+for each score and temperature (`score_columns.column_name`). Larger scores are more anomalous.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ VOTES = ("knn_label", "knn_majority_label")
 def score_sets(
     sets: list[EvaluatedSet], model: Model, evaluation: Evaluation, device: torch.device
 ) -> dict[str, np.ndarray]:
-    """The columns of the table: the test and OOD images, then those of the sensitivity score."""
+    """The columns of the table: the test, OOD and calibration images, then those of the sensitivity
+    score."""
     (train,) = (s for s in sets if s.role == "train")
     (test,) = (s for s in sets if s.role == "test")
     others = [s for s in sets if s.role == "ood"]
+    others += [s for s in sets if s.role == "calibration"]
     logits = "logits" in lookup("method", model.settings.method).more["offers"]
 
     def on_device(array: np.ndarray) -> Tensor:
@@ -48,7 +51,7 @@ def score_sets(
         return compute_scores(evidence, evaluation)
 
     everything = torch.cat([test_features, *(on_device(s.features) for s in others)])
-    rows = _rows([test, *others], ["test"] + ["ood"] * len(others))
+    rows = _rows([test, *others], ["test", *(s.role for s in others)])
     rows |= scored(everything, slice(None))
     rows |= _image_scores([test, *others], evaluation)
     rows |= _votes(test_features, train_features, test, train, evaluation, len(rows["set"]))

@@ -51,6 +51,7 @@ KINDS = {
     "packed": Kind(("data",), "minutes to hours for each set", for_training=True),
     "weights": Kind(("weights",), "minutes", for_training=True),
     "archives": Kind(("archives", "downloads"), "the downloads, or a check of what is there"),
+    "scans": Kind(("scans",), "seconds: what was seen of images of one's own"),
     "runs": Kind(("runs",), "every training", for_training=True),
     "logs": Kind(("logs", "snakemake.log"), "not possible; nothing depends on them"),
     "benchmarks": Kind(("benchmarks",), "not possible; the costs are taken from them"),

@@ -7,7 +7,6 @@ import argparse
 import csv
 import io
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -62,6 +61,8 @@ def _check(options: argparse.Namespace) -> None:
 
     experiments = read_experiments(options.configfile)
     config = experiments.config
+    for remark in experiments.remarks:
+        print(remark)
     print(
         f"{len(experiments.runs)} runs for {len(config.tables)} tables and {len(config.figures)} "
         "figures: no mistake found."
@@ -75,7 +76,10 @@ def _check(options: argparse.Namespace) -> None:
 def _plan(options: argparse.Namespace) -> None:
     from ssl_ood.study.costs import describe_plan
 
-    print(describe_plan(read_experiments(options.configfile), options.targets))
+    experiments = read_experiments(options.configfile)
+    for remark in experiments.remarks:
+        print(remark)
+    print(describe_plan(experiments, options.targets))
 
 
 def _costs(options: argparse.Namespace) -> None:
@@ -103,7 +107,8 @@ def _short(value: object) -> str:
 
 def read_experiments(paths: list[str]) -> Experiments:
     """The experiments of config files laid over each other. Raises UserError for a faulty one."""
+    from ssl_ood.datasets.catalogues import from_variables
     from ssl_ood.study.read import read_study
 
     layers = [json.load(sys.stdin)] if paths == ["-"] else read_layers(paths)
-    return read_study(merge(*layers), catalogue=os.environ.get("SSL_OOD_CATALOGUE"))
+    return read_study(merge(*layers), from_variables())

@@ -103,7 +103,7 @@ def disk_needed(experiments: Experiments, runs: list[Run]) -> Disk:
 
 def _results_of(experiments: Experiments, run: Run) -> int:
     """Bytes of the teacher, its copy beside the checkpoints, the features and the scores."""
-    tested = [run.test, *run.tested]
+    tested = [run.test, *run.tested, *([] if run.calibration is None else [run.calibration])]
     images = sum(map(experiments.count, [run.train, *tested]))
     scores = len(run.evaluation.taus) + 6
     scored = sum(map(experiments.count, tested)) * scores * DOUBLE

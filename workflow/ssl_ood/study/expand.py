@@ -170,6 +170,7 @@ class _Maker:
             places=places,
             weights=start if kind == "weights" else None,
             initial=initial,
+            calibration=self._calibration(key, train, test),
         )
 
     def pairs(self, name: str, chosen: Iterable[Run]) -> tuple[Pairs, ...]:
@@ -200,11 +201,26 @@ class _Maker:
             )
         return tuple(pairs for pairs in found.values() if pairs.ood)
 
+    def _calibration(self, key: Key, train: PackedSet, test: PackedSet) -> PackedSet | None:
+        """The set that thresholds are set on, where the study names a split for it."""
+        entry = self.config.studies[key.study].in_distribution[key.in_distribution]
+        if entry.calibration_split is None:
+            return None
+        packed = self._packed(key, None, "calibration")
+        for role, other in (("trained on", train), ("tested", test)):
+            if packed == other:
+                raise UserError(
+                    f"config: studies.{key.study}.in_distribution.{key.in_distribution}."
+                    f"calibration_split is {packed.split}, which is {role}: name a split of its "
+                    "own, or leave the key out."
+                )
+        return packed
+
     def _packed(self, key: Key, name: str | None, role: str) -> PackedSet:
         """The packed set of a dataset, of the run's own where no name is given."""
         study = self.config.studies[key.study]
         dataset = self.datasets[name or key.in_distribution]
-        split = getattr(dataset, f"{role}_split")
+        split = getattr(dataset, f"{role}_split", None)
         if name in (None, key.in_distribution):
             entry = study.in_distribution[key.in_distribution]
             split = getattr(entry, f"{role}_split") or split

@@ -75,7 +75,8 @@ class Gaps:
         it starts from."""
         if run.id in self.bundled:
             return []
-        needed = [s.path for s in (run.train, run.test, *run.sources)]
+        own = [s for s in (run.train, run.test, run.calibration) if s is not None]
+        needed = [s.path for s in (*own, *run.sources)]
         found = [self.sets[path] for path in needed if path in self.sets]
         if run.weights in self.weights:
             found.append(self.weights[run.weights])

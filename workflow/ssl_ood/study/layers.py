@@ -15,7 +15,16 @@ from ssl_ood.common.errors import UserError, nearest
 DISGUISED = re.compile(r"[-+]?(0[0-9_]+$|[0-9][0-9_]*:)")
 # A title or a folder may be named 2024.
 STAY_TEXT = frozenset(
-    {"titles", "results_dir", "downloads_dir", "archive_dirs", "catalogue", "reported_dir"}
+    {
+        "titles",
+        "results_dir",
+        "downloads_dir",
+        "archive_dirs",
+        "catalogue",
+        "reported_dir",
+        "catalogues",
+        "datasets",
+    }
 )
 LITERAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false|null")
 

@@ -10,7 +10,12 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.paths import expanded
 
 CLONE = Path(__file__).resolve().parents[3]  # of the project: what ships with it lies there
-OF_THE_USER = ("results_dir", "downloads_dir", "archive_dirs")  # below the working directory
+OF_THE_USER = (  # below the working directory
+    "results_dir",
+    "downloads_dir",
+    "archive_dirs",
+    "catalogues",
+)
 SHIPPED = ("catalogue", "reported_dir")  # in the clone, unless the working directory has them
 
 
@@ -28,6 +33,11 @@ def anchored(config: dict[str, Any], clone: Path = CLONE) -> dict[str, Any]:
             changed[key] = expanded(value, place)
         elif isinstance(value, list | tuple):
             changed[key] = [expanded(v, place) if isinstance(v, str) else v for v in value]
+    entries = changed.get("datasets")
+    if isinstance(entries, dict):
+        changed["datasets"] = {
+            n: _with_paths(e, f"config: datasets.{n}") for n, e in entries.items()
+        }
     if isinstance(changed.get("results_dir"), str):
         _check_results(changed["results_dir"])
     for key in SHIPPED:
@@ -38,6 +48,19 @@ def anchored(config: dict[str, Any], clone: Path = CLONE) -> dict[str, Any]:
     if isinstance(plugins, list | tuple):
         changed["plugins"] = [_plugin(v) if isinstance(v, str) else v for v in plugins]
     return changed
+
+
+def _with_paths(entry: Any, place: str) -> Any:
+    """An entry of a catalogue with whole paths of its local archives."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("archives"), list):
+        return entry
+    archives = [
+        {**a, "path": str(Path(expanded(a["path"], f"{place}: path")).absolute())}
+        if isinstance(a, dict) and isinstance(a.get("path"), str)
+        else a
+        for a in entry["archives"]
+    ]
+    return {**entry, "archives": archives}
 
 
 def _plugin(name: str) -> str:

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from ssl_ood.common.settings import read_settings
-from ssl_ood.datasets.catalogue import load_catalogue
-from ssl_ood.datasets.weights import load_weights
+from ssl_ood.datasets.catalogues import load_catalogues, of_config
 from ssl_ood.study.check import check_config
 from ssl_ood.study.check_runs import check_runs
 from ssl_ood.study.check_targets import check_targets
 from ssl_ood.study.expand import expand
 from ssl_ood.study.layers import typed, without_nulls
+from ssl_ood.study.own import expand_own, refuse_twins
 from ssl_ood.study.paths import anchored
 from ssl_ood.study.runs import Experiments
 from ssl_ood.study.settings import Config
 
 
-def read_study(config: dict[str, Any], catalogue: str | None = None) -> Experiments:
+def read_study(
+    config: dict[str, Any], told: tuple[list[str], dict[str, Any]] | None = None
+) -> Experiments:
     """The experiments of a config, as Snakemake or YAML give it.
 
-    catalogue: instead of the config's. Everything has been declared (`ssl_ood.declarations`), the
-    config's plugins included. Raises UserError for the first thing that is wrong. Nothing heavy is
-    imported.
+    told: files and entries of the catalogue, instead of the config's. Everything has been declared
+    (`ssl_ood.declarations`), the config's plugins included. Raises UserError for the first thing
+    that is wrong. Nothing heavy is imported.
     """
-    plain = anchored(without_nulls(typed(config)))
+    own = expand_own(anchored(without_nulls(typed(config))))
+    plain = own.config
     settings = read_settings(Config, plain, "config:")
-    path = Path(catalogue or settings.catalogue)
-    datasets = load_catalogue(path)
-    weights = load_weights(path, validate=False)  # it was, with the datasets
-    check_config(settings, datasets, weights)
+    found = load_catalogues(*(told or of_config(plain)))
+    refuse_twins(own.own, plain, found.replaced)
+    check_config(settings, found.datasets, found.weights)
     check_targets(settings)
-    experiments = expand(settings, plain, datasets, weights)
+    experiments = expand(settings, plain, found.datasets, found.weights)
+    experiments = replace(
+        experiments, own=own.own, remarks=(*found.replaced.values(), *own.remarks)
+    )
     check_runs(experiments)
     return experiments
 

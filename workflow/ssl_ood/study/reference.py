@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin
 from ssl_ood.common.files import write_text
 from ssl_ood.common.registry import KINDS, Entry, entries
 from ssl_ood.common.settings import Settings
+from ssl_ood.study.own_settings import OwnStudy
 from ssl_ood.study.protocol import page, read_protocol
 from ssl_ood.study.settings import Config
 
@@ -26,6 +27,7 @@ Every key of `config.yaml`: its type and range, its default and its meaning. A s
 `ssl_ood check --configfile config.yaml mine.yaml` says what is wrong with both. The `config.yaml`
 in this folder is a copy of the one at the root, for workflows that are deployed as a module.
 """
+OWN = "studies.NAME (of own images)"
 HEADER = "| key | type | default | meaning |\n|---|---|---|---|\n"
 PLURALS = {
     "method": "Methods",
@@ -61,7 +63,7 @@ def reference() -> str:
     """The whole reference, in markdown."""
     parts = [INTRODUCTION]
     places: dict[type[Settings], list[str]] = {}
-    for path, cls in _sections("", Config):
+    for path, cls in [*_sections("", Config), *_sections(OWN, OwnStudy)]:
         places.setdefault(cls, []).append(f"`{path}`" if path else "The top level")
     parts += [_section(", ".join(paths), cls) for cls, paths in places.items()]
     for kind in KINDS:

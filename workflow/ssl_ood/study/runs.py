@@ -43,6 +43,7 @@ class Run:
     places: tuple[tuple[str, dict[str, Any]], ...] = ()
     weights: str | None = None  # of the catalogue, that the backbone starts from
     initial: Run | None = None  # whose backbone it starts from
+    calibration: PackedSet | None = None  # on which thresholds are set; None: on the test set
 
     @property
     def id(self) -> str:
@@ -171,6 +172,8 @@ class Experiments:
     runs: dict[str, Run]
     targets: dict[str, Target]
     weights: dict[str, Any]  # the catalogue's pre-trained ones
+    own: tuple[str, ...] = ()  # studies of a person's own images
+    remarks: tuple[str, ...] = ()  # sentences on what was replaced or chosen, for a person
 
     @property
     def usual(self) -> list[Target]:
@@ -215,7 +218,10 @@ class Experiments:
             }
             for s in run.tested
         ]
-        return {**run.training_config, "ood": ood, "evaluation": run.evaluation_config}
+        config = {**run.training_config, "ood": ood, "evaluation": run.evaluation_config}
+        # Named only where there is one: the others are evaluated as before, and not again.
+        own = {} if run.calibration is None else {"calibration_split": run.calibration.split}
+        return config | own
 
     def _evaluation_of(self, target: Target) -> dict[str, Any]:
         """How the runs of a target are scored: a target is of one study."""
@@ -237,7 +243,8 @@ class Experiments:
 
     def count(self, packed: PackedSet) -> int:
         """Images that the catalogue expects in a packed set; 0 where it does not say."""
-        return self.datasets[packed.dataset].splits[packed.split].count or 0
+        split = self.datasets[packed.dataset].splits[packed.split]
+        return split.count or split.about or 0
 
     def packed_sets(self) -> dict[str, PackedSet]:
         """Every packed set that some run or shortcut needs, by path."""
@@ -252,8 +259,9 @@ class Experiments:
 
 
 def needed_sets(run: Run) -> tuple[PackedSet, ...]:
-    """The packed sets that a run is trained on and scored against."""
-    return (run.train, run.test, *run.tested, *run.sources)
+    """The packed sets that a run is trained on, scored against and calibrated on."""
+    calibration = () if run.calibration is None else (run.calibration,)
+    return (run.train, run.test, *run.tested, *run.sources, *calibration)
 
 
 def with_initial(runs: Iterable[Run]) -> Iterator[Run]:

@@ -28,6 +28,7 @@ Seed = Annotated[int, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1)]
 Split = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\{seed\})?$")]
 TargetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Size = Annotated[int, Field(ge=8, le=8192, multiple_of=4)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Sections = dict[str, dict[str, Any]]  # of a method: training, views, backbone, head
 
@@ -54,6 +55,11 @@ class InDistribution(Settings):
     )
     train_split: Split | None = Field(None, description="instead of the catalogue's")
     test_split: Split | None = Field(None, description="instead of the catalogue's")
+    calibration_split: Split | None = Field(
+        None,
+        description="a split that is neither trained on nor tested: thresholds are set on its "
+        "scores; without it on those of the test split",
+    )
     auxiliary: str | None = Field(None, description="the dataset that strategies call auxiliary")
     out_domain: str | None = Field(None, description="the dataset that strategies call out_domain")
     override: Sections = Field({}, description="settings of the method, for this dataset")
@@ -63,7 +69,7 @@ class Study(Settings):
     """A method, the datasets that it is trained on and the sets that it is tested against."""
 
     method: str = Field(description="how models are trained")
-    size: Annotated[int, Field(ge=8, le=8192, multiple_of=4)] = Field(
+    size: Size = Field(
         description="pixels of the in-distribution images; everything is packed to it"
     )
     fit: Literal["crop", "squash"] = Field(
@@ -259,6 +265,14 @@ class Config(Settings):
         description="read-only folders where archives may already lie; used in place"
     )
     catalogue: Text = Field(description="file of all datasets and pre-trained weights")
+    catalogues: Distinct[Text] = Field(
+        (),
+        description="further catalogues, each laid over those before it entry by entry: one of a "
+        "name that is there already replaces it as a whole, and is said",
+    )
+    datasets: dict[str, dict[str, Any]] = Field(
+        {}, description="single entries, as a catalogue has them, laid over all catalogues"
+    )
     max_corrupt_share: Share = Field(
         description="share of a set's images that may be undecodable; they are left out and named"
     )
