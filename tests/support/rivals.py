@@ -31,6 +31,12 @@ OF_METHODS = {
         "views": CONTRASTED | {"crops": 2, "crop_scale": [0.54, 0.54]},
         "head": {"hidden": 16, "out": 8},
     },
+    "glow": {
+        "training": {k: v for k, v in SGD.items() if k != "sgd_momentum"}
+        | {"optimiser": "adam", "mutation": 0.1, "lr_base": 0.03},
+        "views": {"size": 16, "channels": 3, "flip_p": 0.5},
+        "backbone": {"name": "glow", "levels": 2, "steps": 2, "hidden": 8},
+    },
 }
 
 

@@ -28,7 +28,11 @@ class OneNetwork(Method):
         if initial is not None:
             load_backbone(self.network.backbone, initial)
         self.network.to(device)
-        self.optimizer = make_sgd(self.network, settings.training)
+        self.optimizer = self.make_optimizer()
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Of all parameters; the trainer sets its rate and its weight decay in every step."""
+        return make_sgd(self.network, self.settings.training)
 
     @classmethod
     def example_views(cls, settings: RunSettings) -> list[tuple[str, ViewSpec, str, str]]:

@@ -15,7 +15,13 @@ from ssl_ood.report.reported import QUOTED
 from ssl_ood.report.results import NOT_RUN
 from ssl_ood.report.writers import MISSING, number, signed
 
-DIGITS = {"fraction": 3, "percent": 2, "nats": 2, "count": 0}  # printed; csv files have all
+DIGITS = {
+    "fraction": 3,
+    "percent": 2,
+    "nats": 2,
+    "bits": 3,
+    "count": 0,
+}  # printed; csv files have all
 
 
 def value(records: Sequence[Record]) -> Cell:

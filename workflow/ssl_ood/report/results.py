@@ -28,6 +28,7 @@ from ssl_ood.common.vocabulary import (
 from ssl_ood.datasets.names import AT
 from ssl_ood.evaluation.measurements import read_measurements
 from ssl_ood.measures.metrics import t_interval
+from ssl_ood.report.options import Scored
 from ssl_ood.report.reported import Reported, ReportedKey, by_key, read_reported
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Results:
     measurements of its runs, tidy; see `evaluation.measurements`. quoted: the reported values, see
     `read_reported`; no rows unless spec["show_reported"]. reported_dir: where these and the claims
     in words are. scores_of: the files of the scores of every image, by run, for forms that need
-    them.
+    them. compared: the results of other methods, by their name.
     """
 
     spec: dict[str, Any]
@@ -114,6 +115,7 @@ class Results:
     quoted: pd.DataFrame
     reported_dir: Path = Path()
     scores_of: dict[str, Path] = field(default_factory=dict)
+    compared: dict[str, Results] = field(default_factory=dict)
 
     @property
     def score(self) -> str:
@@ -266,13 +268,24 @@ def load_results(
     settings = lookup(spec["kind"], spec["form"], spec["name"]).settings
     own = {k: v for k, v in spec["options"].items() if k in settings.key_names()}
     options = read_settings(settings, own, spec["name"])
-    runs = [run["run"] for run in spec["runs"]]
-    frame = read_measurements(measurements, runs)
-    frame = frame[frame["run"].isin(runs)].reset_index(drop=True)
-    _refuse_missing(spec, set(frame["run"]))
+    others = spec.get("compared", {})
+    runs = [run["run"] for told in (spec, *others.values()) for run in told["runs"]]
+    frame = read_measurements(measurements, list(dict.fromkeys(runs)))
     quoted = read_reported(reported_dir if spec["show_reported"] else None)
     files = {path.stem: path for path in scores}
-    return Results(spec, options, frame, quoted, reported_dir or Path(), files)
+    compared = {}
+    for name, other in others.items():
+        told = {**spec, **other, "compared": {}}
+        chosen = Scored(score=other["score"])
+        compared[name] = Results(told, chosen, _of_runs(told, frame), quoted)
+    own = _of_runs(spec, frame)
+    return Results(spec, options, own, quoted, reported_dir or Path(), files, compared)
+
+
+def _of_runs(spec: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
+    """The measurements of the runs that a spec names."""
+    _refuse_missing(spec, set(frame["run"]))
+    return frame[frame["run"].isin([run["run"] for run in spec["runs"]])].reset_index(drop=True)
 
 
 def _refuse_missing(spec: dict[str, Any], measured: set[str]) -> None:

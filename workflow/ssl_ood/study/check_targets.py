@@ -37,6 +37,7 @@ def check_targets(config: Config) -> None:
         _check_runs_of(config, target, place)
         _check_selection(config, target, place)
         _check_options(config, target, form, place, folder)
+        _check_compared(config, target, form, place)
         shows = target.runs_of or target.untrained or target.strategies
         if form.needs & SHOW_RUNS and not (shows and (target.in_distribution or target.runs_of)):
             raise UserError(
@@ -95,6 +96,34 @@ def _check_selection(config: Config, target: Target, place: str) -> None:
                 raise UserError(
                     f"config: {place}.untrained needs the strategy or variant {name!r}."
                 )
+
+
+def _check_compared(config: Config, target: Target, form: Entry, place: str) -> None:
+    """The methods of other studies."""
+    if target.compared and not form.more.get("compares"):
+        raise UserError(
+            f"config: {place}.compared: the form {form.name} shows no other methods: take the key "
+            "out."
+        )
+    for name, other in target.compared.items():
+        here = f"{place}.compared.{name}"
+        known(other.study, config.studies, "study", here)
+        known(other.strategy, config.strategies, "strategy", here)
+        study = config.studies[other.study]
+        for part in other.variant.split(JOIN):
+            known(part, config.variants, "variant", here)
+            check_layer(config, study.method, f"variants.{part}", config.variants[part])
+        scores = evaluation_of(config, study, other.study).scores
+        if other.score is not None and other.score not in scores:
+            raise UserError(
+                f"config: {here}.score: study {other.study} does not compute {other.score} (it has "
+                f"{', '.join(scores)}): add it to the evaluation.scores of the study."
+            )
+        if not set(target.in_distribution) & study.in_distribution.keys():
+            raise UserError(
+                f"config: {here}.study: {other.study} has none of the in-distribution datasets of "
+                f"{place} ({', '.join(target.in_distribution)}): add one, or take {name} out."
+            )
 
 
 def _check_options(

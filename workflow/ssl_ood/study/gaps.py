@@ -92,10 +92,11 @@ class Gaps:
         if not gaps:
             return spec
         waiting = {run.id: self.before(run)[0].status for run in target.runs if self.before(run)}
-        spec["runs"] = [
-            run | ({"status": waiting[run["run"]]} if run["run"] in waiting else {})
-            for run in spec["runs"]
-        ]
+        for told in (spec, *spec.get("compared", {}).values()):
+            told["runs"] = [
+                run | ({"status": waiting[run["run"]]} if run["run"] in waiting else {})
+                for run in told["runs"]
+            ]
         spec["configs"] = [c for c in spec["configs"] if c["run"] not in waiting]
         spec["gaps"] = [f"{gap.sentence()} {self._waits(gap, target)}" for gap in gaps]
         return spec
