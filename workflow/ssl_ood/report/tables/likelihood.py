@@ -3,7 +3,7 @@ of it as a score: the likelihood, and its ratio to a background model's (equatio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,11 +17,12 @@ from ssl_ood.common.vocabulary import BASE, NO_NEGATIVES
 from ssl_ood.measures import metrics
 from ssl_ood.report.cells import BESIDE, value
 from ssl_ood.report.grid import Column, Grid, Row
-from ssl_ood.report.layout import Table
+from ssl_ood.report.layout import Cell, Table
 from ssl_ood.report.options import Beside
 from ssl_ood.report.records import Record, measure
 from ssl_ood.report.results import Measurement, Results, Summary, summarise
 from ssl_ood.report.table_parts import titles_of_homes
+from ssl_ood.report.writers import MISSING
 
 SCORE = "bits_per_dimension"
 BITS, RATIO = "bits_per_dimension", "auroc_of_ratio"  # metrics of this table, beside auroc
@@ -61,10 +62,10 @@ def likelihood_table(results: Results) -> Table:
     pieces = BESIDE if results.reported else {title: value}
     columns = [
         Column(title, {"metric": BITS, "unit": "bits"}, "", pieces, best=False),
-        Column("AUROC (%) of the likelihood", {"metric": "auroc"}, best=False),
+        _of_ood("AUROC (%) of the likelihood", "auroc"),
     ]
     if results.options.background:
-        columns.append(Column("of the ratio", {"metric": RATIO}, best=False))
+        columns.append(_of_ood("AUROC (%) of the ratio", RATIO))
     grid = Grid(results, list(_rows(results)), columns, measure=found.record)
     return grid.table(
         f"Likelihood as an anomaly score; in-distribution: {titles_of_homes(results)}.",
@@ -79,7 +80,16 @@ def likelihood_table(results: Results) -> Table:
     )
 
 
-def _rows(results: Results) -> list[Row]:
+def _of_ood(title: str, metric: str) -> Column:
+    """A column that has nothing for in-distribution images."""
+
+    def piece(records: Sequence[Record]) -> Cell:
+        return value(records) if records else Cell(MISSING)
+
+    return Column(title, {"metric": metric}, "", {title: piece}, best=False)
+
+
+def _rows(results: Results) -> Iterator[Row]:
     for home in results.in_distributions():
         title = results.title("datasets", home)
         for part in (TRAIN, TEST):
