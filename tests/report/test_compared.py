@@ -153,4 +153,4 @@ def test_in_distribution_images_have_no_auroc(flows):
     _, table, markdown = flows
     assert set(table[table.metric != "bits_per_dimension"].dataset) == {"mnist_test"}
     (line,) = (x for x in markdown.splitlines() if "fashion_mnist, test" in x)
-    assert line.count("–") == 2 and "not run" not in markdown
+    assert line.count("—") == 2 and "not run" not in markdown

@@ -58,14 +58,13 @@ def likelihood_table(results: Results) -> Table:
             "evaluation.scores of the study."
         )
     found = _Found(results)
-    title = "Bits per dimension"
-    pieces = BESIDE if results.reported else {title: value}
+    pieces = BESIDE if results.reported else {"measured": value}
     columns = [
-        Column(title, {"metric": BITS, "unit": "bits"}, "", pieces, best=False),
-        _of_ood("AUROC (%) of the likelihood", "auroc"),
+        Column("Bits per dimension", {"metric": BITS, "unit": "bits"}, "", pieces, best=False),
+        _of_ood("of the likelihood", "auroc"),
     ]
     if results.options.background:
-        columns.append(_of_ood("AUROC (%) of the ratio", RATIO))
+        columns.append(_of_ood("of the ratio", RATIO))
     grid = Grid(results, list(_rows(results)), columns, measure=found.record)
     return grid.table(
         f"Likelihood as an anomaly score; in-distribution: {titles_of_homes(results)}.",
@@ -86,7 +85,7 @@ def _of_ood(title: str, metric: str) -> Column:
     def piece(records: Sequence[Record]) -> Cell:
         return value(records) if records else Cell(MISSING)
 
-    return Column(title, {"metric": metric}, "", {title: piece}, best=False)
+    return Column("AUROC (%)", {"metric": metric}, "", {title: piece}, best=False)
 
 
 def _rows(results: Results) -> Iterator[Row]:
