@@ -187,6 +187,29 @@ def test_its_interval_is_that_of_a_bootstrap_over_images():
     assert deviation == pytest.approx(np.std(draws), rel=0.06)
 
 
+def test_a_mean_difference_over_pairs_is_that_of_a_bootstrap_over_images():
+    """Two pairs of models that all have scored the same images; 2,000 times."""
+    rng = np.random.default_rng(5)
+    pairs = [two_models(np.random.default_rng(seed), (120, 100)) for seed in (6, 7)]
+    found = metrics.mean_auroc_difference(pairs)
+    alone = [metrics.auroc_difference(*pair) for pair in pairs]
+    assert found.value == pytest.approx(np.mean([one.value for one in alone]))
+    n_in, n_out = 120, [len(out) for out in pairs[0][0].out_sets]
+    draws = []
+    for _ in range(2000):
+        rows, cols = rng.integers(0, n_in, n_in), [rng.integers(0, n, n) for n in n_out]
+        means = [
+            [np.mean([metrics.auroc(m.in_scores[rows], out[c])
+                      for out, c in zip(m.out_sets, cols, strict=True)]) for m in pair]
+            for pair in pairs
+        ]  # fmt: skip
+        draws.append(np.mean([one - other for one, other in means]))
+    deviation = (found.high - found.low) / 2 / 1.959964
+    assert deviation == pytest.approx(np.std(draws), rel=0.08)
+    doubled = metrics.mean_auroc_difference([pairs[0], pairs[0]])
+    assert doubled == pytest.approx(alone[0])  # a pair that is there twice is not two
+
+
 def test_a_difference_is_surer_than_two_intervals_where_models_agree():
     one, other = two_models(np.random.default_rng(2), (300, 300), shared=3.0)
     found = metrics.auroc_difference(one, other)

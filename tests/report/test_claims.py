@@ -12,15 +12,8 @@ import pytest
 from ssl_ood.common.errors import UserError
 from ssl_ood.evaluation.score_files import write_scores
 from ssl_ood.measures.metrics import auroc
-from ssl_ood.report.claims.case import judged
-from ssl_ood.report.claims.table import (
-    CHECKS,
-    FAILS,
-    HOLDS,
-    UNDECIDED,
-    UNKNOWN,
-    check_claims,
-)
+from ssl_ood.report.claims.table import CHECKS, chapter_of, chapters, check_claims
+from ssl_ood.report.claims.verdicts import FAILS, HOLDS, UNDECIDED, UNKNOWN, judged
 from ssl_ood.report.reported import reported_claims
 from ssl_ood.report.results import Measurement, load_results, summarise
 
@@ -47,13 +40,13 @@ def test_every_claim_has_a_check_and_a_row_of_one_chapter(reported):
     assert len(rows) == len({row["id"] for row in rows})
     assert {row["id"] for row in rows} == set(CHECKS)
     for row in rows:
-        assert sum(f"section {chapter}" in row["where"] for chapter in (5, 6, 7)) == 1, row
+        assert sum(chapter_of(row) in chapters(f"section {n}") for n in ("1-4", 5, 6, 7)) == 1, row
 
 
 def test_only_the_claims_of_the_chapter_are_checked(study, reported):
     study.thesis(seeds=[0])
     found = verdicts(study, reported)
-    assert len(found) == 26 and not [name for name in found if name.startswith("medical")]
+    assert len(found) == 25 and not [name for name in found if name.startswith("medical")]
 
 
 def test_the_values_of_the_claims_are_as_they_were_given(reported):
@@ -135,31 +128,17 @@ def test_one_seed_is_judged_by_the_images_that_both_have_scored(
         run = study.run("cifar10", strategy, ood=sets)
         mean = scored(np.random.default_rng(seed), tmp_path, run, shift)
         study.fill("cifar10", strategy, 0, auroc=mean, ood=sets)
-    spec = study.spec("table_claims", show_reported=False, **ROLES)
+    only = ["gain_rot_imgn_over_none"]
+    spec = study.spec("table_claims", show_reported=False, only=only, **ROLES)
     scores = sorted(tmp_path.glob("*.parquet"))
-    results = load_results(spec, study.write(), reported, scores)
-    found = {r["id"]: r for r in check_claims(results)}["gain_rot_imgn_over_none"]
+    (found,) = check_claims(load_results(spec, study.write(), reported, scores))
     assert found["verdict"] == verdict, found
     assert "over images (1 seed)" in found["measured"]
     assert found["low"] < found["value"] < found["high"]
 
 
-def test_near_is_harder_than_far(study, reported):
-    for seed in (0, 1, 2):
-        for i, strategy in enumerate(("none", "imgn", "rot_imgn", "dti")):
-            near, far = 0.8 + 0.01 * i + 0.001 * seed, 0.95
-            study.fill("cifar10", strategy, seed, auroc={"cifar100": near, "texture": far},
-                       ood=["cifar100", "texture"])  # fmt: skip
-    found = verdicts(study, reported, show_reported=False)["near_harder_than_far"]
-    assert found["verdict"] == HOLDS and "4 of 4 strategies" in found["measured"]
-    change(study, "auroc", "dti", 0.97, dataset="cifar100")
-    found = verdicts(study, reported, show_reported=False)["near_harder_than_far"]
-    assert found["verdict"] == FAILS and "not for DTI" in found["reason"]
-
-
 def test_sensitivity_above_a_half(study, reported):
     study.thesis()
-    assert verdicts(study, reported)["sensitivity_above_half"]["verdict"] in (HOLDS, FAILS)
     change(study, "sensitivity", "rot_imgn", lambda v: 0.55 + 0.01 * v)
     assert verdicts(study, reported)["sensitivity_above_half"]["verdict"] == HOLDS
     change(study, "sensitivity", "rot_imgn", lambda v: 0.45)
@@ -210,22 +189,6 @@ def test_soft_classes_both_ways(study, reported):
     assert verdicts(study, reported)["in_distribution_fewest_soft_classes"]["verdict"] == FAILS
 
 
-def test_hyperparameters_both_ways(study, reported):
-    study.thesis()
-    for run in study.runs:
-        for row in study.rows[run["run"]]:
-            if row["metric"] == "sensitivity" and run["variant"] == "lambda_2":
-                row["value"] = "0.9"
-            if row["metric"] == "sensitivity" and row["temperature"] == 0.02:
-                row["value"] = "0.95"
-    found = verdicts(study, reported)
-    assert (
-        found["optimal_lambda"]["verdict"] == FAILS
-        and "λ = 2" in found["optimal_lambda"]["measured"]
-    )
-    assert "end of the grid" in found["optimal_tau"]["reason"]
-
-
 def test_numbers_on_other_data_cannot_be_measured(study, reported):
     study.thesis()
     found = verdicts(study, reported, show_reported=False)
@@ -240,6 +203,7 @@ def test_best_of_eight_counts_the_sets_and_says_what_the_thesis_prints(study, re
     study.thesis()
     found = verdicts(study, reported)["best_of_8_first"]
     assert "the thesis's own table gives 7 and 1 tied" in found["reason"]
+    assert "the better of two strategies, chosen by the test AUROC itself" in found["reason"]
     for strategy in ("rot_imgn", "combined"):
         for row_set in ("cifar100", "svhn", "imagenet30", "tinyimagenet", "lsun", "stl10",
                         "places365", "texture"):  # fmt: skip

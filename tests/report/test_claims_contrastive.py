@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from ssl_ood.report.claims.table import FAILS, HOLDS, UNDECIDED, UNKNOWN, check_claims
+from ssl_ood.report.claims.table import check_claims
+from ssl_ood.report.claims.verdicts import FAILS, HOLDS, UNDECIDED, UNKNOWN
 from ssl_ood.report.results import load_results
 
 OOD = ["rsna_opacity", "rsna_not_normal"]
 SPLITS = (0, 1, 2)
 
 
-def add(study, variant, aurocs, home="rsna", ood=OOD, **training):
-    """Runs of a variant on three splits; aurocs: of the OOD sets, the last one of all at once."""
-    for split in SPLITS:
+def add(study, variant, aurocs, home="rsna", ood=OOD, splits=SPLITS, **training):
+    """Runs of a variant on some splits; aurocs: of the OOD sets, the last one of all at once."""
+    for split in splits:
         moved = [value + 0.002 * (split - 1) for value in aurocs]
         study.run(home, "none", split, variant, ood, **training)
         name = study.fill(home, "none", split, variant=variant, ood=ood,
@@ -66,6 +67,50 @@ def test_pretraining_beats_random_at_every_number_of_labels(study, reported, ran
     add(study, "random+labels_100", (0.7, 0.7), "rsna_labelled", ood)
     add(study, "random+labels_all", (random + 0.1, random + 0.1), "rsna_labelled", ood)
     assert verdict(study, reported, "pretraining_over_random") == expected
+
+
+def fine_tune(study, values, splits=SPLITS):
+    """values: {start: AUROC with 100 labels, with all}."""
+    for start, (few, most) in values.items():
+        for labels, value in (("100", few), ("all", most)):
+            add(study, f"{start}+labels_{labels}", (value, value), "rsna_labelled",
+                ["rsna_labelled_abnormal"], splits=splits)  # fmt: skip
+
+
+def test_no_start_is_chosen_by_its_auroc(study, reported):
+    """The better start would lead with every number of labels; the other does not with all."""
+    starts = {"imagenet_con": (0.83, 0.94), "rsna_con": (0.80, 0.90), "random": (0.7, 0.92)}
+    fine_tune(study, starts)
+    assert verdict(study, reported, "pretraining_over_random") == FAILS
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"imagenet_con": (0.83, 0.94), "random": (0.7, 0.92)}, HOLDS),
+        ({"imagenet_con": (0.72, 0.94), "random": (0.7, 0.9)}, FAILS),
+        ({"imagenet_con": (0.83, 0.94), "rsna_con": (0.71, 0.94), "random": (0.7, 0.92)}, FAILS),
+    ],
+)
+def test_pretraining_is_worth_more_with_few_labels(study, reported, values, expected):
+    fine_tune(study, values)
+    assert verdict(study, reported, "pretraining_helps_few_labels") == expected
+
+
+def test_of_one_split_without_scores_its_worth_is_undecided(study, reported):
+    fine_tune(study, {"imagenet_con": (0.83, 0.94), "random": (0.7, 0.92)}, splits=(0,))
+    assert verdict(study, reported, "pretraining_helps_few_labels") == UNDECIDED
+
+
+@pytest.mark.parametrize(("other", "expected"), [((0.8, 0.93), HOLDS), ((0.8, 0.95), FAILS)])
+def test_pretraining_from_imagenet_is_best(study, reported, other, expected):
+    fine_tune(study, {"imagenet_con": (0.83, 0.94), "rsna_con": other})
+    assert verdict(study, reported, "imagenet_start_best") == expected
+
+
+def test_one_start_alone_is_not_compared(study, reported):
+    fine_tune(study, {"rsna_con": (0.8, 0.9), "random": (0.7, 0.8)})
+    assert verdict(study, reported, "imagenet_start_best") == UNKNOWN
 
 
 @pytest.mark.parametrize(("ours", "expected"), [(0.99, HOLDS), (0.5, FAILS)])

@@ -14,7 +14,8 @@ from scipy.stats import spearmanr
 from support.packed import write_packed
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.report.figures.images import color_distribution, plot_image_grid
+from ssl_ood.measures.colours import color_distribution
+from ssl_ood.report.figures.images import plot_image_grid
 from ssl_ood.report.figures.style import strategy_styles
 from ssl_ood.report.make import Files, make_figure
 

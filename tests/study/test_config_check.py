@@ -71,7 +71,7 @@ MISTAKES = [
      "hyper_kvasir, lag, rsna."),
     ("tables/table_claims/claims", "chapter 6",
      "config: tables.table_claims.claims is 'chapter 6': string should match pattern "
-     "'^section [1-9]$'."),
+     "'^section [1-9](-[1-9])?$'."),
     ("tables/table_claims", {"study": "natural"},
      "config: tables.table_claims.claims is missing: add it."),
     # what cannot be meant

@@ -36,9 +36,12 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
     found = load(thesis | {"seeds": seeds})
     names = [f"natural-cifar10-{strategy}-base" for strategy in STRATEGIES]
     names += ["natural-cifar10-none-untrained"]
-    names += [f"natural-cifar10-rot_imgn-lambda_{weight}" for weight in ("0.5", "2")]
+    names += [
+        f"natural-{home}-rot_imgn-lambda_{weight}"
+        for home in ("cifar10", "cifar100") for weight in ("0.5", "2")
+    ]  # fmt: skip
     names += [f"natural-cifar100-{strategy}-base" for strategy in ("rot_imgn", "combined")]
-    assert len(names) == 16
+    assert len(names) == 18
     names += [f"rsna_pretraining-rsna_labelled-none-{start}" for start in ("base", "scratch")]
     names += [
         f"label_efficiency-rsna_labelled-none-{start}+labels_{labels}"
@@ -52,9 +55,9 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
         for variant in CONTRASTIVE for split in range(5)
     }  # fmt: skip
     assert set(found.runs) == expected
-    assert len(found.runs) == 67 * len(seeds) + 30
+    assert len(found.runs) == 69 * len(seeds) + 30
     assert all(name == run.id for name, run in found.runs.items())
-    assert (len(thesis["tables"]), len(thesis["figures"])) == (17, 9)
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (18, 9)
 
 
 def test_ids_and_settings_of_runs_are_unique(thesis, demo, load):
@@ -226,7 +229,7 @@ def test_a_new_seed_trains_its_own_runs_only(thesis, load):
     changed, new, gone = retrained(load, thesis, thesis | {"seeds": [0, 1]})
     assert (changed, gone) == (set(), set())
     assert {name.rsplit("-", 1)[1] for name in new} == {"seed1"}
-    assert len(new) == 67
+    assert len(new) == 69
     assert not [name for name in new if name.startswith("rsna_contrastive")]  # has its own
 
 
@@ -328,10 +331,23 @@ def test_a_table_of_tables_and_a_figure_has_their_runs(thesis, load):
     assert len(names - {run.id for target in of_tables for run in target.runs}) == 8
 
 
+def test_claims_on_images_compare_the_sets_that_they_name(thesis, demo, load):
+    compared = {
+        "thesis": [s.path for s in load(thesis).targets["table_claims_basics"].compared],
+        "demo": [s.path for s in load(demo).targets["table_claims_basics"].compared],
+    }
+    assert compared["thesis"] == [
+        "cifar10/test-32px-squash", "cifar100/test-32px-squash", "svhn/test-32px-squash"
+    ]  # fmt: skip
+    assert compared["demo"] == [
+        "fashion_low/test-32px", "fashion_high/test-32px", "mnist_digits/test-32px"
+    ]  # fmt: skip
+
+
 def test_claims_train_nothing_of_their_own(thesis, demo, load):
     for config in (thesis, demo):
         without = copy.deepcopy(config)
-        for name in ("table_claims", "table_claims_medical"):
+        for name in ("table_claims", "table_claims_basics", "table_claims_medical"):
             without["tables"].pop(name)
         assert retrained(load, without, config) == (set(), set(), set())
 

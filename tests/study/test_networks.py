@@ -61,7 +61,7 @@ def test_check_says_what_it_has_built(capsys, monkeypatch):
     files = ["config.yaml", "profiles/demo/study.yaml"]
     assert main(["check", "--configfile", *files]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("41 runs for 17 tables and 9 figures: no mistake found.")
+    assert said.startswith("41 runs for 18 tables and 9 figures: no mistake found.")
     assert "dino vit_small_patch16_224 (natural)" in said
     assert torch.__version__ in said
 

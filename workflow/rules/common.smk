@@ -303,9 +303,10 @@ def version_of(target):
 
 
 def shown_sets(target):
-    """The packed sets whose images a figure shows."""
+    """The packed sets whose images a table or figure shows or compares."""
     chosen, needs = EXPERIMENTS.targets[target], needs_of(target)
     sets = list(chosen.in_distribution) if "images" in needs else []
+    sets += chosen.compared if "tested_images" in needs else ()
     if "views" in needs:
         sets += [s for run in GAPS.runs(chosen.first_seed) for s in (run.train, *run.sources)]
     return GAPS.there(sets)

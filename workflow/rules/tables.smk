@@ -7,6 +7,7 @@ rule table:
         scores=lambda wildcards: (
             scores_of(wildcards.table) if "scores" in needs_of(wildcards.table) else []
         ),
+        packed=lambda wildcards: packed_meta(shown_sets(wildcards.table)),
     output:
         csv=f"{R}/tables/{{table}}.csv",
         page=report(
@@ -30,10 +31,11 @@ rule table:
         prefix=lambda wildcards, output: Path(output.csv).with_suffix(""),
         reported=lambda wildcards: CONFIG["reported_dir"],
         spec=lambda wildcards: json.dumps(GAPS.spec(wildcards.table), indent=1),
+        images=lambda wildcards: [f"{DATA}/{s.path}" for s in shown_sets(wildcards.table)],
     shell:
         "printf '%s\\n' {params.spec:q} > {output.spec:q} &&"
         " python -m ssl_ood table --spec {output.spec:q} --measurements {input.measurements:q}"
-        " --scores {input.scores:q}"
+        " --scores {input.scores:q} --images {params.images:q}"
         " --reported {params.reported:q} --output {params.prefix:q} 2> {log:q}"
 
 

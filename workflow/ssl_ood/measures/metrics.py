@@ -118,20 +118,41 @@ def auroc_difference(one: ModelScores, other: ModelScores, confidence: float = 0
     covariance. For one model on two OOD sets see `auroc_contrast`. Raises UserError where the
     numbers of images differ.
     """
-    of_in, variance, value = 0.0, 0.0, 0.0
-    if [len(np.ravel(s)) for s in (one.in_scores, *one.out_sets)] != [
-        len(np.ravel(s)) for s in (other.in_scores, *other.out_sets)
-    ]:
+    return mean_auroc_difference([(one, other)], confidence)
+
+
+def mean_auroc_difference(
+    pairs: Sequence[tuple[ModelScores, ModelScores]], confidence: float = 0.95
+) -> Interval:
+    """The mean of `auroc_difference` over pairs of models, all on the same images.
+
+    The components of the pairs are averaged, too, before their variance is taken.
+    """
+    counts = {
+        tuple(len(np.ravel(scores)) for scores in (model.in_scores, *model.out_sets))
+        for pair in pairs
+        for model in pair
+    }
+    if len(counts) != 1:
         raise UserError("Two models are compared on other numbers of images: score both again.")
-    sets = len(one.out_sets)
-    for out, other_out in zip(one.out_sets, other.out_sets, strict=True):
-        a, b = placements(one.in_scores, out), placements(other.in_scores, other_out)
-        of_in = of_in + (a[0] - b[0]) / sets
-        value += float(a[1].mean() - b[1].mean()) / sets
-        variance += _variance_of_mean(a[1] - b[1]) / sets**2
-    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(
-        variance + _variance_of_mean(np.asarray(of_in))
-    )
+    of_in, of_out = [], []  # differences of components, by pair; of each OOD set
+    for one, other in pairs:
+        parts = [
+            [
+                a - b
+                for a, b in zip(
+                    placements(one.in_scores, x), placements(other.in_scores, y), strict=True
+                )
+            ]
+            for x, y in zip(one.out_sets, other.out_sets, strict=True)
+        ]
+        of_in.append(np.mean([part[0] for part in parts], axis=0))
+        of_out.append([part[1] for part in parts])
+    by_set = [np.mean(sets, axis=0) for sets in zip(*of_out, strict=True)]
+    value = float(np.mean([components.mean() for components in by_set]))
+    variance = _variance_of_mean(np.mean(of_in, axis=0))
+    variance += sum(_variance_of_mean(components) for components in by_set) / len(by_set) ** 2
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(variance)
     return Interval(value, value - half, value + half)
 
 

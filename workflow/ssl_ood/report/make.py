@@ -35,7 +35,7 @@ def make_table(spec: dict[str, Any], files: Files, prefix: Path) -> None:
     from ssl_ood.report.writers import write_table
 
     form = lookup("table", spec["form"], spec["name"]).load()
-    results = load_results(spec, files.measurements, files.reported, files.scores)
+    results = load_results(spec, files.measurements, files.reported, files.scores, files.images)
     table = form(results)
     notes = reported_notes(results)
     notes += [f"{gap} Its cells have no number." for gap in spec.get("gaps", ())]

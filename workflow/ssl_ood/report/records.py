@@ -38,8 +38,8 @@ def measure(
     method, shown = results.training_method(in_distribution, strategy), results
     if system != OURS:
         variant, score, status, other = "", "", QUOTED, system
-        if system in results.compared:
-            shown = results.compared[system]
+        if system in results.baselines:
+            shown = results.baselines[system]
             run = shown.spec["runs"][0]
             what = {"variant": run["variant"], "metric": metric, "ood": dataset}
             summary = shown.summary(in_distribution, run["strategy"], **what)

@@ -105,8 +105,9 @@ class Results:
     spec: see `study.runs.Experiments.spec`. options: the settings of its form. frame: the
     measurements of its runs, tidy; see `evaluation.measurements`. quoted: the reported values, see
     `read_reported`; no rows unless spec["show_reported"]. reported_dir: where these and the claims
-    in words are. scores_of: the files of the scores of every image, by run, for forms that need
-    them. compared: the results of other methods, by their name.
+    in words are. scores_of: the files of the scores of every image, by run; images: folders of
+    packed sets; both for forms that need them. baselines: the results of other methods, by their
+    name.
     """
 
     spec: dict[str, Any]
@@ -115,7 +116,8 @@ class Results:
     quoted: pd.DataFrame
     reported_dir: Path = Path()
     scores_of: dict[str, Path] = field(default_factory=dict)
-    compared: dict[str, Results] = field(default_factory=dict)
+    images: Sequence[Path] = ()
+    baselines: dict[str, Results] = field(default_factory=dict)
 
     @property
     def score(self) -> str:
@@ -259,6 +261,7 @@ def load_results(
     measurements: Sequence[Path],
     reported_dir: Path | None = None,
     scores: Sequence[Path] = (),
+    images: Sequence[Path] = (),
 ) -> Results:
     """Reads the measurements of the target's runs and, where they are shown, the reported values.
 
@@ -268,18 +271,18 @@ def load_results(
     settings = lookup(spec["kind"], spec["form"], spec["name"]).settings
     own = {k: v for k, v in spec["options"].items() if k in settings.key_names()}
     options = read_settings(settings, own, spec["name"])
-    others = spec.get("compared", {})
+    others = spec.get("baselines", {})
     runs = [run["run"] for told in (spec, *others.values()) for run in told["runs"]]
     frame = read_measurements(measurements, list(dict.fromkeys(runs)))
     quoted = read_reported(reported_dir if spec["show_reported"] else None)
     files = {path.stem: path for path in scores}
-    compared = {}
+    baselines = {}
     for name, other in others.items():
-        told = {**spec, **other, "compared": {}}
+        told = {**spec, **other, "baselines": {}}
         chosen = Scored(score=other["score"])
-        compared[name] = Results(told, chosen, _of_runs(told, frame), quoted)
+        baselines[name] = Results(told, chosen, _of_runs(told, frame), quoted)
     own = _of_runs(spec, frame)
-    return Results(spec, options, own, quoted, reported_dir or Path(), files, compared)
+    return Results(spec, options, own, quoted, reported_dir or Path(), files, images, baselines)
 
 
 def _of_runs(spec: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:

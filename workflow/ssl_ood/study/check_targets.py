@@ -37,7 +37,7 @@ def check_targets(config: Config) -> None:
         _check_runs_of(config, target, place)
         _check_selection(config, target, place)
         _check_options(config, target, form, place, folder)
-        _check_compared(config, target, form, place)
+        _check_baselines(config, target, form, place)
         shows = target.runs_of or target.untrained or target.strategies
         if form.needs & SHOW_RUNS and not (shows and (target.in_distribution or target.runs_of)):
             raise UserError(
@@ -98,15 +98,15 @@ def _check_selection(config: Config, target: Target, place: str) -> None:
                 )
 
 
-def _check_compared(config: Config, target: Target, form: Entry, place: str) -> None:
+def _check_baselines(config: Config, target: Target, form: Entry, place: str) -> None:
     """The methods of other studies."""
-    if target.compared and not form.more.get("compares"):
+    if target.baselines and not form.more.get("baselines"):
         raise UserError(
-            f"config: {place}.compared: the form {form.name} shows no other methods: take the key "
+            f"config: {place}.baselines: the form {form.name} shows no other methods: take the key "
             "out."
         )
-    for name, other in target.compared.items():
-        here = f"{place}.compared.{name}"
+    for name, other in target.baselines.items():
+        here = f"{place}.baselines.{name}"
         known(other.study, config.studies, "study", here)
         known(other.strategy, config.strategies, "strategy", here)
         study = config.studies[other.study]

@@ -57,11 +57,11 @@ def expand(
     targets: dict[str, Target] = {}
     for name, settings in config.targets.items():
         chosen = [maker.run(key) for key in dict.fromkeys(keys_of(config, name))]
-        compared = {
+        baselines = {
             method: tuple(maker.run(key) for key in keys)
-            for method, keys in compared_keys(config, name).items()
+            for method, keys in baseline_keys(config, name).items()
         }
-        for run in with_initial([*chosen, *chain(*compared.values())]):
+        for run in with_initial([*chosen, *chain(*baselines.values())]):
             runs.setdefault(run.id, run)
         kind, study = config.kind_of(name), config.studies[settings.study]
         train = [
@@ -76,7 +76,7 @@ def expand(
             plain[f"{kind}s"][name],
             tuple(runs[run.id] for run in chosen),
             tuple(train),
-            {method: tuple(runs[run.id] for run in made) for method, made in compared.items()},
+            {method: tuple(runs[run.id] for run in made) for method, made in baselines.items()},
         )
     _refuse_equal_runs(runs)
     _refuse_other_backbones(runs.values(), weights or {})
@@ -103,7 +103,7 @@ def keys_of(config: Config, name: str) -> Iterator[Key]:
             yield Key(target.study, dataset, NO_NEGATIVES, UNTRAINED, seed)
 
 
-def compared_keys(config: Config, name: str) -> dict[str, list[Key]]:
+def baseline_keys(config: Config, name: str) -> dict[str, list[Key]]:
     """The runs of other studies that a table or figure shows beside its own, by their name."""
     target = config.targets[name]
     seeds = config.seeds if target.seeds is None else target.seeds
@@ -114,7 +114,7 @@ def compared_keys(config: Config, name: str) -> dict[str, list[Key]]:
             if dataset in config.studies[other.study].in_distribution
             for seed in seeds
         ]
-        for method, other in target.compared.items()
+        for method, other in target.baselines.items()
     }
 
 

@@ -92,7 +92,7 @@ class Gaps:
         if not gaps:
             return spec
         waiting = {run.id: self.before(run)[0].status for run in target.runs if self.before(run)}
-        for told in (spec, *spec.get("compared", {}).values()):
+        for told in (spec, *spec.get("baselines", {}).values()):
             told["runs"] = [
                 run | ({"status": waiting[run["run"]]} if run["run"] in waiting else {})
                 for run in told["runs"]

@@ -119,12 +119,12 @@ class Target:
     options: dict[str, Any]  # as the config has them
     own: tuple[Run, ...]  # of its study
     in_distribution: tuple[PackedSet, ...]  # the training sets that its options name
-    compared: dict[str, tuple[Run, ...]] = field(default_factory=dict)  # of others, by their name
+    baselines: dict[str, tuple[Run, ...]] = field(default_factory=dict)  # of others, by their name
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """All that it is made from, its own first."""
-        every = (*self.own, *chain(*self.compared.values()))
+        every = (*self.own, *chain(*self.baselines.values()))
         return tuple({run.id: run for run in every}.values())
 
     @property
@@ -136,6 +136,13 @@ class Target:
     def views(self) -> bool:
         """Whether it shows what networks are shown."""
         return "views" in lookup(self.kind, self.form).needs
+
+    @property
+    def compared(self) -> tuple[PackedSet, ...]:
+        """The test set of its first run, and the OOD sets that its options near and far name."""
+        named = {self.options.get("near"), self.options.get("far")}
+        sets = [s for run in self.runs[:1] for s in (run.test, *run.ood)]
+        return tuple(s for i, s in enumerate(sets) if i == 0 or s.dataset in named)
 
     @property
     def first_seed(self) -> list[Run]:
@@ -169,7 +176,7 @@ class Experiments:
             "form": target.form,
             "options": target.options,
             "runs": [run.summary() for run in target.own],
-            **self._compared(target),
+            **self._baselines(target),
             "titles": titles,
             "strategies": {run.strategy: plain["strategies"][run.strategy] for run in target.own},
             "evaluation": self._evaluation_of(target),
@@ -197,18 +204,18 @@ class Experiments:
         """How the runs of a target are scored: a target is of one study."""
         return target.own[0].evaluation_config if target.own else self.plain["evaluation"]
 
-    def _compared(self, target: Target) -> dict[str, Any]:
+    def _baselines(self, target: Target) -> dict[str, Any]:
         """What the stage is told of the methods of other studies; nothing where there are none."""
         others = {
             name: {
-                "score": target.settings.compared[name].score,
+                "score": target.settings.baselines[name].score,
                 "evaluation": runs[0].evaluation_config,
                 "runs": [run.summary() for run in runs],
             }
-            for name, runs in target.compared.items()
+            for name, runs in target.baselines.items()
             if runs
         }
-        return {"compared": others} if others else {}
+        return {"baselines": others} if others else {}
 
     def _repeats(self, target: Target) -> str:
         """What another seed means for the runs of a target."""

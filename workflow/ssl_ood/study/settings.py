@@ -133,7 +133,7 @@ def _variants(value: Any) -> Any:
     return tuple(each) if lists else each[0]
 
 
-class Compared(Settings):
+class Baseline(Settings):
     """Another method's runs, which a table shows beside those of its own study."""
 
     study: str = Field(description="whose runs they are")
@@ -165,7 +165,7 @@ class Target(Settings):
     )
     untrained: bool = Field(False, description="whether runs that are not trained are shown too")
     runs_of: Distinct[str] = Field((), description="tables and figures whose runs it shows too")
-    compared: dict[str, Compared] = Field(
+    baselines: dict[str, Baseline] = Field(
         {},
         description="methods of other studies to show beside its own, by the name that reported "
         "values give them or any other; each on those of in_distribution that its study has",

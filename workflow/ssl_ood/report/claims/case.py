@@ -10,42 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.vocabulary import AVERAGE, NO_NEGATIVES
+from ssl_ood.datasets.packed import open_packed
 from ssl_ood.report.claims.paired import contrast_of_sets, paired_difference
+from ssl_ood.report.claims.verdicts import Finding, NotMeasurable
 from ssl_ood.report.results import Measurement, Results, Summary, summarise
 
-HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
-UNKNOWN = "not measurable with these data"
-# A measured number this near to the thesis's agrees with it, in points; of an effect, half of it
-# at most, so that no agreement reaches to nothing.
-TOLERANCE = 1.0
-ON_PAR = 1.0  # points: a difference this small is "on par"
 COUNTED = ("occupied_soft_classes", "mean_entropy", "entropy_of_mean", "log_k")  # no shares
-# What the thesis chose by looking at the OOD sets that it then reports.
-SELECTED = "shift and score were chosen by the test AUROC itself, so that it is too high"
 LABELS = "labels"  # in the note of a reported method that uses labels
 # The datasets of chapter 7; the option `roles` of a target says which of its own stand for them.
 ROLES = {"rsna": "RSNA", "hyper_kvasir": "Hyper-Kvasir", "lag": "LAG"}
-
-
-class Finding(NamedTuple):
-    """HOLDS, FAILS or UNDECIDED; the measurement in words (empty: told from the summary); why."""
-
-    verdict: str
-    text: str
-    reason: str
-    summary: Summary | None = None
-
-
-class NotMeasurable(Exception):
-    """Says in a few words what is missing; `summary` and `text` are what was measured anyway."""
-
-    def __init__(self, reason: str, summary: Summary | None = None, text: str = "") -> None:
-        super().__init__(reason)
-        self.reason, self.summary, self.text = reason, summary, text
 
 
 @dataclass(frozen=True)
@@ -211,6 +191,14 @@ class Case:
             raise NotMeasurable("other methods have reported values for the thesis's data only")
         return values
 
+    def images(self, *datasets: str) -> list[NDArray[np.uint8]]:
+        """The test images of datasets; NotMeasurable where they are not there."""
+        packed = {p.meta["dataset"]: p for p in map(open_packed, self.results.images)}
+        for name in datasets:
+            if name not in packed:
+                raise NotMeasurable(f"the images of {self.dataset(name)} are not there")
+        return [packed[name].prove("images.npy").images for name in datasets]
+
     def with_negatives(self) -> list[str]:
         """The strategies that draw negatives."""
         return [s for s in self.results.strategies(self.home) if s != NO_NEGATIVES]
@@ -239,60 +227,6 @@ def claim(name: str, words: str) -> Callable[[Check], Check]:
         return check
 
     return register
-
-
-def ahead(summary: Summary, least: float = 0.0) -> str:
-    """The verdict on "more than `least`"."""
-    if summary.low > least:
-        return HOLDS
-    return FAILS if summary.high <= least else UNDECIDED
-
-
-def at_most(summary: Summary, limit: float) -> str:
-    """The verdict on "`limit` at most"."""
-    if summary.high <= limit:
-        return HOLDS
-    return FAILS if summary.low > limit else UNDECIDED
-
-
-def every(verdicts: Iterable[str]) -> str:
-    """The verdict on all of several claims at once."""
-    found = set(verdicts)
-    return next((v for v in (FAILS, UNDECIDED) if v in found), HOLDS)
-
-
-def open_because(summary: Summary, limit: float = 0.0) -> str:
-    """Why an interval leaves a verdict open; nothing where it does not."""
-    if math.isnan(summary.low):
-        return "one seed, and no interval over images for this measure"
-    if summary.low <= limit <= summary.high:
-        return f"the interval over {summary.over} includes {limit:g}"
-    return ""
-
-
-def judged(summary: Summary, reported: float | None, more: str = "") -> Finding:
-    """A difference that should be positive and, where the thesis's number counts, reach it."""
-    verdict, reasons = ahead(summary), [more, open_because(summary)]
-    if verdict == FAILS:
-        same = summary.mean == 0
-        reasons.append("there is no difference" if same else "it has the other sign")
-    if reported is not None:
-        agreed, words = agrees(summary, reported, min(TOLERANCE, abs(reported) / 2))
-        larger = summary.mean > reported
-        if verdict == HOLDS and not (agreed or larger):
-            verdict = FAILS
-        reasons.append(words + (" (larger)" if larger and not agreed else ""))
-    return Finding(verdict, "", "; ".join(filter(None, reasons)), summary)
-
-
-def agrees(summary: Summary, reported: float, tolerance: float = TOLERANCE) -> tuple[bool, str]:
-    """Whether a measured number is the thesis's, within its interval or a tolerance; why."""
-    if summary.low <= reported <= summary.high:
-        return True, "the thesis's number lies in the interval"
-    points = f"{tolerance:.2g} point" + "s" * (tolerance != 1)
-    if abs(summary.mean - reported) <= tolerance:
-        return True, f"within {points} of the thesis's number"
-    return False, f"more than {points} from the thesis's number"
 
 
 def seeds_ahead(case: Case, one: str, other: str, **what: Any) -> str:

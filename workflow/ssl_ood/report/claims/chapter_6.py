@@ -7,34 +7,28 @@ A function of `Case` returns a `Finding`; where the runs or data for it are not 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
-from ssl_ood.common.vocabulary import BASE, NO_NEGATIVES
-from ssl_ood.report.claims.case import (
+from ssl_ood.common.vocabulary import NO_NEGATIVES
+from ssl_ood.report.claims.case import Case, Check, claim, seeds_ahead
+from ssl_ood.report.claims.verdicts import (
     FAILS,
     HOLDS,
     ON_PAR,
     UNDECIDED,
-    Case,
-    Check,
     Finding,
     NotMeasurable,
     agrees,
     ahead,
     at_most,
-    claim,
     every,
     judged,
-    open_because,
-    seeds_ahead,
 )
-from ssl_ood.report.results import Summary, summarise
-from ssl_ood.report.tables.hyperparameters import Choice, chosen, lambda_choices, tau_choices
-from ssl_ood.report.writers import number, signed
+from ssl_ood.report.results import summarise
+from ssl_ood.report.writers import signed
 
 PERMUTED = ("perm16_imgn", "perm4_imgn", "pixperm_imgn")
-TAU_RANGE = (0.02, 0.08)
 TABLE = "table_6_1"  # where the thesis reports other methods
+BETTER = "the better of two strategies, chosen by the test AUROC itself"
 OTHER_DATA = "the thesis's number is for its own data"
 
 
@@ -44,8 +38,8 @@ def knn_accuracy_none(case: Case) -> Finding:
     summary = summarise(found, case.results.confidence).scaled(100)
     if case.reported is None:
         raise NotMeasurable(OTHER_DATA, summary)
-    agreed, reason = agrees(summary, case.reported)
-    return Finding(HOLDS if agreed else FAILS, "", reason, summary)
+    verdict, reason = agrees(summary, case.reported)
+    return Finding(verdict, "", reason, summary)
 
 
 @claim(
@@ -90,7 +84,7 @@ def _best_of_sets(second: bool) -> Check:
         sure, possible = found.count(HOLDS), len(found) - found.count(FAILS)
         verdict = HOLDS if sure >= case.reported else UNDECIDED
         own = [_own_best(case, home, ood) for ood in sets]
-        reason = f"the thesis's own table gives {own.count('ahead')}"
+        reason = f"{BETTER}; the thesis's own table gives {own.count('ahead')}"
         reason += f" and {own.count('tie')} tied" if "tie" in own else ""
         reason += f"; by their intervals between {sure} and {possible}" if sure < possible else ""
         counted = sum(lead.mean > 0 for lead in leads)
@@ -155,25 +149,8 @@ def second_to_first_on_par(case: Case) -> Finding:
     ours = case.best(("rot_imgn", "combined"), home=case.second, ood=case.home)
     summary = case.margin(ours, best, home=case.second, ood=case.home)
     behind = replace(summary, mean=-summary.mean, low=-summary.high, high=-summary.low)
-    reason = f"{case.title(ours)}; on par: at most {ON_PAR:g} point behind"
+    reason = f"{case.title(ours)}, {BETTER}; on par: at most {ON_PAR:g} point behind"
     return Finding(at_most(behind, ON_PAR), "", reason, summary)
-
-
-@claim(
-    "near_harder_than_far",
-    "Near OOD images ({near}) are harder to detect than far ones ({far}) for every strategy",
-)
-def near_harder_than_far(case: Case) -> Finding:
-    leads = {s: case.contrast(s, case.far, case.near) for s in case.results.strategies(case.home)}
-    verdicts = {s: ahead(lead) for s, lead in leads.items()}
-    count = sum(lead.mean > 0 for lead in leads.values())
-    reasons = []
-    for verdict, words in ((FAILS, "not for"), (UNDECIDED, "open for")):
-        names = [case.title(s) for s, found in verdicts.items() if found == verdict]
-        reasons += [f"{words} {', '.join(names)}"] if names else []
-    least = min(leads.values(), key=lambda lead: lead.mean)
-    text = f"{count} of {len(leads)} strategies, the smallest lead {signed(least.mean)} points"
-    return Finding(every(verdicts.values()), text, "; ".join(reasons), least)
 
 
 @claim(
@@ -221,80 +198,3 @@ claim(
 claim("negatives_improve_knn", "{rot_imgn} has a higher 10-NN accuracy than {none}")(
     _higher("rot_imgn", NO_NEGATIVES, "knn_accuracy")
 )
-
-
-@claim("optimal_tau", "The temperature τ of the tables is the one that the sensitivity chooses")
-def optimal_tau(case: Case) -> Finding:
-    taus = sorted(case.results.spec["evaluation"]["taus"])
-    if len(taus) < 2:
-        raise NotMeasurable("the config has a single temperature")
-    best = {home: chosen(tau_choices(case.results, home)) for home in case.homes}
-    best = {home: choice.value for home, choice in best.items() if choice is not None}
-    if not best:
-        raise NotMeasurable("no sensitivity has been measured")
-    expected = case.reported or case.results.spec["evaluation"]["tau"]
-    average = sum(best.values()) / len(best)
-    step = max(b - a for a, b in pairwise(taus))
-    titles = [f"{v:g} for {case.results.title('datasets', home)}" for home, v in best.items()]
-    text = f"τ = {', '.join(titles)}" + (f"; mean {average:.4g}" if len(best) > 1 else "")
-    reason = f"to hold, the mean lies within a step of the grid ({step:g}) of {expected:g}"
-    verdict = HOLDS if abs(average - expected) <= step + 1e-9 else FAILS
-    if {taus[0], taus[-1]} & set(best.values()):
-        reason += "; the sensitivity is largest at an end of the grid, so that it may lie beyond"
-        verdict = UNDECIDED
-    return Finding(verdict, text, reason)
-
-
-@claim(
-    "tau_range",
-    "Over the datasets the temperature τ that the sensitivity chooses lies between 0.02 and 0.08",
-)
-def tau_range(case: Case) -> Finding:
-    best = {home: chosen(tau_choices(case.results, home)) for home in case.homes}
-    best = {home: choice.value for home, choice in best.items() if choice is not None}
-    taus = case.results.spec["evaluation"]["taus"]
-    if not best:
-        raise NotMeasurable("no sensitivity has been measured")
-    if min(taus) >= TAU_RANGE[0] and max(taus) <= TAU_RANGE[1]:
-        raise NotMeasurable("the config measures no temperature outside of that range")
-    text = ", ".join(f"τ = {v:g} for {case.dataset(home)}" for home, v in best.items())
-    inside = all(TAU_RANGE[0] <= v <= TAU_RANGE[1] for v in best.values())
-    return Finding(HOLDS if inside else FAILS, text, "")
-
-
-@claim(
-    "optimal_lambda",
-    "The weight λ of the negative loss is the one that the sensitivity chooses",
-)
-def optimal_lambda(case: Case) -> Finding:
-    for strategy in case.with_negatives():
-        choices = [c for c in lambda_choices(case.results, case.home, strategy) if c.sensitivity]
-        if sum(c.value > 0 for c in choices) > 1:
-            break
-    else:
-        raise NotMeasurable("no strategy was trained with several λ")
-    base = next((c.value for c in choices if c.variant == BASE and c.strategy == strategy), None)
-    expected = base if case.reported is None else case.reported
-    values = ", ".join(f"{number(100 * c.sensitivity.mean)} at {c.value:g}" for c in choices)
-    best = chosen(choices)
-    text, reason = f"λ = {best.value:g} ({case.title(strategy)})", f"sensitivity {values}"
-    rivals = [c for c in choices if c.value != expected]
-    if best.value != expected:
-        rivals = [best]
-    ours = next((c for c in choices if c.value == expected), None)
-    if ours is None:
-        return Finding(FAILS, text, f"λ = {expected:g} was not trained; {reason}")
-    leads = [_more_sensitive(case, ours, rival) for rival in rivals]
-    nearest = min(leads, key=lambda lead: lead.mean)
-    return Finding(ahead(nearest), text, "; ".join(filter(None, [reason, open_because(nearest)])))
-
-
-def _more_sensitive(case: Case, one: Choice, other: Choice) -> Summary:
-    """How many points of sensitivity a choice of λ is ahead of another."""
-    found = [
-        case.by_seed(choice.strategy, variant=choice.variant, metric="sensitivity")
-        for choice in (one, other)
-    ]
-    if not found[0].keys() & found[1].keys():
-        raise NotMeasurable("the values of λ have no seed in common")
-    return case.between(*found, metric="sensitivity")

@@ -2,7 +2,7 @@
 
 Of a dataset with several OOD sets the first is judged, as table 7.3 has of RSNA the opacities
 alone; the other sets are told beside it. Other methods have to be beaten on every OOD set, as in
-table 7.1. `claim_checks` says what a check returns.
+table 7.1. `chapter_6` says what a check returns.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from __future__ import annotations
 from itertools import product
 
 from ssl_ood.common.vocabulary import NO_NEGATIVES
-from ssl_ood.report.claims.case import (
+from ssl_ood.report.claims.case import Case, Check, claim, seeds_ahead
+from ssl_ood.report.claims.verdicts import (
     FAILS,
     HOLDS,
     ON_PAR,
     SELECTED,
     UNDECIDED,
-    Case,
-    Check,
     Finding,
     NotMeasurable,
     ahead,
     at_most,
-    claim,
+    because,
     every,
     judged,
     open_because,
-    seeds_ahead,
 )
 from ssl_ood.report.results import Summary
 from ssl_ood.report.writers import signed
 
+# Points: on Hyper-Kvasir, where rotation is 0.7 points behind the best shift, fewer are alike.
+ALIKE_HYPER_KVASIR = 0.5
 SHIFTS = ("rot", "rot360", "perm4", "perm16", "pixperm")
 SCORES = ("mahalanobis", "cosine_max")  # S_md and S_cs
 OWN, AUXILIARY, BOTH = "indist", "auxiliary", "both"  # ends of the names of strategies: sources
@@ -224,17 +224,17 @@ claim(
 )(_sources("lag", "rot_indist", "rot_auxiliary"))
 
 
-def _alike(role: str, *strategies: str) -> Check:
+def _alike(role: str, limit: float, *strategies: str) -> Check:
     def check(case: Case) -> Finding:
         home = case.role(role)
         where = {"home": home, "ood": ood_sets(case, home)[0]}
         means = {strategy: case.mean(strategy, **where) for strategy in strategies}
         most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
         summary = case.difference(most, least, **where)
-        reason = f"the best above the worst; to hold, at most {ON_PAR:g} point"
-        unsure = at_most(summary, ON_PAR) == UNDECIDED and open_because(summary, ON_PAR)
-        reasons = "; ".join(filter(None, [reason, unsure]))
-        return Finding(at_most(summary, ON_PAR), "", reasons, summary)
+        reason = f"the best above the worst; to hold, at most {limit:g} points"
+        verdict = at_most(summary, limit)
+        unsure = open_because(summary, limit) if verdict == UNDECIDED else ""
+        return Finding(verdict, "", because(reason, unsure), summary)
 
     return check
 
@@ -242,11 +242,11 @@ def _alike(role: str, *strategies: str) -> Check:
 claim(
     "medical_sources_alike_hyper_kvasir",
     "On {hyper_kvasir}, negatives from in-distribution images, auxiliary images and both are alike",
-)(_alike("hyper_kvasir", "perm4_indist", "perm4_auxiliary", "perm4_both"))
+)(_alike("hyper_kvasir", ALIKE_HYPER_KVASIR, "perm4_indist", "perm4_auxiliary", "perm4_both"))
 claim(
     "medical_domains_alike_hyper_kvasir",
     "On {hyper_kvasir}, auxiliary negatives of its own domain and of another are alike",
-)(_alike("hyper_kvasir", "perm4_auxiliary", "perm4_outdomain"))
+)(_alike("hyper_kvasir", ALIKE_HYPER_KVASIR, "perm4_auxiliary", "perm4_outdomain"))
 
 
 # ---- other methods
@@ -301,4 +301,5 @@ def medical_scores_rank_differently(case: Case) -> Finding:
         verdict = HOLDS
     elif len(signs) == 1 and 0 not in signs:
         verdict = FAILS
-    return Finding(verdict, f"S_md minus S_cs: {text} points", "of the best strategy of each")
+    reason = "of the best strategy of each, which was chosen by the test AUROC itself"
+    return Finding(verdict, f"S_md minus S_cs: {text} points", reason)

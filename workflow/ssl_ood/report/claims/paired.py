@@ -20,6 +20,7 @@ from ssl_ood.measures.metrics import (
     accuracy_difference,
     auroc_contrast,
     auroc_difference,
+    mean_auroc_difference,
 )
 from ssl_ood.report.results import Results
 
@@ -48,9 +49,7 @@ def paired_difference(
             return None
         return accuracy_difference(*voted, _of(tables[0], "label", "test"), confidence)
     if metric == "sensitivity":
-        held, again = "sensitivity_held_out", "sensitivity_test"
-        pairs = [ModelScores(_of(t, column, held), [_of(t, column, again)]) for t, column in both]
-        return auroc_difference(*pairs, confidence)
+        return auroc_difference(*(_held_out(*side) for side in both), confidence)
     if metric != "auroc":
         return None
     return auroc_difference(*(_against(results, *side, ood) for side in both), confidence)
@@ -64,6 +63,39 @@ def contrast_of_sets(results: Results, run: str, one: str, other: str) -> Interv
     table, column = _table(results.scores_of[run]), column_name(results.score, results.tau)
     sets = [_of(table, column, "ood", ood) for ood in (one, other)]
     return auroc_contrast(_of(table, column, "test"), *sets, results.confidence)
+
+
+def difference_of_temperatures(
+    results: Results, runs: list[str], one: float, other: float
+) -> Interval | None:
+    """Sensitivity at a temperature of equation 6.1 minus that at another, in 0..1, mean over runs
+    of a seed, with its interval over images; None where the scores of the images are not there.
+
+    All runs of a seed hold the same images out.
+    """
+    if not results.scores_of.keys() >= set(runs):
+        return None
+    columns = [column_name("cosine_tau", tau) for tau in (one, other)]
+    tables = [_table(results.scores_of[run]) for run in runs]
+    pairs = [tuple(_held_out(table, column) for column in columns) for table in tables]
+    return mean_auroc_difference(pairs, results.confidence)
+
+
+def difference_of_gains(results: Results, runs: list[str], ood: str) -> Interval | None:
+    """(a - b) - (c - d) of the AUROC of four runs, in 0..1, with its interval over images; None
+    where the scores of the images are not there."""
+    if not results.scores_of.keys() >= set(runs):
+        return None
+    column = column_name(results.score, results.tau)
+    a, b, c, d = (_against(results, _table(results.scores_of[r]), column, ood) for r in runs)
+    half = mean_auroc_difference([(a, b), (d, c)], results.confidence)
+    return Interval(*(2 * value for value in half))
+
+
+def _held_out(table: dict[str, np.ndarray], column: str) -> ModelScores:
+    """The two sides of the sensitivity score."""
+    again = _of(table, column, "sensitivity_test")
+    return ModelScores(_of(table, column, "sensitivity_held_out"), [again])
 
 
 def _against(results: Results, table: dict[str, np.ndarray], column: str, ood: str) -> ModelScores:
@@ -86,6 +118,6 @@ def _of(table: dict[str, np.ndarray], column: str, role: str, dataset: str = "")
     return table[column][chosen]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)  # a claim on temperatures reads every run of a seed
 def _table(path: Path) -> dict[str, np.ndarray]:
     return read_scores(path, path.stem)  # files of scores are named after their runs

@@ -8,15 +8,13 @@ from collections.abc import Sequence
 
 from ssl_ood.common.vocabulary import NO_NEGATIVES, SEEDS
 from ssl_ood.measures.metrics import spearman, spearman_limits, t_interval
-from ssl_ood.report.claims.case import (
+from ssl_ood.report.claims.case import Case, Check, claim
+from ssl_ood.report.claims.verdicts import (
     UNDECIDED,
-    Case,
-    Check,
     Finding,
     NotMeasurable,
     ahead,
     at_most,
-    claim,
     every,
     open_because,
 )
@@ -28,7 +26,7 @@ ALIKE = 1.25  # "roughly the same number": the largest at most this often the sm
 FEWEST_POINTS = 4  # strategies that a rank correlation is taken over
 
 
-def correlation(case: Case, metric: str, ood: str) -> tuple[float, int, list[float]]:
+def correlation(case: Case, metric: str, ood: str) -> tuple[float, int, dict[int, float]]:
     """Rank correlation of a metric with the AUROC of an OOD set over the strategies.
 
     Returns that of the means over seeds, the number of strategies, and those of each seed.
@@ -43,24 +41,25 @@ def correlation(case: Case, metric: str, ood: str) -> tuple[float, int, list[flo
         raise NotMeasurable(f"{len(strategies)} strategies are too few for a rank correlation")
     x = [case.mean(s, metric=metric) for s in strategies]
     y = [case.mean(s, ood=ood) for s in strategies]
-    by_seed = []
-    seeds = {seed for s in strategies for seed in case.by_seed(s, ood=ood)}
-    for seed in sorted(seeds):
+    by_seed = {}
+    for seed in sorted({seed for s in strategies for seed in case.by_seed(s, ood=ood)}):
         pairs = [
             (case.by_seed(s, metric=metric)[seed].value, case.by_seed(s, ood=ood)[seed].value)
             for s in strategies
             if seed in case.by_seed(s, metric=metric) and seed in case.by_seed(s, ood=ood)
         ]
-        if len(pairs) >= FEWEST_POINTS:
-            by_seed.append(spearman(*zip(*pairs, strict=True)))
+        rho = spearman(*zip(*pairs, strict=True)) if len(pairs) >= FEWEST_POINTS else math.nan
+        if not math.isnan(rho):  # as it is where all strategies have the same value
+            by_seed[seed] = rho
     rho = spearman(x, y)
     if math.isnan(rho):
         raise NotMeasurable("all strategies have the same value: there is no rank correlation")
     return rho, len(strategies), by_seed
 
 
-def _each_seed(values: Sequence[float]) -> str:
-    return f" (each seed: {', '.join(number(v) for v in values)})" if len(values) > 1 else ""
+def _each_seed(by_seed: dict[int, float]) -> str:
+    told = ", ".join(number(rho) for rho in by_seed.values())
+    return f" (each seed: {told})" if len(by_seed) > 1 else ""
 
 
 def _correlates(metric: str) -> Check:
@@ -71,7 +70,7 @@ def _correlates(metric: str) -> Check:
             parts.append(
                 f"ρ = {number(rho)} for {case.results.title('datasets', ood)}" + _each_seed(by_seed)
             )
-            rhos.append(_interval(case, rho, n, by_seed))
+            rhos.append(_interval(case, rho, n, [*by_seed.values()]))
         reason = f"Spearman over {n} strategies, of means over seeds"
         verdict = every(ahead(rho) for rho in rhos)
         if verdict == UNDECIDED:
@@ -104,7 +103,7 @@ def sensitivity_beats_knn(case: Case) -> Finding:
         f"{number(knn)}{_each_seed(knn_by_seed)}"
     )
     reason = f"Spearman over {n} strategies, of means over seeds"
-    paired = [a - b for a, b in zip(by_seed, knn_by_seed, strict=True)]
+    paired = [by_seed[seed] - knn_by_seed[seed] for seed in by_seed if seed in knn_by_seed]
     if len(paired) < 2:
         return Finding(UNDECIDED, text, f"{reason}; one seed")
     lead = _interval(case, sensitivity - knn, n, paired)

@@ -1,14 +1,15 @@
 """table_claims and the like: what a chapter says in words, what was measured, and a verdict.
 
-The chapter is the target's option `claims`. A claim is a row of resources/reported/claims_*.csv and
-the function of the same id in `CHECKS` (`chapter_6`, `chapter_7`). The thesis's own
-words and numbers are shown only where its data are evaluated; elsewhere a claim is put in terms of
-roles, and one that rests on a number cannot be measured.
+The chapters are the target's option `claims`. A claim is a row of resources/reported/claims_*.csv
+and the function of the same id in `CHECKS`. The thesis's own words and numbers are shown only where
+its data are evaluated; elsewhere a claim is put in terms of roles, and one that rests on a number
+cannot be measured.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -17,14 +18,20 @@ from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.common.registry import register
 from ssl_ood.common.settings import Many, Settings
 from ssl_ood.common.vocabulary import SEEDS
-from ssl_ood.report.claims import chapter_5, chapter_6, chapter_7, quality  # noqa: F401, they fill CHECKS
-from ssl_ood.report.claims.case import (
-    CHECKS,
+from ssl_ood.report.claims import (  # noqa: F401, they fill CHECKS
+    chapter_2,
+    chapter_5,
+    chapter_6,
+    chapter_7,
+    hyperparameters,
+    quality,
+)
+from ssl_ood.report.claims.case import CHECKS, Case
+from ssl_ood.report.claims.verdicts import (
     FAILS,
     HOLDS,
     UNDECIDED,
     UNKNOWN,
-    Case,
     Finding,
     NotMeasurable,
 )
@@ -40,8 +47,8 @@ VERDICTS = (HOLDS, FAILS, UNDECIDED, UNKNOWN)
 
 def check_claims(results: Results) -> list[dict[str, Any]]:
     """A record for every claim of the chapter: id, where, claim, measurement, verdict, reason."""
-    chapter, reported_dir = results.options.claims, results.reported_dir
-    rows = [row for row in reported_claims(reported_dir) if chapter in row["where"]]
+    named, reported_dir = results.options.claims, results.reported_dir
+    rows = [row for row in reported_claims(reported_dir) if chapter_of(row) in chapters(named)]
     only = results.options.only or [row["id"] for row in rows]
     for name in only:
         if name not in CHECKS:
@@ -49,7 +56,7 @@ def check_claims(results: Results) -> list[dict[str, Any]]:
     rows = [row for row in rows if row["id"] in only]
     if not rows:
         raise UserError(
-            f"{reported_dir} has no claim of {chapter}: correct the option claims of "
+            f"{reported_dir} has no claim of {named}: correct the option claims of "
             f"{results.spec['name']}, or reported_dir in the config."
         )
     records = []
@@ -72,7 +79,8 @@ def check_claims(results: Results) -> list[dict[str, Any]]:
             "where": row["where"],
             "claim": row["claim"] if shows else case.fill(words),
             "verdict": finding.verdict,
-            "measured": finding.text or (describe(summary, row["unit"]) if summary else ""),
+            "measured": finding.text
+            or (describe(summary, row["unit"], results.repeats) if summary else ""),
             "reason": finding.reason,
             "value": summary and summary.mean,
             "low": summary and summary.low,
@@ -86,12 +94,26 @@ def check_claims(results: Results) -> list[dict[str, Any]]:
     return records
 
 
-def describe(summary, unit: str) -> str:
+def chapters(named: str) -> range:
+    """The chapters of the option `claims`: 6 of `section 6`, 1 to 4 of `section 1-4`."""
+    first, _, last = named.removeprefix("section ").partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def chapter_of(row: dict[str, str]) -> int:
+    """The chapter that makes a claim: that of the first section which its row names."""
+    found = re.search(r"section (\d)", row["where"])
+    if found is None:
+        raise UserError(f"The claim {row['id']!r} names no section: add it to its column where.")
+    return int(found[1])
+
+
+def describe(summary, unit: str, repeats: str = SEEDS) -> str:
     """`+4.80 points [4.10, 5.50] over 3 seeds`, or `... over images (1 seed)`."""
     show = signed if unit in ("points", "sign") else number
     words = {"percent": " %", "points": " points", "sign": " points"}.get(unit, "")
     text = f"{show(summary.mean)}{words}"
-    where = f"over {summary.n} seeds" if summary.over == SEEDS else "over images (1 seed)"
+    where = f"over {summary.n} {repeats}" if summary.over == SEEDS else "over images (1 seed)"
     if math.isnan(summary.low):
         return f"{text} (1 seed)"
     return f"{text} [{number(summary.low)}, {number(summary.high)}] {where}"
@@ -108,8 +130,8 @@ class Roles(Settings):
 class ClaimsOptions(Scored):
     """Options of the table of claims."""
 
-    claims: Annotated[str, Field(pattern="^section [1-9]$")] = Field(
-        description="where the thesis makes them"
+    claims: Annotated[str, Field(pattern="^section [1-9](-[1-9])?$")] = Field(
+        description="where the thesis makes them: `section 6`, or of several chapters `section 1-4`"
     )
     only: Many[str] = Field((), description="of these claims, by their ids; without it all")
     near: str | None = Field(None, description="an OOD set that is like the in-distribution set")
@@ -122,13 +144,15 @@ class ClaimsOptions(Scored):
     "claims",
     title="Claims",
     notes="What a chapter of the thesis says in words, what was measured, and a verdict.",
-    needs={"measurements", "scores"},
+    needs={"measurements", "scores", "tested_images"},
     settings=ClaimsOptions,
+    version=2,
 )
 def claims_table(results: Results) -> Table:
     """Every claim of the chapter, its measurement and a verdict."""
     records = check_claims(results)
-    chapter = results.options.claims.replace("section", "chapter")
+    named = chapters(results.options.claims)
+    chapter = f"chapter {named[0]}" if len(named) == 1 else f"chapters {named[0]} to {named[-1]}"
     shows = results.spec["show_reported"]
     header = ["Claim", "Where"] + ["Thesis"] * shows + ["Measured", "Verdict", "Why"]
     rows = []
@@ -159,6 +183,10 @@ def claims_table(results: Results) -> Table:
         "A claim holds, or does not, where the interval says so, and is undecided where it does "
         "not; the last column says why.",
     ]
+    if results.repeats != SEEDS:
+        notes.append(
+            "Splits of the same images overlap, so that intervals over them are somewhat narrow."
+        )
     if any(_is_number(record["reported"]) for record in records):
         notes.append(
             "A number of the thesis holds where the interval contains it or the measurement is "

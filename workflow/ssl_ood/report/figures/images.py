@@ -13,6 +13,7 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.registry import register
 from ssl_ood.common.settings import Settings
 from ssl_ood.datasets.packed import open_packed
+from ssl_ood.measures.colours import color_distribution, overlap
 from ssl_ood.report.figures.points import legend_below
 from ssl_ood.report.figures.style import PAGE, new_figure, save_figure
 from ssl_ood.report.results import Results
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 CHANNELS = (("red", "#CC3311"), ("green", "#009E73"), ("blue", "#0072B2"))
 DASHES = ("", (3, 1.5), (1, 1))  # of the sets
-CHUNK = 4096  # images counted at a time
 PEAKED = 50.0  # times the median share: from here on a linear axis shows nothing but the peak
 
 
@@ -85,21 +85,6 @@ def plot_image_grid(
             for label, images in rows
         ]
     save_figure(figure, output_prefix, records)
-
-
-def color_distribution(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Share of pixels by channel and value, (3, 256), of (N, S, S, 3) uint8 images."""
-    counts = np.zeros((3, 256), dtype=np.int64)
-    for first in range(0, len(images), CHUNK):
-        block = np.asarray(images[first : first + CHUNK])
-        for channel in range(3):
-            counts[channel] += np.bincount(block[..., channel].ravel(), minlength=256)
-    return counts / counts.sum(1, keepdims=True)
-
-
-def overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Common area of two distributions: 1 where they are equal, 0 where they are disjoint."""
-    return float(np.minimum(one, other).sum())
 
 
 @register(

@@ -32,7 +32,7 @@ MARKS = ("*", "†", "‡", "§")
     notes="Ours beside the reported values of other methods, one row per OOD set (table 6.1).",
     needs={"measurements"},
     settings=Beside,
-    compares=True,
+    baselines=True,
 )
 def ood_auroc_table(results: Results) -> Table:
     """Table 6.1: AUROC of ours beside the reported values of other methods."""
@@ -40,7 +40,7 @@ def ood_auroc_table(results: Results) -> Table:
     pieces = BESIDE if results.reported else {"AUROC": value}
     columns = [
         Column(others.get(method, method), {"system": method}, "Reported", _pieces(results, method))
-        for method in dict.fromkeys([*others, *results.compared])
+        for method in dict.fromkeys([*others, *results.baselines])
     ]
     for strategy in every_strategy(results):
         title = results.title("strategies", strategy)
@@ -81,7 +81,7 @@ def negative_sampling_table(results: Results) -> Table:
 
 def _pieces(results: Results, method: str) -> dict[str, Piece] | None:
     """What is printed of another method: measured and reported, where it has both."""
-    if method not in results.compared:
+    if method not in results.baselines:
         return None
     return BESIDE if method in other_methods(results) else {"measured": value}
 

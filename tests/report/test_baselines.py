@@ -37,7 +37,7 @@ def with_csi(study, reported, tmp_path):
         spec = study.spec("table_ood_auroc", in_distribution=["cifar10"], reported="table_6_1")
         evaluation = spec["evaluation"] | {"scores": ["csi", "cosine_max"]}
         told = {"score": score, "evaluation": evaluation, "runs": rivals}
-        spec["compared"] = {options.get("name", "CSI"): told}
+        spec["baselines"] = {options.get("name", "CSI"): told}
         make_table(spec, Files(study.write(), reported=reported), tmp_path / "t")
         return pd.read_csv(tmp_path / "t.csv"), (tmp_path / "t.md").read_text()
 
