@@ -13,7 +13,7 @@ from ssl_ood.common.registry import Entry, lookup
 from ssl_ood.common.settings import read_settings
 from ssl_ood.common.vocabulary import JOIN, NO_NEGATIVES, UNTRAINED
 from ssl_ood.study.check import check_layer, evaluation_of, known
-from ssl_ood.study.expand import form_of
+from ssl_ood.study.expand import form_of, homes_of
 from ssl_ood.study.settings import Config, Target
 
 SHOW_RUNS = {"measurements", "scores"}  # what a form needs that shows what models do
@@ -37,7 +37,7 @@ def check_targets(config: Config) -> None:
         _check_runs_of(config, target, place)
         _check_selection(config, target, place)
         _check_options(config, target, form, place, folder)
-        _check_baselines(config, target, form, place)
+        _check_baselines(config, name, form, place)
         shows = target.runs_of or target.untrained or target.strategies
         if form.needs & SHOW_RUNS and not (shows and (target.in_distribution or target.runs_of)):
             raise UserError(
@@ -98,15 +98,16 @@ def _check_selection(config: Config, target: Target, place: str) -> None:
                 )
 
 
-def _check_baselines(config: Config, target: Target, form: Entry, place: str) -> None:
+def _check_baselines(config: Config, name: str, form: Entry, place: str) -> None:
     """The methods of other studies."""
+    target, homes = config.targets[name], homes_of(config, name)
     if target.baselines and not form.more.get("baselines"):
         raise UserError(
             f"config: {place}.baselines: the form {form.name} shows no other methods: take the key "
             "out."
         )
-    for name, other in target.baselines.items():
-        here = f"{place}.baselines.{name}"
+    for baseline, other in target.baselines.items():
+        here = f"{place}.baselines.{baseline}"
         known(other.study, config.studies, "study", here)
         known(other.strategy, config.strategies, "strategy", here)
         study = config.studies[other.study]
@@ -119,10 +120,10 @@ def _check_baselines(config: Config, target: Target, form: Entry, place: str) ->
                 f"config: {here}.score: study {other.study} does not compute {other.score} (it has "
                 f"{', '.join(scores)}): add it to the evaluation.scores of the study."
             )
-        if not set(target.in_distribution) & study.in_distribution.keys():
+        if not set(homes) & study.in_distribution.keys():
             raise UserError(
                 f"config: {here}.study: {other.study} has none of the in-distribution datasets of "
-                f"{place} ({', '.join(target.in_distribution)}): add one, or take {name} out."
+                f"{place} ({', '.join(homes)}): add one, or take {baseline} out."
             )
 
 

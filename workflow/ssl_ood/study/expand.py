@@ -103,6 +103,13 @@ def keys_of(config: Config, name: str) -> Iterator[Key]:
             yield Key(target.study, dataset, NO_NEGATIVES, UNTRAINED, seed)
 
 
+def homes_of(config: Config, name: str) -> list[str]:
+    """The in-distribution datasets of a table or figure, those of its `runs_of` among them."""
+    target = config.targets[name]
+    others = (d for other in target.runs_of for d in config.targets[other].in_distribution)
+    return list(dict.fromkeys([*target.in_distribution, *others]))
+
+
 def baseline_keys(config: Config, name: str) -> dict[str, list[Key]]:
     """The runs of other studies that a table or figure shows beside its own, by their name."""
     target = config.targets[name]
@@ -110,7 +117,7 @@ def baseline_keys(config: Config, name: str) -> dict[str, list[Key]]:
     return {
         method: [
             Key(other.study, dataset, other.strategy, other.variant, seed)
-            for dataset in target.in_distribution
+            for dataset in homes_of(config, name)
             if dataset in config.studies[other.study].in_distribution
             for seed in seeds
         ]
