@@ -1,4 +1,4 @@
-"""Student and teacher: a vision transformer and the head that sorts its features."""
+"""Student and teacher: a backbone of timm and the head that sorts its features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_ood.methods.backbones import build_backbone
+from ssl_ood.methods.backbones import build_backbone, feature_width
 from ssl_ood.methods.dino.settings import DinoSettings
 from ssl_ood.methods.drop_path import replace_drop_paths
 
@@ -71,7 +71,10 @@ class Network(nn.Module):
         self.drop_paths = replace_drop_paths(backbone)
 
     def features(self, views: Tensor) -> Tensor:
-        """(N, 3, S, S) normalised views -> (N, d) class token after the final norm."""
+        """(N, 3, S, S) normalised views -> (N, d): what the backbone pools.
+
+        Of a vision transformer that is its class token after the final norm.
+        """
         return self.backbone(views)
 
     def forward(self, views: list[Tensor], factors: list[Tensor] | None = None) -> list[Tensor]:
@@ -93,10 +96,10 @@ def build_network(settings: DinoSettings, *, drop_path: float | None = None) -> 
     `drop_path` replaces the configured stochastic depth (the teacher runs without). Raises
     UserError for a backbone that timm cannot make.
     """
-    more = {} if drop_path is None else {"drop_path_rate": drop_path}
-    size = settings.views.global_size
-    backbone = build_backbone(settings.backbone, img_size=size, dynamic_img_size=True, **more)
+    replaced = drop_path is not None and "drop_path_rate" in settings.backbone.options
+    more = {"drop_path_rate": drop_path} if replaced else {}
+    backbone = build_backbone(settings.backbone, settings.views.global_size, **more)
     sizes = settings.head.model_dump(exclude={"frozen"})
-    network = Network(backbone, Head(backbone.num_features, **sizes))
+    network = Network(backbone, Head(feature_width(backbone), **sizes))
     network.head.requires_grad_(not settings.head.frozen)
     return network

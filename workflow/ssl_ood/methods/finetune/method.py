@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_ood.common.streams import stream
-from ssl_ood.methods.backbones import build_backbone, load_backbone
+from ssl_ood.methods.backbones import build_backbone, feature_width, load_backbone
 from ssl_ood.methods.base import Batch, Method, Model, Moment
 from ssl_ood.methods.finetune.settings import FinetuneSettings
 from ssl_ood.methods.settings import RunSettings
@@ -26,7 +26,7 @@ class Classifier(nn.Module):
     def __init__(self, settings: FinetuneSettings) -> None:
         super().__init__()
         self.backbone = build_backbone(settings.backbone)
-        self.head = nn.Linear(self.backbone.num_features, 1)
+        self.head = nn.Linear(feature_width(self.backbone), 1)
 
     def features(self, views: Tensor) -> Tensor:
         """(N, 3, S, S) -> (N, 1): the logit is all that the score `logit` uses."""
