@@ -23,36 +23,27 @@ import datetime
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
+from recipe.training import epochs_in, knn_accuracy, trained, untrained
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.common.files import atomic_path
+from ssl_ood.common.files import atomic_path, write_json
 from ssl_ood.datasets.catalogue import from_dict
 from ssl_ood.datasets.fetch import fetch
 from ssl_ood.datasets.names import PackedSet
 from ssl_ood.datasets.pack import pack
-from ssl_ood.datasets.packed import Packed, open_set
+from ssl_ood.datasets.packed import open_set
 from ssl_ood.declarations import declare_everything
-from ssl_ood.evaluation.features import extract
-from ssl_ood.measures.knn import knn_votes, nearest
 from ssl_ood.methods.base import Model, read_run
 from ssl_ood.methods.settings import RunSettings
 from ssl_ood.study.layers import merge, parse_config, without_nulls
-from ssl_ood.training import checkpoints
-from ssl_ood.training.sources import open_sources
-from ssl_ood.training.state import Training
-from ssl_ood.training.trainer import finish_epoch, make_schedule, make_training, train_step
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASET = "real"
-CPU = torch.device("cpu")
-SPEED_STEPS = 6  # steps whose speed tells how many epochs the time holds; the first is not counted
 COLUMNS = (
     "date", "commit", "setting", "seed", "backbone", "parameters", "images", "epochs", "steps",
     "cpu_minutes", "loss", "log_k", "entropy_of_output", "entropy_of_mean", "knn",
@@ -148,17 +139,10 @@ def tried(
         epochs = json.loads(told.read_text(encoding="utf-8"))
     else:
         epochs = epochs_in(60 * options.minutes, settings, data)
-        work.mkdir(parents=True, exist_ok=True)
-        with atomic_path(told) as partial:
-            partial.write_text(json.dumps(epochs), encoding="utf-8")
+        write_json(told, epochs)
     settings = run_settings(overlay, seed, options.size, epochs)
     sets = [open_set(data, settings.packed(DATASET, split)) for split in ("train", "test")]
-    untrained = make_training(settings, CPU).method.teacher.eval()
-    before = knn_accuracy(Model(settings, untrained), *sets)
-    calibrated = before
-    if settings.backbone.batch_norm:
-        take_statistics(Model(settings, untrained), sets[0].images)
-        calibrated = knn_accuracy(Model(settings, untrained), *sets)
+    before, calibrated, parameters = untrained(settings, *sets, options.work / "untrained")
     run, seconds, ended = trained(settings, data, work / "checkpoints")
     after = knn_accuracy(Model(settings, run.method.teacher.eval()), *sets)
     last = run.history[-1] if run.history else {}
@@ -168,7 +152,7 @@ def tried(
         "setting": name,
         "seed": seed,
         "backbone": settings.backbone.name,
-        "parameters": sum(p.numel() for p in untrained.backbone.parameters()),
+        "parameters": parameters,
         "images": len(sets[0]),
         "epochs": epochs,
         "steps": run.step,
@@ -184,64 +168,6 @@ def tried(
         "ended": ended,
         "options": json.dumps({"minutes": options.minutes, **overlay}, separators=(",", ":")),
     }
-
-
-def epochs_in(seconds: float, settings: RunSettings, data: Path) -> int:
-    """Epochs that fit into so much processor time, one at least."""
-    sources = open_sources(settings, data, CPU)
-    run, schedule = make_training(settings, CPU), make_schedule(settings, len(sources))
-    batch_size, spent = settings.training.batch_size, []
-    for step in range(SPEED_STEPS):
-        start = time.process_time()
-        train_step(run, schedule, sources.batch(step, schedule.steps_per_epoch, batch_size), 16)
-        spent.append(time.process_time() - start)
-    return max(1, int(seconds / (float(np.median(spent[1:])) * schedule.steps_per_epoch)))
-
-
-def trained(settings: RunSettings, data: Path, folder: Path) -> tuple[Training, float, str]:
-    """The training at its end, the seconds of a processor that it took, and how it ended."""
-    sources = open_sources(settings, data, CPU)
-    run, schedule = make_training(settings, CPU), make_schedule(settings, len(sources))
-    identity = {"config": settings.to_dict(), "data": sources.checksums, "code": settings.code}
-    if state := checkpoints.load(folder, identity, CPU):
-        run.restore(state)
-    start, before = time.process_time(), run.seconds  # of the processor, not of the clock
-    while run.step < schedule.steps:
-        size = settings.training.batch_size
-        train_step(run, schedule, sources.batch(run.step, schedule.steps_per_epoch, size), 16)
-        run.seconds = before + time.process_time() - start
-        if run.step % schedule.steps_per_epoch:
-            continue
-        line = finish_epoch(run, schedule)
-        run.history.append(line)
-        print(f"epoch {line['epoch']}/{schedule.epochs}  {run.method.describe(line)}", flush=True)
-        if not np.isfinite(line["loss"]):
-            return run, run.seconds, "loss not finite"
-        checkpoints.save(folder, run.step, run.state(), identity, keep=1)
-    return run, run.seconds, "finished"
-
-
-def knn_accuracy(model: Model, train: Packed, test: Packed) -> float:
-    """10-NN accuracy of the test images, as evaluation has it: cosine, vote weighted at 0.04."""
-    found = [torch.from_numpy(extract(model, s.images, CPU)) for s in (test, train)]
-    similarities, indices = nearest(*found, 10)
-    labels = torch.from_numpy(np.asarray(train.labels))
-    votes = knn_votes(similarities, labels[indices], int(labels.max()) + 1, 0.04)
-    return float((votes.numpy() == test.labels).mean())
-
-
-@torch.no_grad()
-def take_statistics(model: Model, images: np.ndarray, count: int = 2000) -> None:
-    """Gives an untrained network's batch normalisation the statistics of some of the images."""
-    network = model.network.backbone
-    for module in network.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.reset_running_stats()
-            module.momentum = None  # the mean over all batches
-    network.train()
-    for low in range(0, min(count, len(images)), 200):
-        network(model.views(torch.from_numpy(np.array(images[low : low + 200]))))
-    network.eval()
 
 
 def budget(minutes: float) -> str:
