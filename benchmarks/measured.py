@@ -65,7 +65,7 @@ class Section:
 def goal_of_recipes(rows: list[Row]) -> str:
     """Whether a setting has learned, and which came nearest."""
     convolutional = sum("vit" not in row["backbone"] for row in rows)
-    said = f"{len(rows)} trainings are logged, {convolutional} of them of convolutional backbones. "
+    said = f"Trainings logged: {len(rows)}, of them of convolutional backbones {convolutional}. "
     seeds: dict[str, set[str]] = {}
     for row in rows:
         if float(row["gain"]) >= GOAL and float(row["cpu_minutes"]) <= GOAL_MINUTES:

@@ -19,7 +19,7 @@ SETTINGS = {
         "training": {"warmup_epochs": 0, "batch_size": 8, "freeze_last_layer_epochs": 0},
         "views": {"positive": [2, 0], "global_size": 16, "local_size": 8},
         "backbone": {
-            "name": "resnet18", "channels": [4, 4, 8, 8], "layers": [1, 1, 1, 1],
+            "name": "resnet18", "channels": [16, 16, 32, 32], "layers": [1, 1, 1, 1],
             "drop_path_rate": None, "position": None, "cls_token_std": None,
         },
         "head": {"layers": 1, "hidden": 8, "bottleneck": 4, "out": 8},
@@ -40,7 +40,7 @@ def search(tmp_path, monkeypatch):
             folder = tmp_path / "images" / split / name
             folder.mkdir(parents=True)
             for i in range(count):
-                pixels = rng.integers(100 * label, 156 + 100 * label, (16, 16, 3), dtype=np.uint8)
+                pixels = rng.integers(50 * label, 206 + 50 * label, (16, 16, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / f"{i}.png")
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(SETTINGS))
     monkeypatch.setattr(recipes, "epochs_in", lambda *_: 3)
@@ -126,6 +126,7 @@ def test_accuracy_is_scikit_learns(search, tmp_path):
 
     known = KNeighborsClassifier(10, metric="cosine", weights=weights)
     features = [extract(model, s.images, cpu).astype(np.float64) for s in (train, test)]
+    assert all((np.linalg.norm(f, axis=1) > 0).all() for f in features)
     known.fit(features[0], train.labels)
     expected = known.score(features[1], test.labels)
     assert knn_accuracy(model, train, test) == pytest.approx(expected)
