@@ -134,7 +134,8 @@ def test_a_network_without_pooled_features_of_these_views_is_one_sentence(conv):
          "cifar is of ResNets, and vit_tiny_patch16_224 is none: leave it out."),
         ({"backbone": {"name": "vit_tiny_patch8_224"}, "training": {"batch_norm_images": 4}},
          "training.batch_norm_images",
-         "4 has no effect, since vit_tiny_patch8_224 has no batch statistics: leave it out."),
+         "4 has no effect, since neither vit_tiny_patch8_224 nor the head has batch statistics: "
+         "leave it out."),
         ({"training": {"batch_norm_images": 3}}, "training.batch_norm_images",
          "3 does not divide the 8 images of a batch that a device works on: change one of them."),
         ({"training": {"batch_size": 1}}, "training.batch_size",
@@ -161,12 +162,37 @@ def test_batch_statistics_of_the_whole_batch_are_of_one_device(conv):
     assert not list(conv(plain).faults(24, devices=2))
 
 
+def test_the_head_is_the_references_with_its_batch_normalisation(conv, tiny):
+    """Caron et al.: Linear, BatchNorm1d, GELU, again, Linear; over the views of all sizes."""
+    config = conv(head={"batch_norm": True})
+    network = build_network(config.options)
+    mlp = network.head.mlp
+    kinds = [type(module).__name__ for module in mlp]
+    assert kinds == ["Linear", "BatchNorm1d", "GELU"] * 2 + ["Linear"]
+    big, small = torch.randn(4, 3, 16, 16), torch.randn(6, 3, 8, 8)
+    found = torch.cat(network([big, small]))
+    features = torch.cat([network.features(views) for views in (big, small)])
+    hidden = features
+    for linear, norm in ((mlp[0], mlp[1]), (mlp[3], mlp[4])):
+        hidden = linear(hidden)
+        spread = ((hidden - hidden.mean(0)) ** 2).mean(0)
+        hidden = torch.nn.functional.gelu((hidden - hidden.mean(0)) / (spread + norm.eps).sqrt())
+    unit = torch.nn.functional.normalize(mlp[6](hidden), dim=1)
+    expected = unit @ torch.nn.functional.normalize(network.head.prototypes, dim=1).T
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+    vit = tiny(head={"batch_norm": True})
+    assert (vit.options.together, tiny().options.together) == (8, 1)
+    assert "8 is normalised over as a whole in the head" in dict(vit.faults(24, 2)).popitem()[1]
+
+
 # ---- a step --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("head", [False, True])
 @pytest.mark.parametrize("together", [None, 4])
-def test_memory_does_not_change_what_is_learned(conv, together):
-    config = conv(training={"batch_norm_images": together} if together else {})
+def test_memory_does_not_change_what_is_learned(conv, together, head):
+    training = {"batch_norm_images": together} if together else {}
+    config = conv(training=training, head={"batch_norm": head})
     whole, pieces = stepped(config, 8), stepped(config, 1)
     for network in ("student", "teacher"):
         found, expected = (getattr(m, network).state_dict() for m in (pieces, whole))

@@ -1,8 +1,8 @@
 """Self-distillation with negatives as a method of the trainer (chapters 6 and 7).
 
-With batch normalisation in the backbone, teacher and student normalise by the statistics of their
-own batch, as in the DINO reference; the running ones of the teacher, of its global views, are what
-it is evaluated with.
+With batch normalisation in backbone or head, teacher and student normalise by the statistics of
+their own batch, as in the DINO reference; the running ones of the teacher, of its global views, are
+what it is evaluated with.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Dino(Method):
         return [self.student, self.teacher]
 
     def rows_at_a_time(self, rows: int, micro: int) -> int:
-        if not self.settings.backbone.batch_norm:
+        if not self.settings.options.batch_norm:
             return super().rows_at_a_time(rows, micro)
         # Not what the memory allows: the size of a group changes what is learned.
         return self.settings.options.together

@@ -16,7 +16,9 @@ from ssl_ood.methods.drop_path import replace_drop_paths
 class Head(nn.Module):
     """MLP, L2-normalised bottleneck and a weight-normalised last layer: features to K logits.
 
-    `layers` linear layers with GELU between, the last one into the bottleneck. The logits are
+    `layers` linear layers with GELU between, the last one into the bottleneck; with `batch_norm`
+    all but the last are followed by a batch normalisation over the views of all sizes, as with the
+    reference's use_bn_in_head, which keeps outputs of different images apart. The logits are
     cosines between the bottleneck and the K prototypes, each times the norm of its prototype. With
     `norm_last_layer` the norms are 1, so that logits lie in -1..1; without it they are parameters
     that start at 1. They have two axes, (K, 1), as in the DINO reference, and so are decayed as
@@ -31,12 +33,15 @@ class Head(nn.Module):
         bottleneck: int,
         out: int,
         norm_last_layer: bool = False,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         widths = [features, *[hidden] * (layers - 1), bottleneck]
         modules: list[nn.Module] = []
         for i, (n_in, n_out) in enumerate(pairwise(widths)):
-            modules += [nn.Linear(n_in, n_out)] + ([nn.GELU()] if i < layers - 1 else [])
+            modules.append(nn.Linear(n_in, n_out))
+            if i < layers - 1:
+                modules += [*([nn.BatchNorm1d(n_out)] if batch_norm else []), nn.GELU()]
         self.mlp = nn.Sequential(*modules)
         self.prototypes = nn.Parameter(torch.empty(out, bottleneck))
         self.norms = None if norm_last_layer else nn.Parameter(torch.ones(out, 1))

@@ -59,7 +59,8 @@ class DinoTraining(Training):
     batch_norm_images: Annotated[int, Field(ge=2)] | None = Field(
         None,
         description="images whose views of one size, positive and negative, share their batch "
-        "statistics, in backbones that have some; without it the whole batch, on one device",
+        "statistics, in backbones and heads that have some; without it the whole batch, on one "
+        "device",
     )
     stop_on_collapse: bool = Field(description="end a training whose teacher says nothing")
 
@@ -140,6 +141,11 @@ class DinoHead(Settings):
         description="keep the norms of the last layer's K rows at 1; without it they are trained "
         "and decayed",
     )
+    batch_norm: bool = Field(
+        False,
+        description="normalise the MLP's hidden units by their batch statistics, over the views of "
+        "all sizes: the reference's use_bn_in_head",
+    )
     frozen: bool = Field(description="student and teacher keep the head that is drawn at the start")
 
 
@@ -181,8 +187,13 @@ class DinoSettings(MethodSettings):
         return cost(negatives) / cost(1)
 
     @property
+    def batch_norm(self) -> bool:
+        """Whether images of a batch share statistics, in the backbone or in the head."""
+        return self.backbone.batch_norm or self.head.batch_norm
+
+    @property
     def together(self) -> int:
-        if not self.backbone.batch_norm:
+        if not self.batch_norm:
             return 1
         batch = self.training.batch_size
         return min(self.training.batch_norm_images or batch, batch)
@@ -227,13 +238,14 @@ class DinoSettings(MethodSettings):
 
     def _of_batch_norm(self, rows: int) -> Iterator[Fault]:
         """Statistics that cannot be had; rows: images of a batch that a device works on."""
-        name, batch = self.backbone.name, self.training.batch_size
-        images = self.training.batch_norm_images
-        if not self.backbone.batch_norm:
+        batch, images = self.training.batch_size, self.training.batch_norm_images
+        name = self.backbone.name if self.backbone.batch_norm else "the head"
+        if not self.batch_norm:
             if images is not None:
                 yield (
                     "training.batch_norm_images",
-                    f"{images} has no effect, since {name} has no batch statistics: leave it out.",
+                    f"{images} has no effect, since neither {self.backbone.name} nor the head has "
+                    "batch statistics: leave it out.",
                 )
         elif batch == 1:
             yield "training.batch_size", f"1 gives {name} no batch statistics: raise it."
