@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.other_methods import COMMON, RESNET, SGD, VIEWS, run_of
 
 PRE_ACTIVATED = {
-    "name": "resnetv2_18", "channels": [8, 8, 8, 8], "layers": [1, 1, 1, 1], "stem_chs": 4,
+    "name": "resnetv2_18", "channels": [8, 8, 8, 8], "layers": [1, 1, 1, 1], "stem_chs": 4, "stem": "cifar",
 }  # fmt: skip
 CROPS = VIEWS | {"shift": 0.125, "rotation": 0, "jitter": [0.0, 0.0, 0.0, 0.0]}
 CONTRASTED = VIEWS | {

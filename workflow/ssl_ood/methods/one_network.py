@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ssl_ood.methods.backbones import load_backbone
+from ssl_ood.methods.backbones import feature_width, load_backbone
 from ssl_ood.methods.base import Method
 from ssl_ood.methods.settings import RunSettings
 from ssl_ood.methods.sgd import make_sgd
@@ -57,7 +57,7 @@ class WithClasses(nn.Module):
     def __init__(self, backbone: nn.Module, classes: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(backbone.num_features, classes)
+        self.head = nn.Linear(feature_width(backbone), classes)
 
     def features(self, views: Tensor) -> Tensor:
         """(N, 3, S, S) normalised views -> (N, d) pooled features: what the scores use."""

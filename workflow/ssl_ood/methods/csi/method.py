@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_ood.common.streams import stream
+from ssl_ood.methods.backbones import feature_width
 from ssl_ood.methods.base import Batch, Model, Moment
 from ssl_ood.methods.csi.settings import CsiSettings
 from ssl_ood.methods.moco.method import Encoder
@@ -30,7 +31,7 @@ class CsiNetwork(Encoder):
 
     def __init__(self, settings: CsiSettings) -> None:
         super().__init__(settings)
-        self.shift = nn.Linear(self.backbone.num_features, TURNS)
+        self.shift = nn.Linear(feature_width(self.backbone), TURNS)
 
     def outputs(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, S, S) -> projections (N, out), not of unit length, and logits (N, 4), float32."""

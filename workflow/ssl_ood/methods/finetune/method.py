@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.methods.backbones import build_backbone
+from ssl_ood.methods.backbones import build_backbone, feature_width
 from ssl_ood.methods.base import Batch, Model, Moment
 from ssl_ood.methods.finetune.settings import FinetuneSettings
 from ssl_ood.methods.one_network import OneNetwork
@@ -22,8 +22,8 @@ class Classifier(nn.Module):
 
     def __init__(self, settings: FinetuneSettings) -> None:
         super().__init__()
-        self.backbone = build_backbone(settings.backbone)
-        self.head = nn.Linear(self.backbone.num_features, 1)
+        self.backbone = build_backbone(settings.backbone, settings.views.size)
+        self.head = nn.Linear(feature_width(self.backbone), 1)
 
     def features(self, views: Tensor) -> Tensor:
         """(N, 3, S, S) -> (N, 1): the logit is all that the score `logit` uses."""

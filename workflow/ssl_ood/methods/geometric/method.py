@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_ood.methods.backbones import build_backbone
+from ssl_ood.methods.backbones import build_backbone, feature_width
 from ssl_ood.methods.base import Batch, Moment
 from ssl_ood.methods.geometric.settings import GeometricSettings
 from ssl_ood.methods.one_network import OneNetwork, WithClasses
@@ -26,8 +26,10 @@ class GeometricNetwork(WithClasses):
     """A backbone with two linear layers: to the classes and to the rotations."""
 
     def __init__(self, settings: GeometricSettings) -> None:
-        super().__init__(build_backbone(settings.backbone), settings.head.classes)
-        self.shift = nn.Linear(self.backbone.num_features, TURNS)
+        super().__init__(
+            build_backbone(settings.backbone, settings.views.size), settings.head.classes
+        )
+        self.shift = nn.Linear(feature_width(self.backbone), TURNS)
         drop_in_blocks(self.backbone, settings.training.dropout)
 
 

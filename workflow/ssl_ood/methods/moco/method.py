@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ssl_ood.common.distributed import average, gather
 from ssl_ood.common.streams import stream, torch_seed
-from ssl_ood.methods.backbones import build_backbone, load_backbone
+from ssl_ood.methods.backbones import build_backbone, feature_width, load_backbone
 from ssl_ood.methods.base import Batch, Method, Moment
 from ssl_ood.methods.moco import loss as moco
 from ssl_ood.methods.moco.settings import MocoSettings
@@ -33,8 +33,8 @@ class Encoder(nn.Module):
 
     def __init__(self, settings: MocoSettings) -> None:
         super().__init__()
-        self.backbone = build_backbone(settings.backbone)
-        widths = [self.backbone.num_features, settings.head.hidden, settings.head.out]
+        self.backbone = build_backbone(settings.backbone, settings.views.size)
+        widths = [feature_width(self.backbone), settings.head.hidden, settings.head.out]
         first, second = (nn.Linear(a, b) for a, b in pairwise(widths))
         self.head = nn.Sequential(first, nn.ReLU(), second)
 

@@ -35,7 +35,7 @@ class Rotation(OneNetwork):
 
     @classmethod
     def build(cls, settings: RotationSettings) -> nn.Module:
-        return WithClasses(build_backbone(settings.backbone), TURNS)
+        return WithClasses(build_backbone(settings.backbone, settings.views.size), TURNS)
 
     def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
         """Equation 4.4; the part is the share of rotations that are told."""

@@ -59,7 +59,9 @@ class Supervised(OneNetwork):
 
     @classmethod
     def build(cls, settings: SupervisedSettings) -> nn.Module:
-        return WithClasses(build_backbone(settings.backbone), settings.head.classes)
+        return WithClasses(
+            build_backbone(settings.backbone, settings.views.size), settings.head.classes
+        )
 
     @classmethod
     def targets_of(cls, labels: np.ndarray, settings: RunSettings) -> np.ndarray:
