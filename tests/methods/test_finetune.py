@@ -37,13 +37,13 @@ def labelled(pack, tmp_path):
 def test_the_loss_is_scikit_learns(labelled):
     config = run_of(FINETUNE)
     method = make_training(config, CPU).method
-    method.classifier.eval()
+    method.network.eval()
     images = open_sources(config, labelled, CPU).images.take(np.arange(8))
     labels = torch.arange(8) % 2
     loss, accuracy = method.loss(Batch(images, labels), slice(2, 8), Moment(0, 0, 1.0, 1.0))
     spec = config.views.spec
     parameters = draw(spec, 8, 16, 16, stream(0, "views", "labelled", 0))
-    logits = method.classifier(render(images, parameters, spec))[2:, 0]
+    logits = method.network(render(images, parameters, spec))[2:, 0]
     p = torch.sigmoid(logits.double()).detach().numpy()
     assert loss.item() == pytest.approx(log_loss(labels[2:], p, labels=[0, 1]), rel=1e-5)
     assert accuracy.item() == pytest.approx(np.mean((p > 0.5) == labels[2:].numpy()))
@@ -124,7 +124,7 @@ def test_labels_beside_normal_and_abnormal_are_refused(data, tmp_path):
 def test_it_starts_from_a_contrastive_run(labelled, tmp_path):
     train(run_of(MOCO), labelled, tmp_path / "moco", tmp_path / "c", device=CPU)
     weights = tmp_path / "moco" / "model.safetensors"
-    started = make_training(run_of(FINETUNE), CPU, weights).method.classifier.backbone
+    started = make_training(run_of(FINETUNE), CPU, weights).method.network.backbone
     encoder = load_model(run_of(MOCO), weights, CPU).network.backbone
     found, expected = started.state_dict(), encoder.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)

@@ -72,10 +72,26 @@ def test_where_likelihoods_fail_every_strategy_is_above_chance(study, reported, 
     assert found["verdict"] == verdict, found
 
 
-def test_no_likelihood_is_measured_yet(study, reported):
+def test_without_a_flow_no_likelihood_is_measured(study, reported):
     measured(study)
     found = verdicts(study, reported)["likelihood_fails"]
-    assert found["verdict"] == UNKNOWN and found["reason"] == "no normalising flow is trained here"
+    assert found["verdict"] == UNKNOWN
+    assert found["reason"] == "no normalising flow is among the baselines of this table"
+
+
+@pytest.mark.parametrize(("area", "verdict"), [(0.1, HOLDS), (0.495, UNDECIDED), (0.9, FAILS)])
+def test_a_likelihood_fails_where_its_auroc_is_below_chance(study, reported, area, verdict):
+    """One seed, whose interval over images is 1 point either way."""
+    measured(study, seeds=(0,))
+    name = study.run("cifar10", "none", ood=["svhn"], study="likelihood_colour")
+    study.add(name, "auroc", area, ood="svhn", score="bits_per_dimension")
+    flow = study.runs.pop()
+    spec = study.spec("table_claims", claims="section 1-4", near="cifar100", far="svhn")
+    evaluation = spec["evaluation"] | {"scores": ["bits_per_dimension"]}
+    spec["baselines"] = {"Glow": {"score": None, "evaluation": evaluation, "runs": [flow]}}
+    records = check_claims(load_results(spec, study.write(), reported))
+    (found,) = (record for record in records if record["id"] == "likelihood_fails")
+    assert found["verdict"] == verdict and f"{100 * area:.2f} %" in found["measured"]
 
 
 @pytest.mark.parametrize(("near", "verdict"), [(122, HOLDS), (155, UNDECIDED), (199, FAILS)])

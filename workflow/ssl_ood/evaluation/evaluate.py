@@ -75,8 +75,9 @@ def evaluate_run(task: Task, weights: Path, places: Places, device: torch.device
     model = load_model(task.run, weights, device)
     scores = [lookup("score", name) for name in task.evaluation.scores]
     seeing = [(e, settings_of(e, task.evaluation)) for e in scores if "images" in e.needs]
+    compared = [e.more["embedding"] for e in scores if "embedding" in e.more]
     extractor = Extractor(
-        model, places.features, device, task.evaluation.precision, trained, seeing
+        model, places.features, device, task.evaluation.precision, trained, seeing, compared
     )
     own = task.run.in_distribution
     sets = [

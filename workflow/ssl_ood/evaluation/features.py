@@ -33,8 +33,32 @@ def extract(
         with autocast(device, precision):
             return model.features(views).float()
 
+    return _over(images, device, precision, features)
+
+
+def embed(
+    model: Model,
+    name: str,
+    images: np.ndarray,
+    device: torch.device,
+    precision: Precision = "float32",
+) -> np.ndarray:
+    """What `Model.embed` gives by that name for (N, S, S, 3) uint8 images, float32 on the host."""
+
+    def embedded(block: Tensor) -> Tensor:
+        return model.embed(name, block).float()
+
+    return _over(images, device, precision, embedded)
+
+
+def _over(
+    images: np.ndarray,
+    device: torch.device,
+    precision: Precision,
+    function: Callable[[Tensor], Tensor],
+) -> np.ndarray:
     with products(precision):
-        return torch.cat([f.cpu() for f in in_blocks(images, device, features)]).numpy()
+        return torch.cat([f.cpu() for f in in_blocks(images, device, function)]).numpy()
 
 
 @torch.inference_mode()

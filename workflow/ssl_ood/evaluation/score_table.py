@@ -44,15 +44,24 @@ def score_sets(
     train_features, labels = on_device(train.features), on_device(train.labels)
     test_features = on_device(test.features)
 
-    def scored(images: Tensor, reference: Any) -> dict[str, np.ndarray]:
+    def scored(images: Tensor, parts: list[EvaluatedSet], reference: Any) -> dict[str, np.ndarray]:
         with torch.no_grad():
             outputs = model.logits(images) if logits else None
-        evidence = Evidence(images, train_features[reference], labels[reference], outputs)
+        embeddings = {
+            name: (
+                on_device(np.concatenate([part.embeddings[name] for part in parts])),
+                on_device(values)[reference],
+            )
+            for name, values in train.embeddings.items()
+        }
+        evidence = Evidence(
+            images, train_features[reference], labels[reference], outputs, embeddings
+        )
         return compute_scores(evidence, evaluation)
 
     everything = torch.cat([test_features, *(on_device(s.features) for s in others)])
     rows = _rows([test, *others], ["test", *(s.role for s in others)])
-    rows |= scored(everything, slice(None))
+    rows |= scored(everything, [test, *others], slice(None))
     rows |= _image_scores([test, *others], evaluation)
     rows |= _votes(test_features, train_features, test, train, evaluation, len(rows["set"]))
     del everything
@@ -67,11 +76,12 @@ def score_sets(
         train.features[held],
         train.labels[held],
         {name: values[held] for name, values in train.image_scores.items()},
+        {name: values[held] for name, values in train.embeddings.items()},
     )
     roles = ["sensitivity_held_out", "sensitivity_test"]
     again = _rows([part, test], roles, [held, np.arange(len(test.labels))])
     again |= dict.fromkeys(VOTES, np.full(len(again["set"]), -1))
-    again |= scored(torch.cat([train_features[held], test_features]), reference)
+    again |= scored(torch.cat([train_features[held], test_features]), [part, test], reference)
     again |= _image_scores([part, test], evaluation)
     return {name: np.concatenate([rows[name], again[name]]) for name in rows}
 

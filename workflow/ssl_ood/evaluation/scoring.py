@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,15 @@ class Evidence:
     """What scores are computed from, on one device.
 
     test: (N, d) features of the images to score, train: (M, d) those of the training images;
-    labels: (M,) int64 of the training images, -1 for none; logits: (N, K) of the images to score.
+    labels: (M,) int64 of the training images, -1 for none; logits: (N, K) of the images to score;
+    embeddings: by name, (test, train) of what is compared instead of features.
     """
 
     test: Tensor
     train: Tensor
     labels: Tensor | None = None
     logits: Tensor | None = None
+    embeddings: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -62,6 +65,8 @@ def _columns(entry: Entry, evidence: Evidence, evaluation: Evaluation) -> dict[s
     inputs: list[Tensor] = []
     if "features" in entry.needs:
         inputs += [evidence.test, evidence.train]
+    if (embedding := entry.more.get("embedding")) is not None:
+        inputs += evidence.embeddings[embedding]
     for need, given in (("logits", evidence.logits), ("labels", evidence.labels)):
         if need in entry.needs:
             if given is None:

@@ -24,7 +24,7 @@ from ssl_ood.common.registry import Entry, lookup
 from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.datasets.names import PackedSet
 from ssl_ood.datasets.packed import Packed, open_set
-from ssl_ood.evaluation.features import extract, in_blocks
+from ssl_ood.evaluation.features import embed, extract, in_blocks
 from ssl_ood.methods.base import Model
 from ssl_ood.methods.precision import products
 from ssl_ood.methods.settings import Precision
@@ -34,7 +34,8 @@ from ssl_ood.methods.settings import Precision
 class EvaluatedSet:
     """A packed set of a run. features: (N, d) float32; labels: (N,) int64, -1 for none.
 
-    image_scores: by score, (N,) or (N, T) float64; checksums: of the packed set.
+    image_scores: by score, (N,) or (N, T) float64; embeddings: by name, (N, ...) float32, what some
+    scores compare instead of features; checksums: of the packed set.
     """
 
     name: str
@@ -43,12 +44,14 @@ class EvaluatedSet:
     features: np.ndarray
     labels: np.ndarray
     image_scores: dict[str, np.ndarray] = field(default_factory=dict)
+    embeddings: dict[str, np.ndarray] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Extracts sets with a model into `folder`; image_scores: (entry, keyword arguments).
+    """Extracts sets with a model into `folder`; image_scores: (entry, keyword arguments);
+    embeddings: names of what else the model is asked for.
 
     trained: what the training of the model said at its end (train.json).
     """
@@ -59,6 +62,7 @@ class Extractor:
     precision: Precision
     trained: Mapping[str, Any]
     image_scores: Sequence[tuple[Entry, dict[str, Any]]] = ()
+    embeddings: Sequence[str] = ()
 
     def read(self, data: Path, chosen: PackedSet, role: str) -> EvaluatedSet:
         """A packed set below `data`, extracted now where that was not done before."""
@@ -76,7 +80,9 @@ class Extractor:
             for entry, options in self.image_scores
         }
         labels = np.asarray(packed.labels)
-        return EvaluatedSet(name, chosen.called, role, features, labels, scores, packed.checksums)
+        embedded = {e: self._embedded(packed, name, e) for e in self.embeddings}
+        sums = packed.checksums
+        return EvaluatedSet(name, chosen.called, role, features, labels, scores, embedded, sums)
 
     def _refuse_other_than_trained_on(self, packed: Packed, name: str) -> None:
         """A set that the run was trained on is still the one that it was trained on."""
@@ -98,6 +104,14 @@ class Extractor:
             proof,
             lambda: extract(self.model, packed.images, self.device, self.precision),
         )
+
+    def _embedded(self, packed: Packed, name: str, embedding: str) -> np.ndarray:
+        proof = self._proof(packed) | {"code_version": VERSIONS["features"], "of": embedding}
+
+        def compute() -> np.ndarray:
+            return embed(self.model, embedding, packed.images, self.device, self.precision)
+
+        return _remembered(self.folder / f"{name}.{embedding}.npy", proof, compute)[0]
 
     def _scores(
         self, packed: Packed, name: str, entry: Entry, options: dict[str, Any]

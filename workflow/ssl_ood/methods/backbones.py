@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -12,28 +13,74 @@ from ssl_ood.methods.positions import resample_as_the_reference
 from ssl_ood.methods.settings import Backbone
 
 
-def build_backbone(backbone: Backbone, **more: object) -> nn.Module:
-    """A timm model without its classifier: (N, 3, S, S) -> pooled features (N, num_features).
+def build_backbone(backbone: Backbone, image_size: int | None = None, **more: object) -> nn.Module:
+    """A timm model without its classifier: (N, 3, S, S) -> pooled features (N, feature_width).
 
-    more: for timm.create_model, over the backbone's own options. Weights are drawn from torch's
-    global generator. Raises UserError where timm cannot make it, or it has no class token or no
-    position embeddings for what is asked of them.
+    image_size: pixels of the largest images that it is to take, for networks that have to know it;
+    a convolutional one takes images of any size. more: for timm.create_model, over the backbone's
+    own options. Weights are drawn from torch's global generator. Raises UserError where timm cannot
+    make it, or it has no class token, position embeddings or first layers for what is asked of
+    them.
     """
-    import timm
-
     options = backbone.options | more
-    try:
-        network = timm.create_model(backbone.name, pretrained=False, num_classes=0, **options)
-    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        raise UserError(
-            f"timm cannot make the backbone {backbone.name} with {backbone.options}: "
-            f"{str(error).rstrip('.') or 'it does not say why'}."
-        ) from None
+    attempts = [options]
+    if image_size is not None:  # refused by others before a single weight is drawn
+        attempts.insert(0, options | {"img_size": image_size, "dynamic_img_size": True})
+    for attempt in attempts:
+        try:
+            network = _create(backbone, attempt)
+            break
+        except TypeError as error:
+            reason = error
+    else:
+        raise _not_made(backbone, reason)
+    if backbone.stem == "cifar":
+        _small_stem(network, backbone)
     if backbone.cls_token_std is not None:
         _draw_class_token(network, backbone)
     if backbone.position == "bicubic":
         resample_as_the_reference(network, backbone.name)
     return network
+
+
+def feature_width(network: nn.Module) -> int:
+    """Dimensions of the pooled features of a timm model; 0 for one that does not say."""
+    return getattr(network, "head_hidden_size", None) or getattr(network, "num_features", 0)
+
+
+def _create(backbone: Backbone, options: dict[str, Any]) -> nn.Module:
+    """Raises TypeError for an option that the network does not have, UserError for all else."""
+    import timm
+
+    try:
+        return timm.create_model(backbone.name, pretrained=False, num_classes=0, **options)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise _not_made(backbone, error) from None
+
+
+def _not_made(backbone: Backbone, error: Exception) -> UserError:
+    return UserError(
+        f"timm cannot make the backbone {backbone.name} with {backbone.options}: "
+        f"{str(error).rstrip('.') or 'it does not say why'}."
+    )
+
+
+def _small_stem(network: nn.Module, backbone: Backbone) -> None:
+    """Puts a 3 x 3 convolution of stride 1, drawn as timm draws, in place of a ResNet's first
+    convolution, and nothing in place of its max pooling: an image of 32 pixels keeps its size."""
+    # A pre-activated ResNet of timm has both in its `stem`.
+    within = getattr(network, "stem", network)
+    convolution, pooling = ("conv1", "maxpool") if within is network else ("conv", "pool")
+    first = getattr(within, convolution, None)
+    if not isinstance(first, nn.Conv2d) or not hasattr(within, pooling):
+        raise UserError(
+            f"The backbone {backbone.name} does not begin with one convolution and a max pooling: "
+            "leave out backbone.stem."
+        )
+    small = nn.Conv2d(3, first.out_channels, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(small.weight, mode="fan_out", nonlinearity="relu")
+    setattr(within, convolution, small)
+    setattr(within, pooling, nn.Identity())
 
 
 def _draw_class_token(network: nn.Module, backbone: Backbone) -> None:

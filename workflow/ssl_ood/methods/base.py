@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,11 +21,13 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.proofs import load_tensors
 from ssl_ood.common.registry import lookup
+from ssl_ood.common.streams import stream
 from ssl_ood.methods.precision import autocast
 from ssl_ood.methods.settings import MethodSettings, RunSettings, read_run
 from ssl_ood.methods.signs import DoesNotFall, Sign
-from ssl_ood.views.render import resize_plain
+from ssl_ood.views.render import draw, render, resize_plain
 from ssl_ood.views.spec import ViewSpec
+from ssl_ood.views.transfer import to_device
 
 __all__ = ["Batch", "Method", "Model", "Moment", "load_model", "method_of", "read_run"]
 
@@ -83,6 +86,13 @@ class Model:
         """(N, d) -> logits (N, K) of the classes; larger means more abnormal where K = 1."""
         raise NotImplementedError
 
+    def embed(self, name: str, images: Tensor) -> Tensor:
+        """(N, S, S, 3) uint8 images -> (N, ...) float32: what a score compares beside features.
+
+        name: one that the method declares among what it offers.
+        """
+        raise NotImplementedError
+
     def soft_class_logits(self, features: Tensor) -> Tensor:
         """(N, d) -> the teacher's logits (N, K) of the soft-classes, float32."""
         raise NotImplementedError
@@ -96,6 +106,7 @@ class Method:
     """One method of training; `trained` is the network whose parameters get the gradients."""
 
     PARTS: ClassVar[tuple[str, ...]] = ()  # what `loss` tells beside the loss, logged every epoch
+    MODEL: ClassVar[type[Model]] = Model  # what `load` makes of a trained network
     uses_labels: ClassVar[bool] = False
     keeps_rest: ClassVar[bool] = False  # an epoch's last, smaller batch is used, not left out
 
@@ -118,7 +129,7 @@ class Method:
         """The model of a run from its model.safetensors."""
         network = cls.build(settings.options)
         load_state(network, load_tensors(weights)[0], weights)
-        return Model(settings, network.to(device).eval(), sha256_of(weights))
+        return cls.MODEL(settings, network.to(device).eval(), sha256_of(weights))
 
     @classmethod
     def example_views(cls, settings: RunSettings) -> list[tuple[str, ViewSpec, str, str]]:
@@ -143,7 +154,27 @@ class Method:
         """All networks, each with a `backbone`."""
         return [self.trained]
 
+    @classmethod
+    def targets_of(cls, labels: np.ndarray, settings: RunSettings) -> np.ndarray:
+        """What a method that uses labels is trained to tell, (N,) int64, from a set's labels.
+
+        Raises UserError for labels that it cannot be trained on.
+        """
+        return labels
+
     # ---- a step
+
+    def views_of(self, batch: Batch, rows: slice | np.ndarray, name: str, step: int) -> Tensor:
+        """A view (len(rows), 3, s, s) of each image in `rows`; name: of the stream it is drawn by.
+
+        Drawn for the whole batch, so that it is the same view however the batch is split.
+        """
+        images, spec = batch.images, self.settings.views.spec
+        rng = stream(self.settings.seed, "views", name, step)
+        parameters = draw(spec, len(images), *images.shape[1:3], rng)
+        # On the device first, since indexing by an array of the host would wait for it.
+        chosen = images[rows if isinstance(rows, slice) else to_device(rows, self.device)]
+        return render(chosen, parameters.rows(rows), spec)
 
     def rows_at_a_time(self, rows: int, micro: int) -> int:
         """Images of a forward pass, where a process works on `rows` and has memory for `micro`."""
@@ -202,7 +233,7 @@ class Method:
     def probed(self) -> Model | None:
         """The model as evaluation would get it now, whose features are looked at now and then while
         it trains; None where that says nothing."""
-        return Model(self.settings, self.trained)
+        return self.MODEL(self.settings, self.trained)
 
     # ---- what is kept
 

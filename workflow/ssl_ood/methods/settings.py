@@ -154,6 +154,12 @@ class Backbone(Settings):
         "reference; without it timm's, 1e-6",
     )
 
+    stem: Literal["timm", "cifar"] = Field(
+        "timm",
+        description="first layers of a ResNet: timm's, 7 x 7 of stride 2 and max pooling, or those "
+        "for images of 32 pixels (He et al. 2016, on CIFAR-10): 3 x 3 of stride 1 and no pooling",
+    )
+
     @property
     def options(self) -> dict[str, Any]:
         """What timm.create_model takes beside the name."""
@@ -165,8 +171,21 @@ class Backbone(Settings):
         named = re.search(r"_patch(\d+)", self.name)
         return self.options.get("patch_size", int(named[1]) if named else None)
 
+    @property
+    def resnet(self) -> bool:
+        """Whether it is one of timm's ResNets, by its name."""
+        return self.name.split(".")[0].startswith(("resnet", "resnext", "wide_resnet"))
+
+    @property
+    def batch_norm(self) -> bool:
+        """Whether images of a batch may share statistics: in every network that is not known to
+        have none, as vision transformers and those with another norm_layer are."""
+        norm = self.options.get("norm_layer", "batchnorm" if self.patch is None else "layernorm")
+        return "batch" in str(norm)
+
     def faults(self, views: Mapping[str, int]) -> Iterator[Fault]:
         """What does not fit; views: sizes in pixels by their keys, such as views.size."""
+        yield from self._of_another_kind()
         for key, value in self.options.items():
             if fault := option_fault(key, value):
                 yield f"backbone.{key}", f"is {value!r}{fault}"
@@ -185,6 +204,24 @@ class Backbone(Settings):
                     key,
                     f"{size} is no multiple of the backbone's patches of {patch} pixels: change "
                     "one of the two.",
+                )
+
+    def _of_another_kind(self) -> Iterator[Fault]:
+        """Options of a vision transformer given to a ResNet, and the other way round."""
+        if self.stem == "cifar" and not self.resnet:
+            yield (
+                "backbone.stem",
+                f"cifar is of ResNets, and {self.name} is none: leave it out.",
+            )
+        given = {
+            "position": self.position == "bicubic",
+            "cls_token_std": self.cls_token_std is not None,
+        }
+        for key in given:
+            if given[key] and self.resnet:
+                yield (
+                    f"backbone.{key}",
+                    f"is of vision transformers, and {self.name} is none: write `{key}: null`.",
                 )
 
 

@@ -34,3 +34,24 @@ def parameter_groups(module: nn.Module) -> list[dict]:
     decayed = [p for p in parameters if p.ndim > 1]
     plain = [p for p in parameters if p.ndim <= 1]
     return [{"params": decayed, "decay": True}, {"params": plain, "weight_decay": 0.0}]
+
+
+@torch.no_grad()
+def scale_by_trust(groups: Iterable[dict], trust: float, eps: float = 1e-8) -> None:
+    """LARS (You et al., 2017): each parameter's decayed gradient times trust |p| / |gradient|.
+
+    For every group of an SGD optimiser, in place: g <- (g + wd p) x trust |p| / (|g| + wd |p| +
+    eps), and the group's weight decay, which is in it now, becomes 0 for this step. Parameters
+    whose own norm or gradient is 0 keep their decayed gradient. trust 0: nothing is changed.
+    """
+    if trust <= 0:
+        return
+    for group in groups:
+        decay, group["weight_decay"] = group["weight_decay"], 0.0
+        for parameter in group["params"]:
+            if parameter.grad is None:
+                continue
+            own, gradient = parameter.norm(), parameter.grad.norm()
+            ratio = trust * own / (gradient + decay * own + eps)
+            ratio = torch.where((own > 0) & (gradient > 0), ratio, torch.ones_like(ratio))
+            parameter.grad.add_(parameter, alpha=decay).mul_(ratio)

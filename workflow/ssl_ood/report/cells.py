@@ -19,6 +19,7 @@ DIGITS = {
     "fraction": 3,
     "percent": 2,
     "nats": 2,
+    "bits": 3,
     "count": 0,
     "score": 4,
 }  # printed; csv files have all

@@ -25,15 +25,26 @@ def measure(
     score: str = "",
     unit: str = "percent",
     summary: Summary | None = None,
+    quoted: str = "",
 ) -> Record:
     """A model's measurement in a unit, and the value of the thesis that option `reported` names.
 
-    system: where it is another, of no strategy and score of ours, its value is quoted. score: by
+    system: where it is another, of no strategy and score of ours, its value is quoted, and measured
+    too where the target compares with runs of it. score: by
     default the one shown, where the metric needs one. summary: what was measured, where it is not
-    of the runs of one strategy.
+    of the runs of one strategy. quoted: the system as which the thesis's value is reported, where
+    it is not of a strategy.
     """
+    method, shown = results.training_method(in_distribution, strategy), results
     if system != OURS:
         variant, score, status, other = "", "", QUOTED, system
+        if system in results.baselines:
+            shown = results.baselines[system]
+            run = shown.spec["runs"][0]
+            what = {"variant": run["variant"], "metric": metric, "ood": dataset}
+            summary = shown.summary(in_distribution, run["strategy"], **what)
+            status = MEASURED if summary else shown.status(in_distribution, run["strategy"], **what)
+            method = run["method"]
     else:
         score, other = score or results.score if metric in SCORED else "", ""
         what = {"variant": variant, "metric": metric, "ood": dataset, "score": score}
@@ -42,16 +53,20 @@ def measure(
     if summary:
         summary = summary.scaled(SCALES.get(unit, 1.0))  # counts and nats are as they were measured
     key = ReportedKey("", in_distribution, dataset, strategy, variant, other, metric, score)
+    if quoted:
+        key = key._replace(strategy="", variant="", system=quoted, score="")
     reported = _reported(results, key, unit)
+    if shown is not results and metric in SCORED:
+        score = shown.score
     return {
         "in_distribution": in_distribution,
         "dataset": dataset,
         "system": system,
-        "method": results.training_method(in_distribution, strategy),
+        "method": method,
         "strategy": strategy,
         "variant": variant,
         "score": score,
-        "temperature": results.tau_of(score),
+        "temperature": shown.tau_of(score),
         "metric": metric,
         "unit": unit,
         "measured": summary and summary.mean,

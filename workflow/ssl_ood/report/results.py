@@ -29,6 +29,7 @@ from ssl_ood.datasets.names import AT
 from ssl_ood.evaluation.measurements import read_measurements
 from ssl_ood.evaluation.shortcuts.rows import read_shortcuts
 from ssl_ood.measures.metrics import t_interval
+from ssl_ood.report.options import Scored
 from ssl_ood.report.reported import Reported, ReportedKey, by_key, read_reported
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Results:
     `read_reported`; no rows unless spec["show_reported"]. reported_dir: where these and the claims
     in words are. scores_of: the files of the scores of every image, by run; images: folders of
     packed sets; shortcuts: what needs no learning (`evaluation.shortcuts.rows`); all three for
-    forms that need them.
+    forms that need them. baselines: the results of other methods, by their name.
     """
 
     spec: dict[str, Any]
@@ -118,6 +119,7 @@ class Results:
     scores_of: dict[str, Path] = field(default_factory=dict)
     images: Sequence[Path] = ()
     shortcuts: pd.DataFrame | None = None
+    baselines: dict[str, Results] = field(default_factory=dict)
 
     @property
     def score(self) -> str:
@@ -283,15 +285,26 @@ def load_results(
     settings = lookup(spec["kind"], spec["form"], spec["name"]).settings
     own = {k: v for k, v in spec["options"].items() if k in settings.key_names()}
     options = read_settings(settings, own, spec["name"])
-    runs = [run["run"] for run in spec["runs"]]
+    others = spec.get("baselines", {})
+    runs = [run["run"] for told in (spec, *others.values()) for run in told["runs"]]
     seen: dict[str, Any] = {}
-    frame = read_measurements(measurements, runs, seen)
-    frame = frame[frame["run"].isin(runs)].reset_index(drop=True)
-    _refuse_missing(spec, set(frame["run"]))
-    found = _shortcuts(spec, shortcuts, seen)
+    frame = read_measurements(measurements, list(dict.fromkeys(runs)), seen)
+    own, found = _of_runs(spec, frame), _shortcuts(spec, shortcuts, seen)
     quoted = read_reported(reported_dir if spec["show_reported"] else None)
     files = {path.stem: path for path in scores}
-    return Results(spec, options, frame, quoted, reported_dir or Path(), files, images, found)
+    baselines = {}
+    for name, other in others.items():
+        told = {**spec, **other, "baselines": {}}
+        chosen = Scored(score=other["score"])
+        baselines[name] = Results(told, chosen, _of_runs(told, frame), quoted)
+    folder = reported_dir or Path()
+    return Results(spec, options, own, quoted, folder, files, images, found, baselines)
+
+
+def _of_runs(spec: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
+    """The measurements of the runs that a spec names."""
+    _refuse_missing(spec, set(frame["run"]))
+    return frame[frame["run"].isin([run["run"] for run in spec["runs"]])].reset_index(drop=True)
 
 
 def _shortcuts(

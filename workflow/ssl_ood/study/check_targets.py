@@ -13,7 +13,7 @@ from ssl_ood.common.registry import Entry, lookup
 from ssl_ood.common.settings import read_settings
 from ssl_ood.common.vocabulary import JOIN, NO_NEGATIVES, UNTRAINED
 from ssl_ood.study.check import check_layer, evaluation_of, known
-from ssl_ood.study.expand import form_of
+from ssl_ood.study.expand import form_of, homes_of
 from ssl_ood.study.settings import Config, Target
 
 SHOW_RUNS = {"measurements", "scores"}  # what a form needs that shows what models do
@@ -40,6 +40,7 @@ def check_targets(config: Config) -> None:
         _check_compared(target, form, place)
         if "shortcuts" in form.needs and not form.needs & SHOW_RUNS:
             _check_pairs(config, target, place)
+        _check_baselines(config, name, form, place)
         shows = target.runs_of or target.untrained or target.strategies
         if form.needs & SHOW_RUNS and not (shows and (target.in_distribution or target.runs_of)):
             raise UserError(
@@ -132,6 +133,35 @@ def _check_compared(target: Target, form: Entry, place: str) -> None:
             f"config: {place} has no variant beside {against!r}, with which the form {form.name} "
             "compares: name some under variants."
         )
+
+
+def _check_baselines(config: Config, name: str, form: Entry, place: str) -> None:
+    """The methods of other studies."""
+    target, homes = config.targets[name], homes_of(config, name)
+    if target.baselines and not form.more.get("baselines"):
+        raise UserError(
+            f"config: {place}.baselines: the form {form.name} shows no other methods: take the key "
+            "out."
+        )
+    for baseline, other in target.baselines.items():
+        here = f"{place}.baselines.{baseline}"
+        known(other.study, config.studies, "study", here)
+        known(other.strategy, config.strategies, "strategy", here)
+        study = config.studies[other.study]
+        for part in other.variant.split(JOIN):
+            known(part, config.variants, "variant", here)
+            check_layer(config, study.method, f"variants.{part}", config.variants[part])
+        scores = evaluation_of(config, study, other.study).scores
+        if other.score is not None and other.score not in scores:
+            raise UserError(
+                f"config: {here}.score: study {other.study} does not compute {other.score} (it has "
+                f"{', '.join(scores)}): add it to the evaluation.scores of the study."
+            )
+        if not set(homes) & study.in_distribution.keys():
+            raise UserError(
+                f"config: {here}.study: {other.study} has none of the in-distribution datasets of "
+                f"{place} ({', '.join(homes)}): add one, or take {baseline} out."
+            )
 
 
 def _check_options(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from ssl_ood.common.errors import UserError
@@ -59,7 +59,11 @@ def expand(
     targets: dict[str, Target] = {}
     for name, settings in config.targets.items():
         chosen = [maker.run(key) for key in dict.fromkeys(keys_of(config, name))]
-        for run in with_initial(chosen):
+        baselines = {
+            method: tuple(maker.run(key) for key in keys)
+            for method, keys in baseline_keys(config, name).items()
+        }
+        for run in with_initial([*chosen, *chain(*baselines.values())]):
             runs.setdefault(run.id, run)
         kind, study = config.kind_of(name), config.studies[settings.study]
         train = [
@@ -79,6 +83,7 @@ def expand(
             tuple(runs[run.id] for run in chosen),
             tuple(train),
             compared,
+            {method: tuple(runs[run.id] for run in made) for method, made in baselines.items()},
         )
     _refuse_equal_runs(runs)
     _refuse_other_backbones(runs.values(), weights or {})
@@ -103,6 +108,28 @@ def keys_of(config: Config, name: str) -> Iterator[Key]:
     if target.untrained:
         for dataset, seed in product(target.in_distribution, seeds):
             yield Key(target.study, dataset, NO_NEGATIVES, UNTRAINED, seed)
+
+
+def homes_of(config: Config, name: str) -> list[str]:
+    """The in-distribution datasets of a table or figure, those of its `runs_of` among them."""
+    target = config.targets[name]
+    others = (d for other in target.runs_of for d in config.targets[other].in_distribution)
+    return list(dict.fromkeys([*target.in_distribution, *others]))
+
+
+def baseline_keys(config: Config, name: str) -> dict[str, list[Key]]:
+    """The runs of other studies that a table or figure shows beside its own, by their name."""
+    target = config.targets[name]
+    seeds = config.seeds if target.seeds is None else target.seeds
+    return {
+        method: [
+            Key(other.study, dataset, other.strategy, other.variant, seed)
+            for dataset in homes_of(config, name)
+            if dataset in config.studies[other.study].in_distribution
+            for seed in seeds
+        ]
+        for method, other in target.baselines.items()
+    }
 
 
 class _Maker:

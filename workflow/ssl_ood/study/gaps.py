@@ -138,10 +138,11 @@ class Gaps:
         if not gaps:
             return spec
         waiting = {run.id: self.before(run)[0].status for run in target.runs if self.before(run)}
-        spec["runs"] = [
-            run | ({"status": waiting[run["run"]]} if run["run"] in waiting else {})
-            for run in spec["runs"]
-        ]
+        for told in (spec, *spec.get("baselines", {}).values()):
+            told["runs"] = [
+                run | ({"status": waiting[run["run"]]} if run["run"] in waiting else {})
+                for run in told["runs"]
+            ]
         shown = {run.id for run in self.seen(target.runs)}
         spec["configs"] = [c for c in spec["configs"] if c["run"] in shown]
         if target.pairs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.methods.settings import RunSettings
@@ -43,16 +44,38 @@ def size_of(settings: RunSettings) -> Size:
 def _build(settings: RunSettings) -> Size:
     import torch
 
+    from ssl_ood.methods.backbones import feature_width
     from ssl_ood.methods.base import method_of
 
     with torch.device("meta"):
-        network = method_of(settings).build(settings.options)
+        network = method_of(settings).build(settings.options).eval()
     backbone = getattr(network, "backbone", network)
+    if width := feature_width(backbone):
+        for key, side in settings.options.sizes().items():
+            _check_features(backbone, settings, key, side, width)
     return Size(
         parameters=sum(p.numel() for p in network.parameters()),
         backbone=sum(p.numel() for p in backbone.parameters()),
-        features=getattr(backbone, "num_features", 0),
+        features=width,
     )
+
+
+def _check_features(backbone: Any, settings: RunSettings, key: str, side: int, width: int) -> None:
+    """Raises UserError where a view of `side` pixels does not become `width` pooled features."""
+    import torch
+
+    name = settings.backbone.name
+    try:
+        with torch.no_grad():
+            found = tuple(backbone(torch.empty(1, 3, side, side, device="meta")).shape)
+    except (RuntimeError, ValueError, AssertionError, AttributeError) as error:
+        why = " ".join(str(error).split())[:200].rstrip(".")
+        raise UserError(f"{name} cannot take images of {key} {side} pixels: {why}.") from None
+    if found != (1, width):
+        raise UserError(
+            f"{name} gives no pooled features: for an image of {key} {side} pixels their shape is "
+            f"{found[1:]}, where ({width},) belongs. Name another backbone."
+        )
 
 
 def distinct(runs: Iterable[Run]) -> dict[str, list[Run]]:

@@ -1,6 +1,6 @@
 """The reference of the config, made from the classes that read it and from what is declared.
 
-    ssl_ood reference      # writes config/README.md, config/config.yaml and docs/protocol.md
+    ssl_ood reference      # writes config/ and what docs/ has of data
 
 A test fails where they are out of date.
 """
@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin
 from ssl_ood.common.files import write_text
 from ssl_ood.common.registry import KINDS, Entry, entries
 from ssl_ood.common.settings import Settings
+from ssl_ood.study.coverage import coverage_page, read_coverage
 from ssl_ood.study.own_settings import OwnStudy
 from ssl_ood.study.protocol import page, read_protocol
 from ssl_ood.study.settings import Config
@@ -53,10 +54,11 @@ WORDS = {
 
 
 def write_reference(folder: Path, config: Path, docs: Path) -> None:
-    """Writes README.md and a copy of `config` to the folder, and protocol.md to `docs`."""
+    """Writes README.md and a copy of `config` to the folder; protocol.md, coverage.md to `docs`."""
     write_text(folder / "README.md", reference())
     write_text(folder / "config.yaml", config.read_text(encoding="utf-8"))
     write_text(docs / "protocol.md", page(read_protocol()))
+    write_text(docs / "coverage.md", coverage_page(read_coverage()))
 
 
 def reference() -> str:

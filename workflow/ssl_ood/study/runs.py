@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from ssl_ood.common.registry import lookup
@@ -120,9 +121,16 @@ class Target:
     form: str
     settings: TargetSettings
     options: dict[str, Any]  # as the config has them
-    runs: tuple[Run, ...]
+    own: tuple[Run, ...]  # of its study
     in_distribution: tuple[PackedSet, ...]  # the training sets that its options name
     pairs: tuple[Pairs, ...] = ()  # of which it shows what needs no learning
+    baselines: dict[str, tuple[Run, ...]] = field(default_factory=dict)  # of others, by their name
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All that it is made from, its own first."""
+        every = (*self.own, *chain(*self.baselines.values()))
+        return tuple({run.id: run for run in every}.values())
 
     @property
     def optional(self) -> bool:
@@ -159,7 +167,7 @@ class Target:
     @property
     def first_seed(self) -> list[Run]:
         """One run for each (dataset, strategy, variant): the seeds have the same negatives."""
-        return [run for run in self.runs if run.seed == self.runs[0].seed]
+        return [run for run in self.own if run.seed == self.own[0].seed]
 
 
 @dataclass(frozen=True)
@@ -195,9 +203,10 @@ class Experiments:
             "kind": target.kind,
             "form": target.form,
             "options": target.options,
-            "runs": [run.summary() for run in target.runs],
+            "runs": [run.summary() for run in target.own],
+            **self._baselines(target),
             "titles": titles,
-            "strategies": {run.strategy: plain["strategies"][run.strategy] for run in target.runs},
+            "strategies": {run.strategy: plain["strategies"][run.strategy] for run in target.own},
             "evaluation": self._evaluation_of(target),
             "repeats": self._repeats(target),
             "train_counts": {run.in_distribution: self.count(run.train) for run in target.runs},
@@ -225,15 +234,28 @@ class Experiments:
 
     def _evaluation_of(self, target: Target) -> dict[str, Any]:
         """How the runs of a target are scored: a target is of one study."""
-        if target.runs:
-            return target.runs[0].evaluation_config
+        if target.own:
+            return target.own[0].evaluation_config
         study = self.config.studies[target.settings.study]
         return merge(self.plain["evaluation"], study.evaluation)
+
+    def _baselines(self, target: Target) -> dict[str, Any]:
+        """What the stage is told of the methods of other studies; nothing where there are none."""
+        others = {
+            name: {
+                "score": target.settings.baselines[name].score,
+                "evaluation": runs[0].evaluation_config,
+                "runs": [run.summary() for run in runs],
+            }
+            for name, runs in target.baselines.items()
+            if runs
+        }
+        return {"baselines": others} if others else {}
 
     def _repeats(self, target: Target) -> str:
         """What another seed means for the runs of a target."""
         entries = self.config.studies[target.settings.study].in_distribution
-        named = {shown.in_distribution for shown in (*target.runs, *target.pairs)}
+        named = {shown.in_distribution for shown in (*target.own, *target.pairs)}
         split = any("{seed}" in (entries[name].train_split or "") for name in named)
         return "train/test splits" if split else "seeds"
 

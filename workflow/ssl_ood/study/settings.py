@@ -21,7 +21,7 @@ from ssl_ood.common.settings import (
     Share,
     each_once,
 )
-from ssl_ood.common.vocabulary import BASE, JOIN
+from ssl_ood.common.vocabulary import BASE, JOIN, NO_NEGATIVES
 from ssl_ood.methods.settings import Precision
 
 Seed = Annotated[int, Field(ge=0)]
@@ -139,6 +139,15 @@ def _variants(value: Any) -> Any:
     return tuple(each) if lists else each[0]
 
 
+class Baseline(Settings):
+    """Another method's runs, which a table shows beside those of its own study."""
+
+    study: str = Field(description="whose runs they are")
+    strategy: str = Field(NO_NEGATIVES, description="their negative strategy")
+    variant: str = Field(BASE, description="their variant")
+    score: str | None = Field(None, description="the score shown; without it the study's first")
+
+
 class Target(Settings):
     """A table or a figure: its form, its runs, and the options of its form."""
 
@@ -166,6 +175,11 @@ class Target(Settings):
         False,
         description="whether it is made by its name alone; all, all_tables, all_figures and those "
         "of a chapter leave it out, with the trainings that it alone needs",
+    )
+    baselines: dict[str, Baseline] = Field(
+        {},
+        description="methods of other studies to show beside its own, by the name that reported "
+        "values give them or any other; each on those of in_distribution that its study has",
     )
 
     @property

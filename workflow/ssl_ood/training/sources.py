@@ -86,13 +86,9 @@ def open_sources(settings: RunSettings, data: Path, device: torch.device) -> Sou
     own = settings.in_distribution, settings.train_split
     images = images_of(*own)
     labels = None
-    if method_of(settings).uses_labels:
-        labels = packed[settings.packed(*own).path].labels
-        if not np.isin(labels, (0, 1)).all():
-            raise UserError(
-                f"{settings.run}: {'/'.join(own)} has labels beside 0 (normal) and 1 (abnormal): "
-                "a classifier of the two cannot be trained on it."
-            )
+    method = method_of(settings)
+    if method.uses_labels:
+        labels = method.targets_of(packed[settings.packed(*own).path].labels, settings)
     pairs = [(images_of(pair.source, pair.split), pair.shift) for pair in settings.negatives]
     weights = [pair.weight for pair in settings.negatives]
     options, negatives = settings.options, None

@@ -1,4 +1,9 @@
-"""Self-distillation with negatives as a method of the trainer (chapters 6 and 7)."""
+"""Self-distillation with negatives as a method of the trainer (chapters 6 and 7).
+
+With batch normalisation in backbone or head, teacher and student normalise by the statistics of
+their own batch, as in the DINO reference; the running ones of the teacher, of its global views, are
+what it is evaluated with.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ssl_ood.common.distributed import average
 from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.proofs import load_tensors
 from ssl_ood.common.streams import stream
@@ -104,6 +110,12 @@ class Dino(Method):
     def networks(self) -> list[nn.Module]:
         return [self.student, self.teacher]
 
+    def rows_at_a_time(self, rows: int, micro: int) -> int:
+        if not self.settings.options.batch_norm:
+            return super().rows_at_a_time(rows, micro)
+        # Not what the memory allows: the size of a group changes what is learned.
+        return self.settings.options.together
+
     def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
         self.logit_mean.zero_()
         self._count = mine.stop - mine.start
@@ -184,6 +196,9 @@ class Dino(Method):
         dino.update_centre(self.centre, self.logit_mean, self.settings.training.centre_momentum)
         parameters = self.teacher.parameters(), self.student.parameters()
         update_teacher(*parameters, moment.momentum)
+        # Running statistics are no gradient: every process has seen its own groups only.
+        buffers = [b for network in self.networks() for b in network.buffers()]
+        average([b for b in buffers if b.is_floating_point()])
 
     def shared_in_epoch(self) -> list[Tensor]:
         return [self.mean_probability]

@@ -1,4 +1,4 @@
-"""Student and teacher: a vision transformer and the head that sorts its features."""
+"""Student and teacher: a backbone of timm and the head that sorts its features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_ood.methods.backbones import build_backbone
+from ssl_ood.methods.backbones import build_backbone, feature_width
 from ssl_ood.methods.dino.settings import DinoSettings
 from ssl_ood.methods.drop_path import replace_drop_paths
 
@@ -16,7 +16,9 @@ from ssl_ood.methods.drop_path import replace_drop_paths
 class Head(nn.Module):
     """MLP, L2-normalised bottleneck and a weight-normalised last layer: features to K logits.
 
-    `layers` linear layers with GELU between, the last one into the bottleneck. The logits are
+    `layers` linear layers with GELU between, the last one into the bottleneck; with `batch_norm`
+    all but the last are followed by a batch normalisation over the views of all sizes, as with the
+    reference's use_bn_in_head, which keeps outputs of different images apart. The logits are
     cosines between the bottleneck and the K prototypes, each times the norm of its prototype. With
     `norm_last_layer` the norms are 1, so that logits lie in -1..1; without it they are parameters
     that start at 1. They have two axes, (K, 1), as in the DINO reference, and so are decayed as
@@ -31,12 +33,15 @@ class Head(nn.Module):
         bottleneck: int,
         out: int,
         norm_last_layer: bool = False,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         widths = [features, *[hidden] * (layers - 1), bottleneck]
         modules: list[nn.Module] = []
         for i, (n_in, n_out) in enumerate(pairwise(widths)):
-            modules += [nn.Linear(n_in, n_out)] + ([nn.GELU()] if i < layers - 1 else [])
+            modules.append(nn.Linear(n_in, n_out))
+            if i < layers - 1:
+                modules += [*([nn.BatchNorm1d(n_out)] if batch_norm else []), nn.GELU()]
         self.mlp = nn.Sequential(*modules)
         self.prototypes = nn.Parameter(torch.empty(out, bottleneck))
         self.norms = None if norm_last_layer else nn.Parameter(torch.ones(out, 1))
@@ -71,7 +76,10 @@ class Network(nn.Module):
         self.drop_paths = replace_drop_paths(backbone)
 
     def features(self, views: Tensor) -> Tensor:
-        """(N, 3, S, S) normalised views -> (N, d) class token after the final norm."""
+        """(N, 3, S, S) normalised views -> (N, d): what the backbone pools.
+
+        Of a vision transformer that is its class token after the final norm.
+        """
         return self.backbone(views)
 
     def forward(self, views: list[Tensor], factors: list[Tensor] | None = None) -> list[Tensor]:
@@ -93,10 +101,10 @@ def build_network(settings: DinoSettings, *, drop_path: float | None = None) -> 
     `drop_path` replaces the configured stochastic depth (the teacher runs without). Raises
     UserError for a backbone that timm cannot make.
     """
-    more = {} if drop_path is None else {"drop_path_rate": drop_path}
-    size = settings.views.global_size
-    backbone = build_backbone(settings.backbone, img_size=size, dynamic_img_size=True, **more)
+    replaced = drop_path is not None and "drop_path_rate" in settings.backbone.options
+    more = {"drop_path_rate": drop_path} if replaced else {}
+    backbone = build_backbone(settings.backbone, settings.views.global_size, **more)
     sizes = settings.head.model_dump(exclude={"frozen"})
-    network = Network(backbone, Head(backbone.num_features, **sizes))
+    network = Network(backbone, Head(feature_width(backbone), **sizes))
     network.head.requires_grad_(not settings.head.frozen)
     return network

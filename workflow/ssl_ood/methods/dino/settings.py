@@ -56,6 +56,12 @@ class DinoTraining(Training):
     centre_momentum: Share = Field(
         description="momentum of the moving average of the teacher's logits"
     )
+    batch_norm_images: Annotated[int, Field(ge=2)] | None = Field(
+        None,
+        description="images whose views of one size, positive and negative, share their batch "
+        "statistics, in backbones and heads that have some; without it the whole batch, on one "
+        "device",
+    )
     stop_on_collapse: bool = Field(description="end a training whose teacher says nothing")
 
 
@@ -135,6 +141,11 @@ class DinoHead(Settings):
         description="keep the norms of the last layer's K rows at 1; without it they are trained "
         "and decayed",
     )
+    batch_norm: bool = Field(
+        False,
+        description="normalise the MLP's hidden units by their batch statistics, over the views of "
+        "all sizes: the reference's use_bn_in_head",
+    )
     frozen: bool = Field(description="student and teacher keep the head that is drawn at the start")
 
 
@@ -173,6 +184,18 @@ class DinoSettings(MethodSettings):
         return (3 * of_student + pixels((views.positive[0], 0))) / big
 
     @property
+    def batch_norm(self) -> bool:
+        """Whether images of a batch share statistics, in the backbone or in the head."""
+        return self.backbone.batch_norm or self.head.batch_norm
+
+    @property
+    def together(self) -> int:
+        if not self.batch_norm:
+            return 1
+        batch = self.training.batch_size
+        return min(self.training.batch_norm_images or batch, batch)
+
+    @property
     def momentum(self) -> tuple[float, float]:
         return self.training.teacher_momentum
 
@@ -208,6 +231,33 @@ class DinoSettings(MethodSettings):
                 "views.local_size",
                 f"{small} is larger than views.global_size {big}: lower it.",
             )
+        yield from self._of_batch_norm(rows)
+
+    def _of_batch_norm(self, rows: int) -> Iterator[Fault]:
+        """Statistics that cannot be had; rows: images of a batch that a device works on."""
+        batch, images = self.training.batch_size, self.training.batch_norm_images
+        name = self.backbone.name if self.backbone.batch_norm else "the head"
+        if not self.batch_norm:
+            if images is not None:
+                yield (
+                    "training.batch_norm_images",
+                    f"{images} has no effect, since neither {self.backbone.name} nor the head has "
+                    "batch statistics: leave it out.",
+                )
+        elif batch == 1:
+            yield "training.batch_size", f"1 gives {name} no batch statistics: raise it."
+        elif images is None and rows != batch:
+            yield (
+                "training.batch_size",
+                f"{batch} is normalised over as a whole in {name}: set execution.devices to 1, or "
+                f"training.batch_norm_images to the {rows} images of a device.",
+            )
+        elif rows % self.together:
+            yield (
+                "training.batch_norm_images",
+                f"{images} does not divide the {rows} images of a batch that a device works on: "
+                "change one of them.",
+            )
 
 
 declare(
@@ -217,7 +267,8 @@ declare(
     title="DINO with negatives",
     notes="""Views of one image are pulled to the same of K soft-classes, L_pos (equation 3);
     negatives are pushed to the uniform distribution over them, L_neg (equation 4); the loss is
-    L_pos + lambda L_neg (equation 5). The features are the class token of the teacher.""",
+    L_pos + lambda L_neg (equation 5). The features are those of the teacher's
+    backbone: of a vision transformer its class token, else what is pooled.""",
     settings=DinoSettings,
     source="code",
     offers=frozenset({"features", "images", "soft_classes"}),

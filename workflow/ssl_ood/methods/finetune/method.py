@@ -4,20 +4,17 @@ the paper of chapter 5): how many labels a pre-trained encoder saves."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import torch
+import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_ood.common.streams import stream
-from ssl_ood.methods.backbones import build_backbone, load_backbone
-from ssl_ood.methods.base import Batch, Method, Model, Moment
+from ssl_ood.common.errors import UserError
+from ssl_ood.methods.backbones import build_backbone, feature_width
+from ssl_ood.methods.base import Batch, Model, Moment
 from ssl_ood.methods.finetune.settings import FinetuneSettings
+from ssl_ood.methods.one_network import OneNetwork
 from ssl_ood.methods.settings import RunSettings
-from ssl_ood.views.render import draw, render
-from ssl_ood.views.spec import ViewSpec
 
 
 class Classifier(nn.Module):
@@ -25,8 +22,8 @@ class Classifier(nn.Module):
 
     def __init__(self, settings: FinetuneSettings) -> None:
         super().__init__()
-        self.backbone = build_backbone(settings.backbone)
-        self.head = nn.Linear(self.backbone.num_features, 1)
+        self.backbone = build_backbone(settings.backbone, settings.views.size)
+        self.head = nn.Linear(feature_width(self.backbone), 1)
 
     def features(self, views: Tensor) -> Tensor:
         """(N, 3, S, S) -> (N, 1): the logit is all that the score `logit` uses."""
@@ -44,48 +41,34 @@ class Trained(Model):
         return features
 
 
-class Finetune(Method):
+class Finetune(OneNetwork):
     """All weights are trained, with binary cross-entropy."""
 
+    KEY = "classifier"
     PARTS = ("accuracy",)
+    MODEL = Trained
     uses_labels = True
     keeps_rest = True  # of a hundred labels, a batch of 64 would leave out a third
-
-    def __init__(
-        self, settings: RunSettings, device: torch.device, initial: Path | None = None
-    ) -> None:
-        super().__init__(settings, device)
-        self.classifier = self.trained = self.build(settings.options)
-        if initial is not None:
-            load_backbone(self.classifier.backbone, initial)
-        self.classifier.to(device)
-        groups = [{"params": list(self.classifier.parameters()), "decay": True}]
-        momentum = settings.training.sgd_momentum
-        self.optimizer = torch.optim.SGD(groups, lr=0.0, momentum=momentum)
 
     @classmethod
     def build(cls, settings: FinetuneSettings) -> Classifier:
         return Classifier(settings)
 
     @classmethod
-    def load(cls, settings: RunSettings, weights: Path, device: torch.device) -> Trained:
-        return Trained(**vars(super().load(settings, weights, device)))
-
-    @classmethod
-    def example_views(cls, settings: RunSettings) -> list[tuple[str, ViewSpec, str, str]]:
-        return [(f"View {i}", settings.views.spec, f"view{i}", "images") for i in (1, 2, 3, 4)]
-
-    def rows_at_a_time(self, rows: int, micro: int) -> int:
-        return rows  # batch normalisation sees the whole batch
+    def targets_of(cls, labels: np.ndarray, settings: RunSettings) -> np.ndarray:
+        if not np.isin(labels, (0, 1)).all():
+            raise UserError(
+                f"{settings.run}: {settings.in_distribution}/{settings.train_split} has labels "
+                "beside 0 (normal) and 1 (abnormal): a classifier of the two cannot be trained on "
+                "it."
+            )
+        return labels
 
     def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
         """Binary cross-entropy; the part is the share of right decisions."""
-        images, spec = batch.images, self.settings.views.spec
-        rng = stream(self.settings.seed, "views", "labelled", moment.step)
-        parameters = draw(spec, len(images), *images.shape[1:3], rng)
-        views = render(images[rows], parameters.rows(rows), spec)
+        views = self.views_of(batch, rows, "labelled", moment.step)
         with self.autocast():
-            logits = self.classifier(views)[:, 0].float()
+            logits = self.network(views)[:, 0].float()
         labels = batch.labels[rows].float()
         right = ((logits.detach() > 0) == (labels > 0)).float().mean()
         return F.binary_cross_entropy_with_logits(logits, labels), right[None]
@@ -95,12 +78,3 @@ class Finetune(Method):
 
     def probed(self) -> None:
         """Nothing: its feature is one number, the logit, and its accuracy is in the log."""
-
-    def result(self) -> dict[str, Any]:
-        return {"classifier": self.classifier.state_dict()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.classifier.load_state_dict(state["classifier"])
-
-    def model_state(self) -> dict[str, Tensor]:
-        return self.classifier.state_dict()

@@ -8,14 +8,15 @@ from pydantic import Field
 
 from ssl_ood.common.registry import declare
 from ssl_ood.common.settings import Count, Rising, Share
-from ssl_ood.methods.settings import Crops, Fault, MethodSettings, Pixels, Training
+from ssl_ood.methods.settings import Crops, Fault, Pixels
+from ssl_ood.methods.sgd import SgdTraining
+from ssl_ood.methods.whole_batch import WholeBatchSettings
 from ssl_ood.views.spec import ViewSpec
 
 
-class FinetuneTraining(Training):
+class FinetuneTraining(SgdTraining):
     """Binary cross-entropy; SGD with momentum."""
 
-    sgd_momentum: Share = Field(description="momentum of the optimiser")
     labels: Count | None = Field(
         None, description="images whose labels are used, drawn at random; without it all"
     )
@@ -29,7 +30,7 @@ class FinetuneViews(Crops):
     zoom: Rising = Field(description="zoom [min, max]")
 
 
-class FinetuneSettings(MethodSettings):
+class FinetuneSettings(WholeBatchSettings):
     """The sections of `methods.finetune`."""
 
     training: FinetuneTraining = Field(description="how long, in which batches, at which rates")
@@ -43,20 +44,10 @@ class FinetuneSettings(MethodSettings):
     def labels(self) -> int | None:
         return self.training.labels
 
-    @property
-    def together(self) -> int:
-        return self.training.batch_size  # the last batch of an epoch is a smaller one
-
     def faults(self, images: int, rows: int) -> Iterator[Fault]:
         yield from super().faults(images, rows)
         batch = self.training.batch_size
-        if rows != batch:
-            yield (
-                "training.batch_size",
-                f"{batch} is normalised over as a whole, so that fine-tuning runs on one device: "
-                "set execution.devices to 1.",
-            )
-        elif self.training.epochs and images % batch == 1:
+        if rows == batch and self.training.epochs and images % batch == 1:
             yield (
                 "training.batch_size",
                 f"{batch} leaves one of {images} images for the last batch of an epoch, and one "

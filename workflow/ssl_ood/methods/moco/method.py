@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from ssl_ood.common.distributed import average, gather
 from ssl_ood.common.streams import stream, torch_seed
-from ssl_ood.methods.backbones import build_backbone, load_backbone
+from ssl_ood.methods.backbones import build_backbone, feature_width, load_backbone
 from ssl_ood.methods.base import Batch, Method, Moment
 from ssl_ood.methods.moco import loss as moco
 from ssl_ood.methods.moco.settings import MocoSettings
 from ssl_ood.methods.settings import RunSettings
+from ssl_ood.methods.sgd import make_sgd
 from ssl_ood.methods.signs import Sign, StaysAtChance
 from ssl_ood.methods.updates import update_teacher
-from ssl_ood.views.render import draw, render
 from ssl_ood.views.spec import ViewSpec
 from ssl_ood.views.transfer import to_device
 
@@ -35,8 +35,8 @@ class Encoder(nn.Module):
 
     def __init__(self, settings: MocoSettings) -> None:
         super().__init__()
-        self.backbone = build_backbone(settings.backbone)
-        widths = [self.backbone.num_features, settings.head.hidden, settings.head.out]
+        self.backbone = build_backbone(settings.backbone, settings.views.size)
+        widths = [feature_width(self.backbone), settings.head.hidden, settings.head.out]
         first, second = (nn.Linear(a, b) for a, b in pairwise(widths))
         self.head = nn.Sequential(first, nn.ReLU(), second)
 
@@ -67,8 +67,7 @@ class Moco(Method):
         self.key.requires_grad_(False)
         self.query.to(device)
         self.key.to(device)
-        groups = [{"params": list(self.query.parameters()), "decay": True}]
-        self.optimizer = torch.optim.SGD(groups, lr=0.0, momentum=training.sgd_momentum)
+        self.optimizer = make_sgd(self.query, training)
         drawn = torch.Generator().manual_seed(torch_seed(settings.seed, "queue"))
         queue = torch.randn(training.queue, settings.head.out, generator=drawn)
         self.queue = F.normalize(queue, dim=1).to(device)
@@ -112,14 +111,7 @@ class Moco(Method):
 
     def _encode(self, encoder: Encoder, name: str, batch: Batch, rows, step: int) -> Tensor:
         """Unit vectors (len(rows), out) of a view of its own of every image in `rows`."""
-        images, spec = batch.images, self.settings.views.spec
-        rng = stream(self.settings.seed, "views", name, step)
-        parameters = draw(spec, len(images), *images.shape[1:3], rng)
-        if not isinstance(rows, slice):  # on the device first, since indexing would wait for it
-            chosen = images[to_device(rows, self.device)]
-        else:
-            chosen = images[rows]
-        views = render(chosen, parameters.rows(rows), spec)
+        views = self.views_of(batch, rows, name, step)
         with torch.set_grad_enabled(encoder is self.query), self.autocast():
             return encoder(views)
 

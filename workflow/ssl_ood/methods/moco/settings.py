@@ -8,14 +8,14 @@ from pydantic import Field
 
 from ssl_ood.common.registry import declare
 from ssl_ood.common.settings import Count, Pair, Positive, Settings, Share
-from ssl_ood.methods.settings import Crops, Fault, MethodSettings, Scale, Training
+from ssl_ood.methods.settings import Crops, Fault, MethodSettings, Scale
+from ssl_ood.methods.sgd import SgdTraining
 from ssl_ood.views.spec import ViewSpec
 
 
-class MocoTraining(Training):
+class MocoTraining(SgdTraining):
     """Contrastive learning with a queue; SGD with momentum."""
 
-    sgd_momentum: Share = Field(description="momentum of the optimiser")
     temperature: Positive = Field(description="divides the cosines, equation 5.1")
     queue: Count = Field(description="keys of earlier images that serve as negatives")
     teacher_momentum: Pair[Share] = Field(

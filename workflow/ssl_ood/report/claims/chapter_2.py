@@ -5,7 +5,10 @@ Their near and far sets are those of the text: CIFAR-100 and SVHN against CIFAR-
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.vocabulary import NO_NEGATIVES
 from ssl_ood.measures.colours import likeness
 from ssl_ood.report.claims.case import Case, claim
 from ssl_ood.report.claims.verdicts import (
@@ -26,13 +29,25 @@ from ssl_ood.report.writers import number, signed
 # claimed is about 0, so that a set half-way to the far one is none of it.
 ALIKE_SHARE = 0.5
 
+LIKELIHOOD = "bits_per_dimension"  # the score of a flow
+
 
 @claim(
     "likelihood_fails",
     "The likelihood of a normalising flow is higher for images of {far} than for test images",
 )
 def likelihood_fails(case: Case) -> Finding:
-    raise NotMeasurable("no normalising flow is trained here")
+    """A likelihood fails where its AUROC is surely below 0.5: the OOD images are the likelier."""
+    flows = [b for b in case.results.baselines.values() if b.score == LIKELIHOOD]
+    if not flows:
+        raise NotMeasurable("no normalising flow is among the baselines of this table")
+    area = flows[0].summary(case.home, NO_NEGATIVES, ood=case.far)
+    if area is None:
+        raise NotMeasurable(f"no flow has been measured on {case.dataset(case.far)}")
+    above = area.scaled(100.0)
+    below = replace(above, mean=50 - above.mean, low=50 - above.high, high=50 - above.low)
+    text = f"AUROC of its bits per dimension {number(above.mean)} %"
+    return Finding(ahead(below), text, open_because(below), below)
 
 
 @claim(

@@ -147,6 +147,7 @@ class ClaimsOptions(Scored):
     needs={"measurements", "scores", "tested_images"},
     settings=ClaimsOptions,
     version=3,
+    baselines=True,
 )
 def claims_table(results: Results) -> Table:
     """Every claim of the chapter, its measurement and a verdict."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssl_ood.common.registry import register
 from ssl_ood.common.vocabulary import AVERAGE
 from ssl_ood.report.cells import BESIDE, REPORTED_BELOW, value
-from ssl_ood.report.grid import Column, Grid, Row
+from ssl_ood.report.grid import Column, Grid, Piece, Row
 from ssl_ood.report.layout import Table
 from ssl_ood.report.options import Beside
 from ssl_ood.report.records import other_methods
@@ -32,12 +32,16 @@ MARKS = ("*", "†", "‡", "§")
     notes="Ours beside the reported values of other methods, one row per OOD set (table 6.1).",
     needs={"measurements", "shortcuts"},
     settings=Beside,
+    baselines=True,
 )
 def ood_auroc_table(results: Results) -> Table:
     """Table 6.1: AUROC of ours beside the reported values of other methods."""
     others, notes = _with_marks(other_methods(results))
     pieces = BESIDE if results.reported else {"AUROC": value}
-    columns = [Column(others[method], {"system": method}, "Reported") for method in others]
+    columns = [
+        Column(others.get(method, method), {"system": method}, "Reported", _pieces(results, method))
+        for method in dict.fromkeys([*others, *results.baselines])
+    ]
     for strategy in every_strategy(results):
         title = results.title("strategies", strategy)
         columns.append(Column(title, {"strategy": strategy}, pieces=pieces))
@@ -73,6 +77,13 @@ def negative_sampling_table(results: Results) -> Table:
         ["Bold: best of the row.", *photographs_notes(results), *overlap_notes(results)],
         below=REPORTED_BELOW,
     )
+
+
+def _pieces(results: Results, method: str) -> dict[str, Piece] | None:
+    """What is printed of another method: measured and reported, where it has both."""
+    if method not in results.baselines:
+        return None
+    return BESIDE if method in other_methods(results) else {"measured": value}
 
 
 def ood_rows(results: Results, *, averages: bool = False) -> list[Row]:

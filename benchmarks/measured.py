@@ -1,0 +1,135 @@
+"""Writes docs/measured.md from the csv files of docs/measured: no number of it is typed by hand.
+
+    python benchmarks/measured.py
+
+A section is a csv, what is said about it, and the columns that its table shows. To add one, add it
+to SECTIONS.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+Row = dict[str, str]
+
+GOAL = 0.1  # of 10-NN accuracy above the untrained network
+GOAL_MINUTES = 25.0  # of one processor's time, the evaluation not counted
+GOAL_SEEDS = 2  # of three
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the page: its title, that of the csv, and the decimals of a number.
+
+    percent: the csv has shares, the page percent.
+    """
+
+    title: str
+    key: str
+    decimals: int | None = None
+    percent: bool = False
+
+    def cell(self, row: Row) -> str:
+        """As the page shows it; a dash where nothing was measured."""
+        value = row[self.key]
+        if not value or self.decimals is None:
+            return value or "–"
+        return f"{float(value) * (100 if self.percent else 1):.{self.decimals}f}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page; `summary` makes a paragraph of the rows."""
+
+    title: str
+    csv: str
+    text: str
+    columns: Sequence[Column]
+    summary: Callable[[list[Row]], str]
+
+    def render(self, rows: list[Row]) -> str:
+        """Markdown."""
+        lines = [
+            "| " + " | ".join(column.title for column in self.columns) + " |",
+            "|" + "|".join("---" if c.decimals is None else "--:" for c in self.columns) + "|",
+        ]
+        lines += ["| " + " | ".join(c.cell(row) for c in self.columns) + " |" for row in rows]
+        table = "\n".join(lines)
+        return f"## {self.title}\n\n{self.text}\n\n{self.summary(rows)}\n\n{table}\n"
+
+
+def goal_of_recipes(rows: list[Row]) -> str:
+    """Whether a setting has learned, and which came nearest."""
+    convolutional = sum("vit" not in row["backbone"] for row in rows)
+    said = f"Trainings logged: {len(rows)}, of them of convolutional backbones {convolutional}. "
+    seeds: dict[str, set[str]] = {}
+    for row in rows:
+        if float(row["gain"]) >= GOAL and float(row["cpu_minutes"]) <= GOAL_MINUTES:
+            seeds.setdefault(row["setting"], set()).add(row["seed"])
+    reached = [name for name, found in seeds.items() if len(found) >= GOAL_SEEDS]
+    if reached:
+        return said + f"The goal is reached by: {', '.join(reached)}."
+    best = max(rows, key=lambda row: float(row["gain"]))
+    return said + (
+        f"None has reached the goal so far; nearest came `{best['setting']}` with "
+        f"{100 * float(best['gain']):.1f} points after {float(best['cpu_minutes']):.1f} minutes."
+    )
+
+
+SECTIONS = [
+    Section(
+        "A recipe that learns on real images",
+        "recipes.csv",
+        f"""Self-distillation without negatives on images of CIFAR-10: a part of its training
+images, tested on a part of its test images. The goal is a 10-NN accuracy {100 * GOAL:.0f} points
+above that of the untrained network after at most {GOAL_MINUTES:.0f} minutes of one core, with
+{GOAL_SEEDS} of 3 seeds. Settings are judged by their loss, by the entropies of the teacher's
+outputs and by that accuracy; no OOD set was read. The untrained network is the better of two: as it
+is drawn, and with the batch statistics of the training images. All trainings are listed, those that
+learned nothing too. `python benchmarks/recipes.py --images FOLDER` makes the rows; the column
+`options` of [the csv](measured/recipes.csv) holds what a setting lays over `methods.dino` of
+`config.yaml`. Minutes are of a processor that other programs shared, so they depend on its
+load.""",
+        [
+            Column("setting", "setting"),
+            Column("backbone", "backbone"),
+            Column("seed", "seed", 0),
+            Column("epochs", "epochs", 0),
+            Column("steps", "steps", 0),
+            Column("minutes", "cpu_minutes", 1),
+            Column("loss", "loss", 2),
+            Column("entropy of an output", "entropy_of_output", 2),
+            Column("of the mean output", "entropy_of_mean", 2),
+            Column("log K", "log_k", 2),
+            Column("10-NN %", "knn", 1, percent=True),
+            Column("untrained %", "knn_untrained", 1, percent=True),
+            Column("with statistics %", "knn_untrained_statistics", 1, percent=True),
+            Column("gain, points", "gain", 1, percent=True),
+            Column("end", "ended"),
+            Column("commit", "commit"),
+        ],
+        goal_of_recipes,
+    ),
+]
+
+
+def page(folder: Path) -> str:
+    """The page from the csv files in `folder`."""
+    parts = [
+        "# Measured\n\nEvery number of the tables is of a csv file in [measured](measured), which "
+        "has more of them; `python benchmarks/measured.py` writes this page, and a test compares."
+        "\n"
+    ]
+    for section in SECTIONS:
+        with open(folder / section.csv, encoding="utf-8", newline="") as file:
+            parts.append(section.render(list(csv.DictReader(file))))
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    docs = ROOT / "docs"
+    (docs / "measured.md").write_text(page(docs / "measured"), encoding="utf-8")

@@ -1,0 +1,156 @@
+"""Methods of other studies beside those of a table, and likelihoods."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ssl_ood.evaluation.score_files import write_scores
+from ssl_ood.report.make import Files, make_table
+
+OOD = ["cifar100", "svhn"]
+
+
+def cells(markdown: str, start: str) -> list[str]:
+    (line,) = (x for x in markdown.splitlines() if f" {start} " in x[:40])
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.fixture
+def with_csi(study, reported, tmp_path):
+    """Ours and two seeds of CSI's study; function of statuses and options -> (csv, markdown)."""
+    study.fill("cifar10", "rot_imgn", 0, auroc={"cifar100": 0.92, "svhn": 0.99}, ood=OOD)
+
+    def made(status=None, score=None, **options):
+        rivals, own = [], list(study.runs)
+        for seed in (0, 1):
+            name = study.run("cifar10", "none", seed, ood=OOD, study="natural_csi")
+            if not study.rows[name] and status is None:
+                for ood, value in (("cifar100", 0.88 + seed / 50), ("svhn", 0.97)):
+                    study.add(name, "auroc", value, ood=ood, score="csi")
+                    study.add(name, "auroc", 0.5, ood=ood, score="cosine_max")
+            run = study.runs.pop() | {"method": "csi"}
+            rivals.append(run | ({"status": status} if status else {}))
+        study.runs = own
+        spec = study.spec("table_ood_auroc", in_distribution=["cifar10"], reported="table_6_1")
+        evaluation = spec["evaluation"] | {"scores": ["csi", "cosine_max"]}
+        told = {"score": score, "evaluation": evaluation, "runs": rivals}
+        spec["baselines"] = {options.get("name", "CSI"): told}
+        make_table(spec, Files(study.write(), reported=reported), tmp_path / "t")
+        return pd.read_csv(tmp_path / "t.csv"), (tmp_path / "t.md").read_text()
+
+    return made
+
+
+def test_another_method_is_measured_beside_what_is_reported_of_it(with_csi):
+    table, markdown = with_csi()
+    row = table.set_index(["system", "dataset"]).loc[("CSI", "cifar100")]
+    assert row.measured == pytest.approx(89.0) and row.n == 2 and row.status == "measured"
+    assert row.reported == 89.20 and row.difference == pytest.approx(-0.2)
+    assert (row.method, row.score) == ("csi", "csi")
+    assert row.runs == "natural_csi-cifar10-none-base-seed0;natural_csi-cifar10-none-base-seed1"
+    header = cells(markdown, "OOD set")
+    line = dict(zip(header, cells(markdown, "CIFAR-100"), strict=True))
+    assert line["CSI measured"] == "89.00 ± 1.41" and line["CSI reported"] == "89.20"
+    assert line["CSI Δ"] == "−0.20" and line["Reported SSD"] == "90.63"
+    assert table.set_index("system").loc["SSD"].measured.isna().all()
+
+
+def test_the_runs_of_another_study_are_none_of_ours(with_csi):
+    """Both have strategy none of CIFAR-10: the numbers do not mix."""
+    table, _ = with_csi()
+    ours = table[table.system == "ours"]
+    assert set(ours.strategy) == {"rot_imgn"} and set(ours.n) == {1}
+
+
+def test_a_chosen_score_and_a_method_that_nothing_is_reported_of(with_csi):
+    table, markdown = with_csi(score="cosine_max", name="Mine")
+    row = table.set_index(["system", "dataset"]).loc[("Mine", "svhn")]
+    assert row.measured == 50 and row.score == "cosine_max" and np.isnan(row.reported)
+    assert "Mine measured" in markdown and "Mine reported" not in markdown
+
+
+def test_a_method_that_waits_for_its_data_says_so(with_csi):
+    table, markdown = with_csi(status="no_data")
+    row = table.set_index(["system", "dataset"]).loc[("CSI", "svhn")]
+    assert np.isnan(row.measured) and row.status == "no_data" and row.reported == 99.80
+    assert "no data" in markdown
+
+
+@pytest.fixture
+def flows(study, reported, tmp_path):
+    """Two seeds of a flow and of its background model, with the bits of every image."""
+    rng = np.random.default_rng(0)
+    bits, files = {}, []
+    for seed in (0, 1):
+        for variant, shift in (("base", 0.0), ("background", 0.5)):
+            run = study.run("fashion_mnist", "none", seed, variant, ood=["mnist"])
+            study.add(run, "auroc", 0.1, ood="mnist", score="bits_per_dimension")
+            sets = {
+                "train": 2.8 + shift + 0.1 * rng.normal(size=20),
+                "test": 3.0 + shift + 0.1 * rng.normal(size=30),
+                "mnist": 1.9 + 2 * shift + 0.4 * rng.normal(size=40),
+            }
+            bits[run] = sets
+            roles = {"train": "sensitivity_held_out", "test": "test", "mnist": "ood"}
+            columns = {
+                "set": np.concatenate([[name] * len(v) for name, v in sets.items()]),
+                "dataset": np.concatenate(
+                    [[name if name == "mnist" else "fashion_mnist"] * len(v)
+                     for name, v in sets.items()]),
+                "role": np.concatenate([[roles[name]] * len(v) for name, v in sets.items()]),
+                "index": np.concatenate([np.arange(len(v)) for v in sets.values()]),
+                "bits_per_dimension": np.concatenate(list(sets.values())),
+            }  # fmt: skip
+            none = np.full(90, -1)
+            columns |= {n: none for n in ("label", "knn_label", "knn_majority_label")}
+            path = tmp_path / f"{run}.parquet"
+            write_scores(columns, path, {"run": run, "inputs": {}})
+            files.append(path)
+    spec = study.spec(
+        "table_likelihood",
+        in_distribution=["fashion_mnist"],
+        background="background",
+        reported="table_1_1",
+        quoted="glow",
+    )
+    spec["evaluation"]["scores"] = ["bits_per_dimension"]
+    make_table(spec, Files(study.write(), files, reported=reported), tmp_path / "t")
+    return bits, pd.read_csv(tmp_path / "t.csv"), (tmp_path / "t.md").read_text()
+
+
+def test_bits_and_their_auroc_are_those_of_the_images(flows):
+    bits, table, markdown = flows
+    own = [bits[f"natural-fashion_mnist-none-base-seed{seed}"] for seed in (0, 1)]
+    other = [bits[f"natural-fashion_mnist-none-background-seed{seed}"] for seed in (0, 1)]
+    rows = table.set_index(["dataset", "metric"])
+    for name, key, printed in (
+        ("fashion_mnist_train", "train", 2.902),
+        ("fashion_mnist_test", "test", 2.958),
+        ("mnist_test", "mnist", 1.833),
+    ):
+        row = rows.loc[(name, "bits_per_dimension")]
+        assert row.measured == pytest.approx(np.mean([sets[key].mean() for sets in own]))
+        assert row.reported == printed and row.unit == "bits"
+    truth = np.repeat([0, 1], [30, 40])
+
+    def area(*per_seed):
+        return 100 * np.mean([roc_auc_score(truth, np.concatenate(values)) for values in per_seed])
+
+    likelihood = area(*([s["test"], s["mnist"]] for s in own))
+    assert rows.loc[("mnist_test", "auroc")].measured == pytest.approx(likelihood)
+    ratio = area(
+        *([s["test"] - b["test"], s["mnist"] - b["mnist"]] for s, b in zip(own, other, strict=True))
+    )
+    assert rows.loc[("mnist_test", "auroc_of_ratio")].measured == pytest.approx(ratio)
+    assert likelihood < 50  # fewer bits for MNIST: what table 1.1 is about
+    assert "fashion_mnist, train" in markdown and "1.833" in markdown
+
+
+def test_in_distribution_images_have_no_auroc(flows):
+    _, table, markdown = flows
+    assert set(table[table.metric != "bits_per_dimension"].dataset) == {"mnist_test"}
+    (line,) = (x for x in markdown.splitlines() if "fashion_mnist, test" in x)
+    assert line.count("—") == 2 and "not run" not in markdown

@@ -1,0 +1,47 @@
+"""Tiny run configs of the methods that table 6.1 compares with."""
+
+from __future__ import annotations
+
+from support.other_methods import COMMON, RESNET, SGD, VIEWS, run_of
+
+PRE_ACTIVATED = {
+    "name": "resnetv2_18", "channels": [8, 8, 8, 8], "layers": [1, 1, 1, 1], "stem_chs": 4,
+    "stem": "cifar",
+}  # fmt: skip
+CROPS = VIEWS | {"shift": 0.125, "rotation": 0, "jitter": [0.0, 0.0, 0.0, 0.0]}
+CONTRASTED = VIEWS | {
+    "scale": [0.2, 1.0], "rotation": 0, "jitter": [0.4, 0.4, 0.4, 0.1], "jitter_p": 0.8,
+    "grey_p": 0.2,
+}  # fmt: skip
+OF_METHODS = {
+    "supervised": {"training": SGD, "views": CROPS, "head": {"classes": 3}},
+    "rotation": {"training": SGD, "views": CROPS},
+    "geometric": {
+        "training": SGD | {"rotation_weight": 1.0, "dropout": 0.3},
+        "views": CROPS,
+        "head": {"classes": 3},
+        "backbone": PRE_ACTIVATED,
+    },
+    "simclr": {
+        "training": SGD | {"temperature": 0.5},
+        "views": CONTRASTED,
+        "head": {"hidden": 16, "out": 8},
+    },
+    "csi": {
+        "training": SGD | {"temperature": 0.5, "shift_weight": 1.0, "lars": 0.001},
+        "views": CONTRASTED | {"crops": 2, "crop_scale": [0.54, 0.54]},
+        "head": {"hidden": 16, "out": 8},
+    },
+    "glow": {
+        "training": {k: v for k, v in SGD.items() if k != "sgd_momentum"}
+        | {"optimiser": "adam", "mutation": 0.1, "lr_base": 0.03},
+        "views": {"size": 16, "channels": 3, "flip_p": 0.5},
+        "backbone": {"name": "glow", "levels": 2, "steps": 2, "hidden": 8},
+    },
+}
+
+
+def rival(method: str, **changes):
+    """The tiny run of a method, some settings replaced."""
+    base = COMMON | {"run": f"natural-shapes-{method}", "method": method, "backbone": RESNET}
+    return run_of(base | OF_METHODS[method], **changes)
