@@ -66,7 +66,7 @@ def test_the_density_of_a_flow_is_that_of_its_latents_times_the_determinant():
     expected = norm(mean, np.exp(log_deviation)).logpdf(latents.detach().numpy()[0]).sum()
     expected += jacobian_log_det(lambda v: flow(v)[0], x)
     assert log_density.item() == pytest.approx(expected, abs=1e-8)
-    assert latents.shape[1] == flow.num_features == 16
+    assert latents.shape[1] == flow.latents == 16
 
 
 def test_a_split_adds_the_density_of_what_it_takes_out():

@@ -122,7 +122,7 @@ class Split(nn.Module):
 class Levels(nn.Module):
     """The whole flow: levels of squeeze, steps and split; the last one is not split.
 
-    num_features: of the last level's latents, for images of (channels, size, size).
+    latents: of the last level's latents, for images of (channels, size, size).
     """
 
     def __init__(self, channels: int, size: int, levels: int, steps: int, hidden: int) -> None:
@@ -134,11 +134,11 @@ class Levels(nn.Module):
             if level + 1 < levels:
                 self.splits.append(Split(channels))
                 channels //= 2
-        self.num_features = channels * (size // SQUEEZE**levels) ** 2
+        self.latents = channels * (size // SQUEEZE**levels) ** 2
         self.prior = nn.Parameter(torch.zeros(2, channels, 1, 1))  # mean, log deviation
 
     def forward(self, x: Tensor, standardise: bool = False) -> tuple[Tensor, Tensor]:
-        """(N, C, S, S) -> latents of the last level (N, num_features), log-density (N,) in nats.
+        """(N, C, S, S) -> latents of the last level (N, latents), log-density (N,) in nats.
 
         standardise: sets every ActNorm by these images first.
         """

@@ -36,7 +36,7 @@ class GlowNetwork(nn.Module):
         self.backbone = Levels(views.channels, views.size, flow.levels, flow.steps, flow.hidden)
 
     def features(self, images: Tensor) -> Tensor:
-        """(N, C, S, S) dequantised images in -0.5..0.5 -> latents (N, num_features)."""
+        """(N, C, S, S) dequantised images in -0.5..0.5 -> latents (N, latents)."""
         return self.backbone(images)[0]
 
     def bits(self, images: Tensor, standardise: bool = False) -> Tensor:
