@@ -66,6 +66,7 @@ def test_the_page_is_that_of_the_rows(items):
     page = (CLONE / "docs" / "coverage.md").read_text(encoding="utf-8")
     assert page == coverage_page(items)
     assert summary(items) in page
+    assert summary(items) in (CLONE / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_does_not_run_says_why(items, tmp_path):
