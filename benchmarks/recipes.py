@@ -60,13 +60,14 @@ def main(arguments: list[str] | None = None) -> None:
     for name in options.names:
         if name not in settings:
             raise UserError(f"{options.settings} has no setting {name}: {', '.join(settings)}.")
+    began = commit()  # that of the code in memory, whatever is checked out at the end
     data = packed_images(options.images, options.work, options.size)
     for seed in options.seeds:
         for name in options.names or settings:
             overlay = merge(base, settings[name])
             if (name, str(seed), budget(options.minutes)) in rows_of(options.output):
                 continue
-            row = tried(name, overlay, seed, options, data)
+            row = tried(name, overlay, seed, options, data) | {"commit": began}
             append(options.output, row)
             shown = ("setting", "seed", "epochs", "cpu_minutes", "loss", "knn", "gain", "ended")
             print(", ".join(f"{key} {row[key]}" for key in shown), flush=True)
@@ -148,7 +149,6 @@ def tried(
     last = run.history[-1] if run.history else {}
     return {
         "date": datetime.date.today().isoformat(),
-        "commit": commit(),
         "setting": name,
         "seed": seed,
         "backbone": settings.backbone.name,
