@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_ood.common.errors import UserError
+from ssl_ood.common.errors import UserError, reason
 from ssl_ood.common.registry import lookup
 from ssl_ood.datasets.decode import Undecodable
 from ssl_ood.evaluation.detect.kept import calibration_scores, kept_features, train_labels
@@ -92,7 +92,7 @@ class Detector:
                 found.append(self.files.decoding.apply(_data(image))[0])
             except (Undecodable, OSError) as error:
                 what = image if isinstance(image, str | Path) else f"image {i}"
-                raise UserError(f"{what} cannot be read: {error}.") from None
+                raise UserError(f"{what} cannot be read ({reason(error)}).") from None
         return np.stack(found) if found else np.empty((0, size, size, 3), np.uint8)
 
     @property

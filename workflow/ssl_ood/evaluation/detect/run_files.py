@@ -19,9 +19,9 @@ from ssl_ood.datasets.decode import Decoding
 from ssl_ood.datasets.names import PackedSet
 from ssl_ood.evaluation.score_columns import column_name, split_column
 from ssl_ood.methods.settings import RunSettings, read_run
+from ssl_ood.study.runs import OF_EVALUATION
 from ssl_ood.study.settings import Evaluation
 
-OF_EVALUATION = ("ood", "evaluation", "calibration_split", "decoding")  # not of the training
 WEIGHTS = "model.safetensors"
 
 

@@ -23,7 +23,9 @@ p, li { max-width: 48rem }
 .pictures { display: flex; gap: .5rem; align-items: flex-start; margin: 0 }
 .pictures figure { margin: 0; min-width: 0 }
 .pictures figcaption { font-size: .75rem; color: #404040; overflow-wrap: anywhere }
-.own { flex: 0 0 45% } .near { flex: 1 1 0 }
+.own { flex: 0 0 37% } .near { flex: 1 1 0 }
+nav { display: flex; flex-wrap: wrap; gap: 0 1.25rem }
+nav a { color: #1d4ed8; min-height: 2.75rem; display: inline-flex; align-items: center }
 .frame { position: relative; display: block }
 .frame img { width: 100%; aspect-ratio: 1; display: block; background: #f5f5f5 }
 .frame img.small { image-rendering: pixelated }

@@ -59,6 +59,10 @@ def _page(detection: Detection) -> Iterator[str]:
     yield f"<h1>{escape(title)}</h1>"
     yield from (f"<p>{escape(line)}</p>" for line in summary(about))
     yield f'<p class="notice" role="note">{escape(NOT_MEDICAL)}</p>'
+    yield (
+        '<nav class="tools" aria-label="Sections"><a href="#most">Most anomalous</a>'
+        '<a href="#scores">Scores</a><a href="#all">Table</a><a href="#run">What was run</a></nav>'
+    )
     yield from _sheet(detection)
     yield from _scores(detection)
     yield from _table(detection)
@@ -75,7 +79,11 @@ def _sheet(detection: Detection) -> Iterator[str]:
     heats = [one.heat for one in shown if one.heat is not None]
     count = "image" if len(shown) == 1 else f"{len(shown)} images"
     yield f'<section aria-labelledby="most"><h2 id="most">The most anomalous {count}</h2>'
-    yield "<p>Each beside the training images that are nearest to it by the network's features.</p>"
+    if rows and rows[0]["nearest_1"] is not None:
+        yield (
+            "<p>Each beside the training images that are nearest to it by the network's features; "
+            "the number is their cosine similarity.</p>"
+        )
     if heats:
         yield (
             '<p class="tools"><label><input type="checkbox" id="heat" checked> heat maps: where an '
