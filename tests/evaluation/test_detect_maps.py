@@ -85,7 +85,7 @@ def test_pasted_squares_come_from_another_image_and_are_marked():
 def test_patches_of_8_pixels_at_64_are_found_by_their_place():
     bank = patch_bank.make_bank(DETECTOR, aligned(30, 0))
     found = maps.self_test(DETECTOR, bank, aligned(20, 1))
-    assert found["place"] > 0.9 > found["anywhere"]
+    assert found["place"] > found["anywhere"] > 0.8
 
 
 def test_patches_of_other_kinds_of_images_are_found_anywhere():

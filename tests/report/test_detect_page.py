@@ -115,7 +115,10 @@ def test_nothing_tells_of_this_machine_or_its_user(made):
     private += [getpass.getuser()] * (getpass.getuser() not in ("root", "runner"))
     for path in output.iterdir():
         content = path.read_bytes().decode("utf-8", "replace")
-        assert not [word for word in private if word in content], path.name
+        content = re.sub('base64,[^"]*', "", content)  # pixels, where any two letters may stand
+        for word in private:
+            found = re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", content, re.ASCII)
+            assert found is None, (path.name, word)
 
 
 def test_a_run_without_its_images_shows_names_or_numbers(made, tmp_path):
@@ -225,7 +228,9 @@ def test_in_a_browser_it_sorts_filters_and_shows_every_image(made, tmp_path, wid
 
 def test_the_command_line_ends_with_the_page(made, tmp_path):
     run = made[0]
-    said = ssl_ood("detect", run.folder, run.images / "test", "--device", "cpu", folder=tmp_path)
+    said = ssl_ood(
+        "detect", run.folder, run.images / "test", "--device", "cpu", folder=tmp_path, timeout=600
+    )
     assert (said.code, said.out) == (0, "detected-test/detected.html\n"), said.err
     assert "images are flagged by cosine_tau@0.040 at a rate of false alarms of 5.0%" in said.err
     assert re.search(r"ready after \d+\.\d s", said.err)

@@ -22,7 +22,6 @@ from ssl_ood.study.pairs import Pairs
 from ssl_ood.study.settings import Config, Evaluation
 from ssl_ood.study.settings import Target as TargetSettings
 
-
 # Keys of evaluation/{run}.json that say nothing of the training.
 OF_EVALUATION = ("ood", "evaluation", "calibration_split", "decoding")
 OF_DECODING = ("mode", "range")  # options of a dataset: how new images of its kind are decoded

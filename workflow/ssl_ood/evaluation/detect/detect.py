@@ -23,7 +23,7 @@ from ssl_ood.evaluation.detect.files import Spool, writable
 from ssl_ood.evaluation.detect.quick_timm import import_timm
 from ssl_ood.evaluation.detect.run_files import ChosenScore, RunFiles, choose_score, opened_run
 from ssl_ood.evaluation.detect.scan import Found, ahead, counted, refuse_nothing, scan, write_found
-from ssl_ood.evaluation.detect.source import Unreadable, images_of
+from ssl_ood.evaluation.detect.source import Unreadable, check_path, images_of
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +71,7 @@ def detect(
     the page. Raises UserError for what is no run, no folder of images, and for a rate that the
     calibration images are too few for.
     """
+    check_path(wanted.folder)
     with contextlib.ExitStack() as stack:
         files = stack.enter_context(opened_run(model))
         chosen = choose_score(files, wanted.score)

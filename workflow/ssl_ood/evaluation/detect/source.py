@@ -75,7 +75,7 @@ def files_of(path: Path, unreadable: Unreadable | None = None) -> Iterator[Item]
     unreadable: is told of what is no file, such as a link that leads nowhere. Raises as
     `images_of`.
     """
-    path = Path(path)
+    check_path(path)
     if path.is_dir():
         told = unreadable or Unreadable()
         for found in files_below(path.resolve(), told.add):
@@ -83,18 +83,24 @@ def files_of(path: Path, unreadable: Unreadable | None = None) -> Iterator[Item]
                 yield Item(found.name, NO_LABEL, FileRef(found.path, 0, found.size))
             else:
                 told.others += 1
-    elif path.is_file() and path.suffix.lower() in IMAGES:
+    elif path.suffix.lower() in IMAGES:
         yield Item(path.name, NO_LABEL, FileRef(str(path), 0, path.stat().st_size))
-    elif path.is_file() and path.suffix in ARCHIVES:
+    else:
         for member in members(path, may_be_image):
             yield Item(member.name, NO_LABEL, member.data)
-    elif path.exists():
+
+
+def check_path(path: Path) -> None:
+    """Raises UserError for what is no folder, no image and no archive."""
+    if not path.exists():
+        raise UserError(f"There is no {path}: name a folder of images, a zip or a tar.")
+    if path.is_file() and (path.suffix.lower() in IMAGES or path.suffix in ARCHIVES):
+        return
+    if not path.is_dir():
         raise UserError(
             f"{path} is no folder, no image and no archive that is read here "
             f"({', '.join(ARCHIVES)}): unpack it, and name the folder."
         )
-    else:
-        raise UserError(f"There is no {path}: name a folder of images, a zip or a tar.")
 
 
 def count_files(path: Path) -> int | None:
