@@ -155,6 +155,8 @@ def test_a_distribution_of_equal_and_of_extreme_scores_is_drawn(logarithm):
     for scores in (np.ones(5), np.array([1e-9, 1e9]), np.array([2.0])):
         svg = distribution(np.ones(3), scores, 1.0, "score <x>", logarithm)
         assert "nan" not in svg and "inf" not in svg and "&lt;x&gt;" in svg
+        ticks = re.findall(r'y="240"[^>]*>([^<]*)<', svg)
+        assert len(set(ticks)) == 5, ticks
         xs = [float(x) for x in re.findall(r'x[12]="([\d.]+)"', svg)]
         assert xs and all(0 <= x <= 720 for x in xs)
 

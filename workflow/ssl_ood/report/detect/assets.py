@@ -23,7 +23,7 @@ p, li { max-width: 48rem }
 .pictures { display: flex; gap: .5rem; align-items: flex-start; margin: 0 }
 .pictures figure { margin: 0; min-width: 0 }
 .pictures figcaption { font-size: .75rem; color: #404040; overflow-wrap: anywhere }
-.own { flex: 0 0 37% } .near { flex: 1 1 0 }
+.own { flex: 0 0 32% } .near { flex: 1 1 0 }
 nav { display: flex; flex-wrap: wrap; gap: 0 1.25rem }
 nav a { color: #1d4ed8; min-height: 2.75rem; display: inline-flex; align-items: center }
 .frame { position: relative; display: block }
@@ -57,6 +57,7 @@ summary::before { content: "\\25B8\\00A0" }
 details[open] > summary::before { content: "\\25BE\\00A0" }
 button:focus-visible, input:focus-visible, summary:focus-visible { outline: 3px solid #1d4ed8 }
 @media (max-width: 30rem) {
+  svg text { font-size: 22px }
   body { padding: .75rem } .cards { grid-template-columns: 1fr }
   dl { grid-template-columns: 1fr } dd { margin-bottom: .4rem }
 }

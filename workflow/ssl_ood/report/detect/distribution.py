@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 
 import numpy as np
 
 BINS = 48
-WIDTH, HEIGHT = 720, 260
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 26, 44
+WIDTH, HEIGHT = 720, 280
+# Room for letters of twice their size, which the style makes of them on a phone.
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 32, 64
 GREY, BLUE, RED = "#a3a3a3", "#1d4ed8", "#b91c1c"
 
 
@@ -61,11 +63,12 @@ def distribution(
         f'<text x="{beside:.1f}" y="{TOP - 8}" text-anchor="{anchor}" fill="{RED}">threshold'
         "</text>",
     ]
+    digits = min(max(0, 1 - math.floor(math.log10((high - low) / 4))), 12)
     for value in np.linspace(low, high, 5):
-        text = f"{10**value:.3g}" if logarithm else f"{value:.3g}"
+        text = f"{10**value:.3g}" if logarithm else f"{value:,.{digits}f}"
         end = "start" if value == low else "end" if value == high else "middle"
         lines.append(
-            f'<text x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="{end}">'
+            f'<text x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 24}" text-anchor="{end}">'
             f"{text.replace('-', '−')}</text>"
         )
     for share in (0.0, top):
@@ -74,7 +77,7 @@ def distribution(
         )
     scale = ", logarithmic" if logarithm else ""
     lines.append(
-        f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">'
+        f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">'
         f"{escape(title)}{scale}</text></svg>"
     )
     return "\n".join(lines)

@@ -240,5 +240,5 @@ def _unreadable(detection: Detection) -> Iterator[str]:
 
 def _number(value: float | int) -> str:
     """Four digits, with a true minus sign."""
-    text = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    text = f"{value:,}" if isinstance(value, int) else f"{value:#.4g}".removesuffix(".")
     return text.replace("-", "−")
