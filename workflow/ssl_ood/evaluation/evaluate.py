@@ -35,8 +35,6 @@ from ssl_ood.methods.trained import prove_settings, prove_weights
 from ssl_ood.study.runs import OF_EVALUATION
 from ssl_ood.study.settings import Evaluation
 
-OF_EVALUATION = ("ood", "evaluation", "calibration_split")  # keys that say nothing of the training
-
 
 @dataclass(frozen=True)
 class Task:
