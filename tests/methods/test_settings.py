@@ -36,7 +36,11 @@ def test_every_method_declares_what_others_ask_for(tmp_path):
         assert entry.title and entry.notes and entry.source in SOURCES
         assert entry.more["offers"] >= {"features", "images"}
         assert entry.load() is method_of(read_run(RUNS[entry.name]))
-        methods = {"soft_classes": Model.soft_classes, "logits": Model.logits}
+        methods = {
+            "soft_classes": Model.soft_classes,
+            "logits": Model.logits,
+            "patch_tokens": Model.patch_tokens,
+        }
         model = _model(entry.name, tmp_path)
         for name, absent in methods.items():
             offered = getattr(type(model), name) is not absent
@@ -61,6 +65,8 @@ def test_a_model_gives_views_features_and_what_it_offers(method, tmp_path):
         assert (features.shape[0], features.ndim) == (5, 2)
         assert not model.network.training and len(model.sha256) == 64
         if method == "dino":
+            patches = model.patch_tokens(views)
+            assert patches.shape == (5, 4, features.shape[1])
             found = model.soft_classes(features)
             assert found.shape == (5, 12)
             torch.testing.assert_close(found.sum(1), torch.ones(5))

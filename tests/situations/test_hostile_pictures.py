@@ -14,7 +14,7 @@ from support.damaged import dicom
 from support.situations import encoded, noise
 
 from ssl_ood.datasets.decode import Decoding, Undecodable, to_square
-from ssl_ood.datasets.pack import decode_block
+from ssl_ood.datasets.decoding import decode_block
 from ssl_ood.datasets.pictures import FORMATS
 
 SWOLLEN = 300 << 20

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,24 +31,32 @@ class Found:
     size: int
 
 
-def files_below(root: Path) -> Iterator[Found]:
+def files_below(root: Path, faulty: Callable[[str, str], None] | None = None) -> Iterator[Found]:
     """All files of a folder but those that `why_passed_over` names: a folder's before its folders'.
 
     A name that is not UTF-8 has each foreign byte as a lone surrogate, whatever the locale.
     Raises UserError for a folder that cannot be read, a link that leads nowhere, a pipe, a socket
-    or a device.
+    or a device; with `faulty` they are left out and it is called with the name and the reason.
     """
-    yield from _files(root, os.fspath(root), "", (_identity(os.stat(root)),), 0)
+    yield from _files(root, os.fspath(root), "", (_identity(os.stat(root)),), 0, faulty)
 
 
 def _files(
-    root: Path, folder: str, prefix: str, above: tuple[tuple[int, int], ...], links: int
+    root: Path,
+    folder: str,
+    prefix: str,
+    above: tuple[tuple[int, int], ...],
+    links: int,
+    faulty: Callable[[str, str], None] | None,
 ) -> Iterator[Found]:
     """The files in `folder`, named `prefix` and their own name; above: the folders it lies in."""
     try:
         with os.scandir(folder) as entries:
             inside = sorted(entries, key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
+        if faulty is not None and prefix:
+            faulty(prefix, f"a folder that cannot be read ({error.strerror})")
+            return
         raise UserError(
             f"The folder {folder} cannot be read ({error.strerror}): make it readable, or move it "
             f"out of {root}."
@@ -60,11 +68,20 @@ def _files(
         if reason is not None:
             note(reason, root, name)
             continue
-        state = _state(root, entry)
+        try:
+            state = _state(root, entry)
+        except UserError:
+            if faulty is None:
+                raise
+            faulty(name, "a link that leads nowhere" if entry.is_symlink() else "cannot be read")
+            continue
         if stat.S_ISDIR(state.st_mode):
             folders.append((entry, name, _identity(state)))
             continue
         if not stat.S_ISREG(state.st_mode):
+            if faulty is not None:
+                faulty(name, f"no file but {_kind(state.st_mode)}")
+                continue
             raise UserError(
                 f"{entry.path} is neither a file nor a folder but {_kind(state.st_mode)}: move it "
                 f"out of {root}."
@@ -78,13 +95,16 @@ def _files(
                 note(CIRCULAR, root, name)
                 continue
             if links == LINKS_IN_LINKS:
+                if faulty is not None:
+                    faulty(f"{name}/", f"a link in a folder that is reached by {links} links")
+                    continue
                 raise UserError(
                     f"{entry.path} is a link in a folder that is reached by {links} links "
                     f"already: replace the links in {root} by folders."
                 )
             note(FOLLOWED, root, name)
         below = links + entry.is_symlink()
-        yield from _files(root, entry.path, f"{name}/", (*above, identity), below)
+        yield from _files(root, entry.path, f"{name}/", (*above, identity), below, faulty)
 
 
 def _state(root: Path, entry: os.DirEntry[str]) -> os.stat_result:

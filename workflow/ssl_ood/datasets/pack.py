@@ -6,40 +6,29 @@ memory does not grow with the dataset. A killed packing goes on where it was.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
-import threading
-import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ssl_ood.common.devices import usable_cores
-from ssl_ood.common.endings import without_interrupt
-from ssl_ood.common.errors import UserError, reason
+from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import read_json
 from ssl_ood.common.hashing import sha256_of_value
 from ssl_ood.common.progress import Progress
 from ssl_ood.common.vocabulary import VERSIONS
-from ssl_ood.datasets.archives import Data
 from ssl_ood.datasets.catalogue import LOCAL, Dataset
-from ssl_ood.datasets.decode import DecoderMissing, Decoding, Undecodable
-from ssl_ood.datasets.facts import Facts
+from ssl_ood.datasets.decode import DecoderMissing, Decoding
+from ssl_ood.datasets.decoding import decoded
 from ssl_ood.datasets.names import CROP
 from ssl_ood.datasets.notes import noted
 from ssl_ood.datasets.packed import open_packed
 from ssl_ood.datasets.partial import Partial, disk_errors, exclusive
-from ssl_ood.datasets.readers import Item, Source, open_split
+from ssl_ood.datasets.readers import Source, open_split
 
-BLOCK = 64  # images that a worker gets at a time
+IF_KILLED = "pack with fewer workers or more memory. What was packed so far is kept and continued"
 OF_AN_ARCHIVE = ("file", "bytes", "sha256", "verified")  # what a packed set keeps of a manifest
 
 
@@ -138,7 +127,12 @@ def _write(
     if partial.items:
         print(f"{title}: going on after {partial.items:,} images", file=sys.stderr, flush=True)
     with Progress(title, expected, "images", partial.items) as shown:
-        for block, pixels, bad, remarks, facts in _decoded(items, decoding, workers):
+        for block, pixels, bad, remarks, facts in decoded(
+            items,
+            decoding,
+            workers,
+            hint=IF_KILLED,
+        ):
             for place, error in bad.items():
                 if isinstance(error, DecoderMissing):  # not the image's fault
                     raise UserError(f"{dataset.name} {split}: {block[place].name} is {error}.")
@@ -149,104 +143,6 @@ def _write(
             shown.add(len(block))
     partial.commit(force=True)
     return source
-
-
-Decoded = tuple[np.ndarray, dict[int, Undecodable], dict[int, list[str]], list[Facts]]
-Block = tuple[list[Item], *Decoded]
-
-
-def _decoded(items: Iterator[Item], decoding: Decoding, workers: int | None) -> Iterator[Block]:
-    """Blocks of items with what `decode_block` makes of them, in order."""
-    first = next(items, None)
-    if first is None:
-        return
-    blocks = _blocks(chain([first], items))
-    if workers is None:
-        workers = usable_cores()
-    if workers <= 1 or isinstance(first.data, np.ndarray):  # arrays: nothing to decode
-        for block in blocks:
-            yield block, *decode_block([item.data for item in block], decoding)
-        return
-    waiting: deque[tuple[list[Item], Future]] = deque()
-    # spawn: a forked copy of a process that has threads can hang
-    context = multiprocessing.get_context("spawn")
-    others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)
-    )
-
-    def submit(block: list[Item]) -> Future:
-        with without_interrupt():  # the workers start here, and end with this process
-            return pool.submit(decode_block, [item.data for item in block], decoding)
-
-    try:
-        for block in blocks:
-            waiting.append((block, submit(block)))
-            if len(waiting) > 3 * workers:  # bounds the memory, and keeps every worker busy
-                block, future = waiting.popleft()
-                yield block, *future.result()
-        while waiting:
-            block, future = waiting.popleft()
-            yield block, *future.result()
-        pool.shutdown()
-    except KeyboardInterrupt:
-        _kill_all_but(others)  # else Python's exit waits until they have done what they were given
-        raise
-    except BrokenProcessPool:
-        # The pool forgets a worker that was starting when it broke, and Python's exit waits for it.
-        _kill_all_but(others)
-        raise UserError(
-            "A process that decodes images was killed, most likely for want of memory: pack with "
-            "fewer workers or more memory. What was packed so far is kept and continued."
-        ) from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _kill_all_but(others: Sequence[Any]) -> None:
-    for child in multiprocessing.active_children():
-        if child not in others:
-            child.kill()
-
-
-def _end_with(parent: int) -> None:
-    """Ends this worker soon after its parent, which a SIGKILL would else leave it waiting for."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _blocks(items: Iterator[Item]) -> Iterator[list[Item]]:
-    while block := list(islice(items, BLOCK)):
-        yield block
-
-
-def decode_block(data: Sequence[Data | np.ndarray], decoding: Decoding) -> Decoded:
-    """(n, S, S, 3) uint8 of the images that can be decoded, why each other cannot, remarks, and
-    the facts of those that can be."""
-    pixels = np.empty((len(data), decoding.size, decoding.size, 3), np.uint8)
-    bad: dict[int, Undecodable] = {}
-    remarks: dict[int, list[str]] = {}
-    facts: list[Facts] = []
-    for i, image in enumerate(data):
-        try:
-            pixels[len(facts)], remarkable, told = decoding.apply(image)
-        except Undecodable as error:
-            bad[i] = error
-            continue
-        except UserError:  # of the archive as a whole
-            raise
-        except Exception as error:  # one image is never the end of the others
-            bad[i] = Undecodable(f"{type(error).__name__}: {reason(error)}")
-            continue
-        facts.append(told)
-        if remarkable:
-            remarks[i] = remarkable
-    return pixels[: len(facts)], bad, remarks, facts
 
 
 def _say(

@@ -32,9 +32,8 @@ from ssl_ood.evaluation.soft_classes import occupied_around_mean, probabilities_
 from ssl_ood.methods.base import Model, load_model, read_run
 from ssl_ood.methods.settings import RunSettings
 from ssl_ood.methods.trained import prove_settings, prove_weights
+from ssl_ood.study.runs import OF_EVALUATION
 from ssl_ood.study.settings import Evaluation
-
-OF_EVALUATION = ("ood", "evaluation", "calibration_split")  # keys that say nothing of the training
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.proofs import load_tensors
@@ -90,6 +90,22 @@ def _draw_class_token(network: nn.Module, backbone: Backbone) -> None:
             f"The backbone {backbone.name} has no class token: leave out backbone.cls_token_std."
         )
     nn.init.trunc_normal_(token, std=backbone.cls_token_std)
+
+
+def patch_tokens(backbone: nn.Module, views: Tensor) -> Tensor:
+    """(N, 3, s, s) views -> tokens (N, P, d) of a vision transformer's patches, without the class
+    token, after its final norm.
+
+    Raises UserError for a backbone that has no tokens.
+    """
+    prefix = getattr(backbone, "num_prefix_tokens", None)
+    tokens = backbone.forward_features(views) if prefix is not None else None
+    if tokens is None or tokens.ndim != 3:
+        raise UserError(
+            f"The backbone {type(backbone).__name__} has no patch tokens: only vision transformers "
+            "have."
+        )
+    return tokens[:, prefix:]
 
 
 def load_backbone(backbone: nn.Module, path: Path) -> None:

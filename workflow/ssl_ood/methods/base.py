@@ -93,6 +93,10 @@ class Model:
         """
         raise NotImplementedError
 
+    def patch_tokens(self, views: Tensor) -> Tensor:
+        """(N, 3, s, s) normalised views -> tokens (N, P, d) of a square of P patches, by rows."""
+        raise NotImplementedError
+
     def soft_class_logits(self, features: Tensor) -> Tensor:
         """(N, d) -> the teacher's logits (N, K) of the soft-classes, float32."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The command line's `table`, `figure`, `negatives` and `show`.
+"""The command line's `table`, `figure`, `negatives`, `show` and `detect`.
 
 Nothing heavy is imported before a stage runs.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ssl_ood.common import devices
 from ssl_ood.common.errors import UserError
 
 
@@ -43,6 +44,42 @@ def add_parsers(stages) -> None:
     parser = stages.add_parser("show", help="print a table of the results in the terminal")
     parser.add_argument("table", type=Path, help="the .md or .csv file of a table")
     parser.set_defaults(run=_show)
+    _add_detect(stages)
+
+
+def _add_detect(stages) -> None:
+    parser = stages.add_parser("detect", help="score, rank and flag the images of a folder")
+    parser.add_argument("model", type=Path, help="folder of a run, results/runs/RUN, or a bundle")
+    parser.add_argument(
+        "folder", type=Path, help="folder, zip or tar of images or DICOM files, recursive"
+    )
+    parser.add_argument("--output", type=Path, help="folder to write to (default: detected-FOLDER)")
+    parser.add_argument(
+        "--false-alarms",
+        type=float,
+        default=0.05,
+        metavar="RATE",
+        help="share of normal images that may be flagged (default: 0.05)",
+    )
+    parser.add_argument(
+        "--score",
+        metavar="NAME",
+        help="NAME or NAME@TAU of `ssl_ood list score` (default: the first of the run's study)",
+    )
+    parser.add_argument(
+        "--maps",
+        action="store_true",
+        help="heat maps of where an image is unlike the training images; refused for a model "
+        "whose maps do not find patches that are pasted into calibration images",
+    )
+    parser.add_argument(
+        "--thumbnails", type=int, default=60, metavar="N", help="images on the page (default: 60)"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that decode images (default: the cores)"
+    )
+    devices.add_arguments(parser)
+    parser.set_defaults(run=_detect)
 
 
 def _add_files(parser: argparse.ArgumentParser, name: str, words: str) -> None:
@@ -64,6 +101,31 @@ def _negatives(options: argparse.Namespace) -> None:
     from ssl_ood.report.figures.pictures import write_negative_set
 
     write_negative_set(read_json(options.config), options.data, options.against, options.output)
+
+
+def _detect(options: argparse.Namespace) -> None:
+    from ssl_ood.evaluation.detect.detect import Wanted, detect, say_summary
+    from ssl_ood.report.detect.page import write_page
+
+    named = options.folder.absolute().name.split(".")[0] or "folder"
+    output = options.output or Path(f"detected-{named}")
+    wanted = Wanted(
+        folder=options.folder,
+        output=output,
+        false_alarms=options.false_alarms,
+        score=options.score,
+        thumbnails=max(options.thumbnails, 0),
+        maps=options.maps,
+        workers=options.workers,
+    )
+    about = detect(
+        options.model,
+        wanted,
+        lambda: devices.chosen(options),
+        lambda detection: write_page(detection, output),
+    )
+    say_summary(about)
+    print(output / "detected.html")
 
 
 def _show(options: argparse.Namespace) -> None:

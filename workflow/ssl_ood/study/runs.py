@@ -22,6 +22,10 @@ from ssl_ood.study.pairs import Pairs
 from ssl_ood.study.settings import Config, Evaluation
 from ssl_ood.study.settings import Target as TargetSettings
 
+# Keys of evaluation/{run}.json that say nothing of the training.
+OF_EVALUATION = ("ood", "evaluation", "calibration_split", "decoding")
+OF_DECODING = ("mode", "range")  # options of a dataset: how new images of its kind are decoded
+
 
 @dataclass(frozen=True)
 class Run:
@@ -216,7 +220,8 @@ class Experiments:
         }
 
     def evaluation_config(self, run: Run) -> dict[str, Any]:
-        """The content of evaluation/{run}.json: the run, its OOD sets and how it is scored."""
+        """The content of evaluation/{run}.json: the run, its OOD sets, how it is scored and, where
+        its images are not decoded as usual, how (`OF_EVALUATION`)."""
         ood = [
             {
                 "dataset": s.dataset,
@@ -230,6 +235,9 @@ class Experiments:
         config = {**run.training_config, "ood": ood, "evaluation": run.evaluation_config}
         # Named only where there is one: the others are evaluated as before, and not again.
         own = {} if run.calibration is None else {"calibration_split": run.calibration.split}
+        options = self.datasets[run.in_distribution].options
+        if decoding := {key: options[key] for key in OF_DECODING if key in options}:
+            own["decoding"] = decoding
         return config | own
 
     def _evaluation_of(self, target: Target) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ssl_ood.common.distributed import average
 from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.proofs import load_tensors
 from ssl_ood.common.streams import stream
-from ssl_ood.methods.backbones import load_backbone
+from ssl_ood.methods.backbones import load_backbone, patch_tokens
 from ssl_ood.methods.base import Batch, Method, Model, Moment, load_state
 from ssl_ood.methods.dino import loss as dino
 from ssl_ood.methods.dino.network import Network, build_network
@@ -40,6 +40,10 @@ class Teacher(Model):
     """The teacher, its centre (K,) and its temperature at the end of the training."""
 
     centre: Tensor | None = None
+
+    def patch_tokens(self, views: Tensor) -> Tensor:
+        """(N, 3, s, s) -> (N, P, d) after the final norm: see `backbones.patch_tokens`."""
+        return patch_tokens(self.network.backbone, views)
 
     def soft_class_logits(self, features: Tensor) -> Tensor:
         """(N, d) -> logits (N, K) of the soft-classes, float32."""

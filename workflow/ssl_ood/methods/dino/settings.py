@@ -271,5 +271,5 @@ declare(
     backbone: of a vision transformer its class token, else what is pooled.""",
     settings=DinoSettings,
     source="code",
-    offers=frozenset({"features", "images", "soft_classes"}),
+    offers=frozenset({"features", "images", "soft_classes", "patch_tokens"}),
 )
