@@ -17,6 +17,13 @@ STRATEGIES = [
 ]  # fmt: skip
 
 
+# The methods that table 6.1 compares with, and the flows of table 1.1 with their backgrounds.
+FLOWS = ["likelihood-fashion_mnist", "likelihood_colour-cifar10"]
+BASELINES = [
+    f"natural_{method}-{home}"
+    for method in ("supervised", "geometric", "rotation", "simclr", "csi")
+    for home in ("cifar10", "cifar100")
+] + FLOWS
 # Chapter 5: five splits whatever the seeds; what a classifier starts from, and its labels.
 CONTRASTIVE = ["base", "batch_64", "batch_256", "crop_0.4", "rotation_10", "jitter_0.25"]
 INITIAL = ["imagenet_con", "rsna_con", "imagenet_classifier", "random"]
@@ -57,6 +64,8 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
         f"label_efficiency-rsna_labelled-none-{start}+labels_{labels}"
         for start in INITIAL for labels in LABELS
     ]  # fmt: skip
+    names += [f"{name}-none-base" for name in BASELINES]
+    names += [f"{name}-none-background" for name in FLOWS]
     medical = [f"medical-{home}-{s}-base" for home in MEDICAL for s in MEDICAL[home]]
     assert len(medical) == 25
     expected = {f"{name}-seed{seed}" for name in [*names, *medical] for seed in seeds}
@@ -67,11 +76,11 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
     # What only the optional table needs, which is made by its name.
     usual = {run.id for target in found.usual for run in with_initial(target.runs)}
     assert usual == expected
-    assert len(usual) == 69 * len(seeds) + 30
+    assert len(usual) == 83 * len(seeds) + 30
     optional = {f"natural-cifar10-{name}-seed{seed}" for name in PROTOCOL for seed in seeds}
     assert set(found.runs) - usual == optional
     assert all(name == run.id for name, run in found.runs.items())
-    assert (len(thesis["tables"]), len(thesis["figures"])) == (23, 10)
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (25, 12)
 
 
 def test_ids_and_settings_of_runs_are_unique(thesis, demo, load):

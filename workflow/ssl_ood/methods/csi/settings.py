@@ -41,8 +41,11 @@ class CsiSettings(SimclrSettings):
     training: CsiTraining = Field(description="how long, in which batches, at which rates")
     views: CsiViews = Field(description="what the two views of a turned image are")
 
+    def passes(self, negatives: int) -> float:
+        return 24.0  # two views of four rotations, forward and backward
+
     def work(self, negatives: int) -> float:
-        return 8.0  # two views of four rotations
+        return 0.16  # against self-distillation of 256 pixels, by their operations
 
 
 declare(

@@ -24,8 +24,11 @@ class GeometricSettings(SupervisedSettings):
 
     training: GeometricTraining = Field(description="how long, in which batches, at which rates")
 
+    def passes(self, negatives: int) -> float:
+        return 12.0  # four rotations, forward and backward
+
     def work(self, negatives: int) -> float:
-        return 4.0
+        return 0.16  # against self-distillation of 256 pixels, by their operations
 
 
 declare(

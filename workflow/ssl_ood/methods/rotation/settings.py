@@ -21,8 +21,11 @@ class RotationSettings(WholeBatchSettings):
     def shown(self) -> ViewSpec:
         return self.views.spec
 
+    def passes(self, negatives: int) -> float:
+        return 12.0  # four rotations, forward and backward
+
     def work(self, negatives: int) -> float:
-        return 4.0  # copies of every image
+        return 0.065  # against self-distillation of 256 pixels, by their operations
 
 
 declare(

@@ -29,6 +29,9 @@ class SupervisedSettings(WholeBatchSettings):
     def shown(self) -> ViewSpec:
         return self.views.spec
 
+    def work(self, negatives: int) -> float:
+        return 0.02  # against self-distillation of 256 pixels, by their operations
+
 
 declare(
     "method",
