@@ -16,7 +16,7 @@ VALUES = {
     "claims_in_text.csv":
         "cc847ab52521adcfc19fe0e54ca03baf9789b8fd516b843f9bdaa5d940d07ea9",
     "claims_of_chapter_5.csv":
-        "ff7307f4bcb6d7094fc6e58a5d09dc41852f87de406191ab95d5de8fe72653fb",
+        "94284257613ba3b490d78673f8e69351f231da7a0224c397aa1bc2f82dd31620",
     "claims_of_chapter_6.csv":
         "a52ab7b91a920519dbad5a33a0ce78225b7e05e379b9a14be16bb4252f9776ac",
     "claims_of_chapter_7.csv":

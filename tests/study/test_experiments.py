@@ -252,7 +252,7 @@ def test_a_new_seed_trains_its_own_runs_only(thesis, load):
     changed, new, gone = retrained(load, thesis, thesis | {"seeds": [0, 1]})
     assert (changed, gone) == (set(), set())
     assert {name.rsplit("-", 1)[1] for name in new} == {"seed1"}
-    assert len(new) == 69 + len(PROTOCOL)
+    assert len(new) == 83 + len(PROTOCOL)
     assert not [name for name in new if name.startswith("rsna_contrastive")]  # has its own
 
 
@@ -270,12 +270,14 @@ def test_an_edited_variant_or_temperature_trains_its_own_runs_only(thesis, load)
     after = copy.deepcopy(thesis)
     after["variants"]["lambda_2"]["training"]["lambda"] = 2.5
     changed, _, _ = retrained(load, thesis, after)
-    assert changed == {"natural-cifar10-rot_imgn-lambda_2-seed0"}
+    homes = ("cifar10", "cifar100")
+    assert changed == {f"natural-{home}-rot_imgn-lambda_2-seed0" for home in homes}
     after = copy.deepcopy(thesis)
     entry = after["studies"]["natural"]["in_distribution"]["cifar100"]
     entry["override"]["training"]["teacher_temperature"] = [0.06, 0.01]
     changed, _, _ = retrained(load, thesis, after)
-    assert changed == {f"natural-cifar100-{s}-base-seed0" for s in ("rot_imgn", "combined")}
+    own = ("rot_imgn-base", "rot_imgn-lambda_0.5", "rot_imgn-lambda_2", "combined-base")
+    assert changed == {f"natural-cifar100-{name}-seed0" for name in own}
 
 
 def test_packed_sets_are_the_least_possible(thesis, load):
@@ -297,7 +299,9 @@ def test_packed_sets_are_the_least_possible(thesis, load):
     medical += ["rsna_labelled_abnormal/test"]
     large = [f"{name}-512px" for name in large]
     medical = [f"{name}-256px" for name in medical]
-    assert set(found.packed_sets()) == {*natural, *large, *medical}
+    flows = ["cifar10/train-32px", "cifar10/test-32px", "svhn/test-32px"]
+    flows += ["fashion_mnist/train-28px", "fashion_mnist/test-28px", "mnist/test-28px"]
+    assert set(found.packed_sets()) == {*natural, *large, *medical, *flows}
 
 
 def test_studies_of_one_size_that_fit_images_otherwise_share_no_packed_set(thesis, load):

@@ -232,6 +232,7 @@ def test_the_spec_says_what_another_seed_is(thesis, load):
     assert splits == {
         "table_rsna_contrastive", "table_batch_size", "table_augmentation",
         "table_claims_contrastive", "figure_score_distributions", "figure_views_rsna",
+        "table_shortcuts_contrastive",
     }  # fmt: skip
     assert set(repeats.values()) == {"train/test splits", "seeds"}
 
@@ -246,8 +247,12 @@ def test_a_study_may_be_scored_in_its_own_way(thesis, load):
     }
     for name, changes in own.items():
         assert found.spec(name)["evaluation"] == top | changes
-        for run in found.targets[name].runs:
+        for run in found.targets[name].own:
             assert found.evaluation_config(run)["evaluation"] == top | changes
+    baselines = found.spec("table_ood_auroc")["baselines"]
+    assert baselines["CSI"]["evaluation"] == top | {"scores": ["csi", "cosine_max"]}
+    for run in found.targets["table_ood_auroc"].baselines["CSI"]:
+        assert found.evaluation_config(run)["evaluation"] == baselines["CSI"]["evaluation"]
 
 
 def test_the_runs_of_a_spec_are_spelled_out(thesis, load):

@@ -131,7 +131,8 @@ def test_jobs_go_by_what_the_plan_has_seen(thesis, load, places):
 def test_the_plan_prices_every_gap(thesis, load, places):
     said = describe_plan(load(thesis | places), ["table_ood_auroc"])
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines()[1:3]}
-    assert rows["table_ood_auroc"] == ["0", "0", "0"]  # every one has negatives of ImageNet
+    # All of ours have negatives of ImageNet; the ten of other methods can be trained.
+    assert rows["table_ood_auroc"][:2] == ["10", "10"]
     assert f"ImageNet: {IMAGENET} (147.9 GB) is not there." in said
     hours = (2 + 2 * 32 / 23) * 50_000 * 500 / 600 / 3600  # `combined` has two negatives an image
     assert f"For it wait 4 trainings ({hours:.3g} GPU hours) and 0 evaluations." in said

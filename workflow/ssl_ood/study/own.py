@@ -33,7 +33,7 @@ RULES = frozenset(  # of the workflow: a study is a target, too
     {
         *("all", "all_tables", "all_figures", "datasets", "fetch_dataset", "pack_dataset"),
         *("write_split", "fetch_weights", "convert_weights", "build_negatives", "train"),
-        *("evaluate", "table", "figure", "plan", "costs", "write_costs"),
+        *("evaluate", "table", "figure", "plan", "costs", "write_costs", "shortcuts"),
     }
 )
 KINDS = {"colour": "colour", "grey": "grey", "medical": "grey DICOM"}

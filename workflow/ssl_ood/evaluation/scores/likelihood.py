@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     "bits_per_dimension",
     title="bits per dimension",
     notes="-log2 p(x) / D: more bits, less likely",
-    needs={"bits"},
-    embedding="bits",
+    needs={"features", "bits"},
 )
 def bits_per_dimension(test: Tensor, train: Tensor) -> Tensor:
-    """Bits per dimension (N,) float64 of the images. test: (N, 1). Training images play no part."""
+    """Bits per dimension (N,) float64 of the images, a flow's only feature.
+
+    test: (N, 1). Training images play no part.
+    """
     return test[:, 0].double()

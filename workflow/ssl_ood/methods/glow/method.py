@@ -28,16 +28,12 @@ LAST_BIT = 1e-7  # below 1, so that noise never reaches the next value in float3
 
 
 class GlowNetwork(nn.Module):
-    """The flow as a backbone; its features are the latents of its last level."""
+    """The flow as a backbone."""
 
     def __init__(self, settings: GlowSettings) -> None:
         super().__init__()
         flow, views = settings.backbone, settings.views
         self.backbone = Levels(views.channels, views.size, flow.levels, flow.steps, flow.hidden)
-
-    def features(self, images: Tensor) -> Tensor:
-        """(N, C, S, S) dequantised images in -0.5..0.5 -> latents (N, latents)."""
-        return self.backbone(images)[0]
 
     def bits(self, images: Tensor, standardise: bool = False) -> Tensor:
         """Bits per dimension (N,) of dequantised images: -log2 p(x) / D, x of whole pixel values.
@@ -62,20 +58,13 @@ def dequantised(values: Tensor, noise: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Likelihood(Model):
-    """A trained flow."""
+    """A trained flow, whose only feature of an image is its bits per dimension."""
 
     def features(self, views: Tensor) -> Tensor:
-        """(N, 3, s, s) views -> latents (N, d)."""
-        return self.network.features(self._dequantised(views))
-
-    def embed(self, name: str, images: Tensor) -> Tensor:
-        """Bits per dimension, (N, 1)."""
-        return self.network.bits(self._dequantised(self.views(images)))[:, None]
-
-    def _dequantised(self, views: Tensor) -> Tensor:
+        """(N, 3, s, s) views -> bits per dimension (N, 1)."""
         values = whole_values(views, self.settings.views.channels)
         noise = _noise(self.settings, (1, *values.shape[1:]), "evaluation")
-        return dequantised(values, to_device(noise, views.device))
+        return self.network.bits(dequantised(values, to_device(noise, views.device)))[:, None]
 
 
 def _noise(settings: RunSettings, shape: tuple[int, ...], *names: str | int):
@@ -120,6 +109,9 @@ class Glow(OneNetwork):
             values = torch.where(replaced, to_device(other, self.device), values)
         noise = _noise(self.settings, shape, "training", step)[rows]
         return dequantised(values, to_device(noise, self.device))
+
+    def probed(self) -> None:
+        """Nothing: neighbours by one number say nothing, and the loss is in the log."""
 
     def describe(self, line: dict[str, float]) -> str:
         return f"bits per dimension {line['loss']:.4f}"

@@ -84,7 +84,7 @@ declare(
     "ssl_ood.methods.glow.method:Glow",
     title="Glow",
     notes="""A normalising flow, trained by maximum likelihood: bits per dimension of an image are
-    its score. The features are the latents of the last level.""",
+    its score, and all that its features are.""",
     settings=GlowSettings,
     source="memory",
     max_devices=1,
