@@ -90,7 +90,7 @@ class StaysAtChance:
 
     def judge(self, lines: Lines, span: Span) -> Finding | None:
         left = [1 - line[self.key] / self.level for line in lines]
-        said = self._said(left)
+        said = self._said(left, span)
         if said is None:
             return None
         words, so = said
@@ -105,7 +105,7 @@ class StaysAtChance:
         late = last["step"] > LATEST * span.steps
         return Finding(text, long_so and (dead or late))
 
-    def _said(self, left: Sequence[float]) -> tuple[str, str] | None:
+    def _said(self, left: Sequence[float], span: Span) -> tuple[str, str] | None:
         """What is wrong and what follows from it; left: the distances so far."""
         if len(left) < 2 * RECENT:
             return None
@@ -114,7 +114,8 @@ class StaysAtChance:
                 return self.words, "nothing is learned"
             if goes_back(left):
                 return self.going, "what was learned is lost"
-        if self.near and stays_low(left):
+        # In a shorter training the first lines are of the steps that only a centre takes to settle.
+        if self.near and span.early >= EARLY_STEPS and stays_low(left):
             return self.near, "they say less than those of the untrained network"
         return None
 
@@ -188,7 +189,7 @@ def stays_low(values: Sequence[float]) -> bool:
     Healthy trainings dip too while the rate is at its highest, but less deep, and then grow.
     """
     first, now = values[:RECENT], values[-2 * RECENT :]
-    low = len(values) >= RECENT + len(now) and max(now) < LESS * statistics.fmean(first)
+    low = len(values) >= RECENT + len(now) and max(now) < LESS * statistics.median(first)
     return low and not grows_at_all(values[-SURE:])
 
 
