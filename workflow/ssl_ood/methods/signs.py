@@ -76,9 +76,9 @@ class StaysAtChance:
     empty for a number that says nothing at the start; change: what to change. What is looked at is
     the distance from the level, as a share of it. A distance that grows, however small, is a
     training that begins to learn: it is left alone. Told is one that is as good as zero, or falls
-    towards it, or stays at less than half of what it was at the start. Certain is one that has not
-    grown for long and is hardly there any more, a while after the warm-up, or is as good as zero
-    after half of the training.
+    towards it, or stays at less than half of what it was at the start, which is never certain.
+    Certain is one that has not grown for long and is hardly there any more, a while after the
+    warm-up, or is as good as zero after half of the training.
     """
 
     key: str
@@ -103,7 +103,7 @@ class StaysAtChance:
         long_so = len(long) == SURE and max(long) < NOTHING and not grows_at_all(long)
         dead = max(long) < DEAD and span.settled(last["step"])
         late = last["step"] > LATEST * span.steps
-        return Finding(text, long_so and (dead or late))
+        return Finding(text, words != self.near and long_so and (dead or late))
 
     def _said(self, left: Sequence[float], span: Span) -> tuple[str, str] | None:
         """What is wrong and what follows from it; left: the distances so far."""
@@ -116,7 +116,7 @@ class StaysAtChance:
                 return self.going, "what was learned is lost"
         # In a shorter training the first lines are of the steps that only a centre takes to settle.
         if self.near and span.early >= EARLY_STEPS and stays_low(left):
-            return self.near, "they say less than those of the untrained network"
+            return self.near, "they say less than half of what those of the untrained network did"
         return None
 
 
