@@ -113,22 +113,28 @@ def test_a_resumed_training_has_looked_at_the_same_steps(tiny, more_images, tmp_
 
 @given(
     st.integers(0, 2000), st.integers(1, 10**6), st.floats(0.5, 50), st.floats(0.001, 0.5),
-    st.integers(1, 20),
+    st.integers(1, 20), st.integers(1, 500),
 )  # fmt: skip
-def test_a_look_costs_no_more_than_its_share(images, per_epoch, passes, share, epochs):
-    every, count = ProbePlan(epochs, images, share).fit(per_epoch, passes)
+def test_all_looks_cost_no_more_than_their_share(images, per_epoch, passes, share, epochs, trained):
+    """Also the first, of what the training starts from, and the last."""
+    every, count = ProbePlan(epochs, images, share).fit(per_epoch, passes, trained)
     assert every >= epochs and count <= images
-    if count:
-        assert count <= share * every * per_epoch * passes * (1 + 1e-9)
+    looks = len({*range(0, trained, every), trained})
+    assert looks * count <= share * per_epoch * passes * trained * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(
-    ("per_epoch", "passes", "expected"),
-    [(50000, 23.0, (1, 2000)), (4000, 14.0, (1, 1120)), (300, 14.0, (5, 420))],
-    ids=["thesis", "demo", "small"],
+    ("per_epoch", "passes", "trained", "expected"),
+    [
+        (50000, 23.0, 500, (1, 2000)),
+        (4000, 14.0, 7, (1, 980)),
+        (300, 14.0, 20, (7, 420)),
+        (300, 14.0, 4, (4, 168)),
+    ],
+    ids=["thesis", "demo", "small", "smallest"],
 )
-def test_fewer_images_first_then_fewer_looks(per_epoch, passes, expected):
-    assert ProbePlan().fit(per_epoch, passes) == expected
+def test_fewer_images_first_then_fewer_looks(per_epoch, passes, trained, expected):
+    assert ProbePlan().fit(per_epoch, passes, trained) == expected
 
 
 def test_the_work_of_a_step_is_that_of_its_views(tiny):

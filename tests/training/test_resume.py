@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from ssl_ood.cli import main
 from ssl_ood.training import trainer
+from ssl_ood.training.probe import ProbePlan
 from ssl_ood.training.trainer import train
 
 PACKAGE = Path(trainer.__file__).parents[2]
@@ -74,9 +75,9 @@ def while_writing(folder, step):
     return lambda: newest_step(folder) >= step and any(folder.glob(".step_*.partial"))
 
 
-def undisturbed(config, data, folder):
+def undisturbed(config, data, folder, probe=None):
     """Weights (bytes) and log of the run that nobody killed, without a single checkpoint."""
-    train(config, data, folder, folder / "checkpoints", device=CPU)
+    train(config, data, folder, folder / "checkpoints", device=CPU, probe=probe)
     return result_of(folder)
 
 
@@ -88,7 +89,7 @@ def result_of(folder):
 
 
 def test_killed_at_any_moment_a_run_ends_with_the_same_weights(long_config, data, tmp_path):
-    expected = undisturbed(long_config, data, tmp_path / "whole")
+    expected = undisturbed(long_config, data, tmp_path / "whole", ProbePlan())
     folder = tmp_path / "killed"
     command, saved = arguments(long_config, folder, data), folder / "checkpoints"
     reached = []
@@ -112,7 +113,7 @@ def test_killed_at_any_moment_a_run_ends_with_the_same_weights(long_config, data
 def test_sigterm_leaves_a_checkpoint_and_143_and_nobody_else_trains_the_run(
     long_config, data, tmp_path, capsys
 ):
-    expected = undisturbed(long_config, data, tmp_path / "whole")
+    expected = undisturbed(long_config, data, tmp_path / "whole", ProbePlan())
     folder = tmp_path / "stopped"
     command, saved = arguments(long_config, folder, data), folder / "checkpoints"
     process = start(command)
@@ -219,10 +220,12 @@ def test_two_processes_give_the_losses_and_weights_of_one(tiny, data, tmp_path):
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     _, found = result_of(folder)
-    assert len(found) == len(log) == 3
+    found = [line for line in found if line["kind"] != "probe"]
+    assert len(found) == len(log) == 9 + 3  # of steps and of epochs
     # The same sums in float32, added in another order; AdamW divides small gradients by
     # themselves, so the difference grows from step to step.
     for one, two in zip(log, found, strict=True):
+        assert one.pop("kind") == two.pop("kind")
         for name, value in one.items():
             assert two[name] == pytest.approx(value, rel=2e-3), name
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))

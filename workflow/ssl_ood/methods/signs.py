@@ -23,6 +23,7 @@ SURE = INTERVALS // 2  # lines in a row that make it certain
 GROWTH = 1.05  # factor between the means of the last RECENT lines and of those before: it grows
 NOTHING = 0.005  # share of the way from knowing nothing to certainty that is as good as none
 LITTLE = 0.08  # share below which what goes back to nothing is told; healthy ones dip to 0.13
+LESS = 0.5  # of what an untrained network says: a training that stays below it says too little
 DEAD = 1e-3  # share at which so little is left that it does not come back by itself
 FEW, ONE = 0.15, 0.05  # shares of log K below which the mean output is few, or one, soft-classes
 LATEST = 0.5  # share of the steps after which a training that has learned nothing is given up
@@ -71,10 +72,12 @@ class StaysAtChance:
     """A number that stays at, or goes back to, the value that it has where nothing is known.
 
     key: the number; level: that value, > 0, at which the number is largest; words: what is wrong
-    there; going: what is wrong on the way there; change: what to change. What is looked at is the
-    distance from the level, as a share of it. A distance that grows, however small, is a training
-    that begins to learn: it is left alone. Told is one that is as good as zero, or falls towards
-    it. Certain is one that has not grown for long and is hardly there any more, a while after the
+    there; going: what is wrong on the way there; near: what is wrong where it stops short of it,
+    empty for a number that says nothing at the start; change: what to change. What is looked at is
+    the distance from the level, as a share of it. A distance that grows, however small, is a
+    training that begins to learn: it is left alone. Told is one that is as good as zero, or falls
+    towards it, or stays at less than half of what it was at the start, which is never certain.
+    Certain is one that has not grown for long and is hardly there any more, a while after the
     warm-up, or is as good as zero after half of the training.
     """
 
@@ -83,17 +86,15 @@ class StaysAtChance:
     words: str
     going: str
     change: str
+    near: str = ""
 
     def judge(self, lines: Lines, span: Span) -> Finding | None:
         left = [1 - line[self.key] / self.level for line in lines]
-        if len(left) < 2 * RECENT or grows(left):
+        said = self._said(left, span)
+        if said is None:
             return None
-        if max(left[-RECENT:]) >= NOTHING and not goes_back(left):
-            return None
+        words, so = said
         last = lines[-1]
-        words, so = self.words, "nothing is learned"
-        if max(left[-RECENT:]) >= NOTHING:
-            words, so = self.going, "what was learned is lost"
         text = (
             f"{words} ({self.key.replace('_', ' ')} {last[self.key]:.4f} of at most "
             f"{self.level:.4f} at step {last['step']}): {so}. {self.change}"
@@ -102,7 +103,21 @@ class StaysAtChance:
         long_so = len(long) == SURE and max(long) < NOTHING and not grows_at_all(long)
         dead = max(long) < DEAD and span.settled(last["step"])
         late = last["step"] > LATEST * span.steps
-        return Finding(text, long_so and (dead or late))
+        return Finding(text, words != self.near and long_so and (dead or late))
+
+    def _said(self, left: Sequence[float], span: Span) -> tuple[str, str] | None:
+        """What is wrong and what follows from it; left: the distances so far."""
+        if len(left) < 2 * RECENT:
+            return None
+        if not grows(left):
+            if max(left[-RECENT:]) < NOTHING:
+                return self.words, "nothing is learned"
+            if goes_back(left):
+                return self.going, "what was learned is lost"
+        # In a shorter training the first lines are of the steps that only a centre takes to settle.
+        if self.near and span.early >= EARLY_STEPS and stays_low(left):
+            return self.near, "they say less than half of what those of the untrained network did"
+        return None
 
 
 @dataclass(frozen=True)
@@ -166,6 +181,16 @@ def goes_back(values: Sequence[float]) -> bool:
     now, before = values[-RECENT:], values[-2 * RECENT : -RECENT]
     falls = statistics.fmean(now) < statistics.fmean(before)
     return falls and max(now) < min(LITTLE, max(values[-INTERVALS:]) / 3)
+
+
+def stays_low(values: Sequence[float]) -> bool:
+    """Whether the last values are all below half of what the first were, and do not grow for long.
+
+    Healthy trainings dip too while the rate is at its highest, but less deep, and then grow.
+    """
+    first, now = values[:RECENT], values[-2 * RECENT :]
+    low = len(values) >= RECENT + len(now) and max(now) < LESS * statistics.median(first)
+    return low and not grows_at_all(values[-SURE:])
 
 
 def grows(values: Sequence[float]) -> bool:

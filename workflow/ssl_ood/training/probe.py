@@ -34,7 +34,7 @@ from ssl_ood.training.sources import Sources
 from ssl_ood.training.state import Schedule, Training
 
 K, VOTE_TEMPERATURE, TAU = 10, 0.04, 0.04  # as chapter 6 measures both
-FEWEST = 400  # images that tell something; of fewer the looks are made rarer instead
+FEWEST = 400  # images that tell something: looks are made rarer before they are of fewer
 AT_A_TIME = 64  # images
 GRACE = 20.0  # seconds that looking may take in any case
 
@@ -48,16 +48,18 @@ class ProbePlan:
     images: int = 2000
     share: float = 0.02
 
-    def fit(self, images_per_epoch: int, passes: float) -> tuple[int, int]:
-        """(epochs between two looks, images of a look) that cost at most `share`.
+    def fit(self, images_per_epoch: int, passes: float, trained: int) -> tuple[int, int]:
+        """(epochs between two looks, images of a look), so that all looks cost at most `share`.
 
         images_per_epoch: that an epoch trains on; passes: the cost of each, in forward passes of
-        one whole image, of which a look makes one per image.
+        one whole image, of which a look makes one per image; trained: epochs of the training, > 0.
+        The first look, at what the training starts from, is one more.
         """
-        allowed = self.share * images_per_epoch * passes  # forward passes for each epoch
-        fewest = min(self.images, FEWEST)
-        epochs = max(self.epochs, int(np.ceil(fewest / max(allowed, 1e-9))))
-        return epochs, int(min(self.images, max(epochs * allowed, fewest)))
+        allowed = self.share * images_per_epoch * passes * trained  # forward passes of all looks
+        affordable = int(allowed / max(min(self.images, FEWEST), 1))  # looks
+        every = max(self.epochs, -(-trained // max(affordable - 1, 1)))
+        looks = 1 + -(-trained // every)
+        return every, int(min(self.images, allowed / looks))
 
 
 class Probe:
@@ -74,7 +76,7 @@ class Probe:
         if not self.on:
             return
         passes = settings.options.passes(settings.negatives_an_image)
-        self.every, count = plan.fit(schedule.images_per_epoch, passes)
+        self.every, count = plan.fit(schedule.images_per_epoch, passes, schedule.epochs)
         train = sources.packed[settings.packed(settings.in_distribution, settings.train_split).path]
         test = _test_images(run, data)
         n_test = 0 if test is None else min(count // 4, len(test))

@@ -20,6 +20,7 @@ def learning_signs(settings: RunSettings) -> list[Sign]:
             "the teacher's outputs go back to uniform",
             f"Lower training.teacher_temperature (it begins at {warmest:g}), take smaller batches, "
             "so that an epoch has more steps, or raise training.lr_base.",
+            near="the teacher's outputs stay nearly uniform",
         ),
         Collapses(
             "entropy_of_mean",

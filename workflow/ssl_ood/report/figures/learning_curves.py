@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from ssl_ood.report.make import Files
 
-COLUMNS = 3
 MARKERS = 7  # of a line
+FEW = 4  # lines of a panel whose bands can be told apart
+SHAPES = {True: (3, 1.75), False: (2, 2.3)}  # columns and inches of a panel's height, for few lines
 LINES = ("-", (0, (4, 1.3)), (0, (6, 1.3, 1, 1.3)), ":", "-.", (0, (2, 1)))
 DASHES = dict(zip(SHIFTS.values(), LINES, strict=True))  # one line a shift, as one marker
 
@@ -62,7 +63,7 @@ CURVES = (
     Curve("entropy_of_mean", "Entropy of the mean output (nats)", level="log_k"),
     Curve("contrast_accuracy", "Own key first (%)", 100.0),
     Curve("accuracy", "Accuracy on the batch (%)", 100.0),
-    Curve("knn_accuracy", "10-NN accuracy, training images (%)", 100.0),
+    Curve("knn_accuracy", "10-NN accuracy, training (%)", 100.0),
     Curve("sensitivity", "Sensitivity, subset (%)", 100.0, 50.0),
 )
 
@@ -72,7 +73,8 @@ CURVES = (
     "learning_curves",
     title="Learning curves",
     notes="Loss, entropies, and 10-NN accuracy and sensitivity of a subset against epochs: one "
-    "line per strategy, of several seeds the mean and, as a band, the standard deviation.",
+    "line per strategy, of several seeds the mean and, as a band where lines are few, the standard "
+    "deviation.",
     needs={"history"},
     settings=Curves,
 )
@@ -83,10 +85,11 @@ def learning_curves_figure(results: Results, files: Files, prefix: Path) -> None
     shown = {home: curves for home, curves in shown.items() if curves}
     if not shown:
         raise UserError(f"{results.spec['name']}: no run of it was trained for a single epoch.")
-    rows = {home: -(-len(curves) // COLUMNS) for home, curves in shown.items()}
-    total = sum(rows.values())
-    figure, grid = new_figure(PAGE, 1.75 * total + 0.5, total, COLUMNS)
     models = list(lines[["strategy", "variant"]].drop_duplicates().itertuples(index=False))
+    columns, height = SHAPES[len(models) <= FEW]
+    rows = {home: -(-len(curves) // columns) for home, curves in shown.items()}
+    total = sum(rows.values())
+    figure, grid = new_figure(PAGE, height * total + 0.5, total, columns)
     styles, titles = _styles(results, models), _titles(results, models)
     records: list[dict[str, Any]] = []
     first = 0
@@ -103,7 +106,7 @@ def learning_curves_figure(results: Results, files: Files, prefix: Path) -> None
             axes.set_title(title, loc="left")
         for axes in cells[len(curves) :]:
             axes.set_axis_off()
-        for axes in cells[COLUMNS * (rows[home] - 1) : len(curves)]:
+        for axes in cells[max(len(curves) - columns, 0) : len(curves)]:  # with no panel below
             axes.set_xlabel("Epoch")
     legend_below(figure, titles, 4 if len(models) > 3 else len(models) or 1, pad=0.6)
     save_figure(figure, prefix, records)
@@ -143,17 +146,22 @@ def _summary(lines: pd.DataFrame, curve: Curve) -> pd.DataFrame:
 def _draw(
     axes: Axes, frame: pd.DataFrame, curve: Curve, styles: dict[tuple[str, str], Style]
 ) -> None:
-    """The lines of a panel; where seeds are several, their mean and a band of one deviation."""
+    """The lines of a panel; where seeds are several, their mean and a band of one deviation.
+
+    The markers of a line are between those of the others, and the name of the level is outside, so
+    that neither hides a line.
+    """
     if (level := frame["level"].max()) > 0:
         axes.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (1, 1)), zorder=1)
         name = "log K" if curve.level == "log_k" else "chance"
         axes.annotate(
-            name, (1, level), xycoords=("axes fraction", "data"), xytext=(0, 2),
-            textcoords="offset points", ha="right", fontsize=6.5, color=GREY, zorder=5,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
+            name, (1, level), xycoords=("axes fraction", "data"), xytext=(2, 0),
+            textcoords="offset points", va="center", fontsize=6.5, color=GREY,
         )  # fmt: skip
     for (strategy, variant), points in frame.groupby(["strategy", "variant"], sort=False):
         style = styles[strategy, variant]
+        apart = max(len(points) // MARKERS, 1)
+        first = apart * list(styles).index((strategy, variant)) // len(styles)
         axes.plot(
             points["epoch"],
             points["mean"],
@@ -164,11 +172,11 @@ def _draw(
             markersize=4,
             markeredgecolor="white",
             markeredgewidth=0.3,
-            markevery=max(len(points) // MARKERS, 1),
+            markevery=(first, apart),
             label=f"{strategy} {variant}",
         )
         band = points[points["n"] > 1]
-        if len(band):
+        if len(band) and len(styles) <= FEW:
             low, high = band["mean"] - band["spread"], band["mean"] + band["spread"]
             axes.fill_between(band["epoch"], low, high, color=style.colour, alpha=0.1, linewidth=0)
     axes.set_xlim(left=0)
