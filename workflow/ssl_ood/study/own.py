@@ -1,7 +1,7 @@
 """Studies of a person's own images, expanded into ordinary ones at the edge where a config is read.
 
 `studies: {mine: {images: ~/films/normal, ood: [~/films/ill]}}` becomes the datasets `mine` and
-`mine_ill`, a study of method dino, and its tables and figures; what follows knows of nothing else.
+`mine_ill`, an ordinary study, and its tables and figures; what follows knows of nothing else.
 Settings come from a look at the images (`datasets.scan`) and from presets, and a sentence says
 which.
 """
@@ -23,7 +23,7 @@ from ssl_ood.study.layers import merge
 from ssl_ood.study.own_places import NAME, named, path_of, refuse_shared, set_names, stem
 from ssl_ood.study.own_settings import OwnStudy, PatientTable
 from ssl_ood.study.own_targets import STRATEGIES, TITLES, WITH_AUXILIARY, targets_of
-from ssl_ood.study.presets import choose
+from ssl_ood.study.presets import choose, presets
 
 IMAGES = "images"  # the key that tells such a study from others
 FEWEST = 30  # images: fewer say nothing, on whichever side
@@ -33,7 +33,7 @@ RULES = frozenset(  # of the workflow: a study is a target, too
     {
         *("all", "all_tables", "all_figures", "datasets", "fetch_dataset", "pack_dataset"),
         *("write_split", "fetch_weights", "convert_weights", "build_negatives", "train"),
-        *("evaluate", "table", "figure", "plan", "costs", "write_costs"),
+        *("evaluate", "shortcuts", "table", "figure", "plan", "costs", "write_costs"),
     }
 )
 KINDS = {"colour": "colour", "grey": "grey", "medical": "grey DICOM"}
@@ -110,7 +110,8 @@ class _Study:
             )
         self._check_groups()
         train = round(study.split.train * self.seen.images)
-        self.chosen = choose(self.seen, self._preset(), study.size, study.fit, train)
+        asked = study.override.get("training", {})
+        self.chosen = choose(self.seen, self._preset(), study.size, study.fit, train, asked)
 
     def expanded(self) -> tuple[dict[str, Any], str]:
         """The layer of the config, and the sentence on what was chosen."""
@@ -128,7 +129,7 @@ class _Study:
                 datasets[entry["auxiliary"]] = self._other_dataset(path, "auxiliary", "train")
         override = merge(self.chosen.settings, study.override)
         ordinary = {
-            "method": "dino",
+            "method": presets().method,
             "size": self.chosen.size,
             "fit": self.chosen.fit,
             "override": override,
