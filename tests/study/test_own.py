@@ -162,6 +162,21 @@ def test_the_warmup_is_a_share_of_the_epochs_that_are_asked_for(home, epochs, wa
     assert (training.epochs, training.warmup_epochs) == (epochs, warmup)
 
 
+@pytest.mark.parametrize(
+    ("allowed", "said"),
+    [
+        (0.0, "stop at them, .*write `max_corrupt_share: 0.2`"),
+        (0.2, "left out, up to a share of 0.2"),
+    ],
+)
+def test_images_that_cannot_be_read_are_told_with_what_becomes_of_them(home, allowed, said):
+    for i in range(5):
+        (home / "films" / "normal" / f"torn{i}.png").write_bytes(b"%PDF")
+    (remark,) = read_study({**config(), "max_corrupt_share": allowed}).remarks
+    assert re.search(r"5 of those looked at cannot be read \(.*torn\d\.png: ", remark)
+    assert re.search(said, remark)
+
+
 def test_a_study_is_planned_by_its_name(home):
     found = read_study({**config(), "tables": {"table_mine_quality": {"optional": True}}})
     said = describe_plan(found, ["mine", "table_mine_thresholds"]).splitlines()

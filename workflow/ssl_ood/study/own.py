@@ -8,6 +8,7 @@ which.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,6 +207,18 @@ class _Study:
         options: dict[str, Any] = {} if self.chosen.kind == "colour" else {"mode": "L"}
         return options if self.study.range is None else options | {"range": [*self.study.range]}
 
+    def _fate(self) -> str:
+        """What becomes of images that cannot be read."""
+        allowed = self.config.get("max_corrupt_share")
+        share = self.seen.unreadable / self.seen.looked_at
+        if isinstance(allowed, int | float) and share <= allowed:
+            return f"such images are left out, up to a share of {allowed:g} (max_corrupt_share)"
+        enough = min(math.ceil(20 * share + 1) / 20, 1)  # the sets' shares are not the same
+        return (
+            "the packing will stop at them, unless you take them away or write "
+            f"`max_corrupt_share: {enough:g}`, by which they are left out"
+        )
+
     def _sentence(self, training: dict[str, Any]) -> str:
         seen, chosen = self.seen, self.chosen
         longer = f"{seen.aspect:g} times as long as wide"
@@ -221,8 +234,8 @@ class _Study:
         )
         if seen.unreadable:
             words += (
-                f" {seen.unreadable} of those looked at cannot be read ({seen.reason}): as many "
-                "as max_corrupt_share allows are left out."
+                f" {seen.unreadable} of those looked at cannot be read ({seen.reason}): "
+                f"{self._fate()}."
             )
         return words
 
