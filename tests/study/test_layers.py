@@ -113,12 +113,12 @@ def test_a_file_that_is_no_whole_config_is_laid_over_the_one_of_the_working_fold
     monkeypatch.chdir(tmp_path)
     if place is not None:
         Path(place).parent.mkdir(exist_ok=True)
-        Path(place).write_text("results_dir: here\nseeds: [1]\nstrict: true\n")
-    Path("mine.yaml").write_text("seeds: [7]\nstrict: null\n")
+        Path(place).write_text("results_dir: here\nseeds: [1]\nmax_corrupt_share: 0.5\n")
+    Path("mine.yaml").write_text("seeds: [7]\nmax_corrupt_share: null\n")
     config = read_config(["mine.yaml"])
     shipped = read_layers([ROOT / "config.yaml"])[0]
     below = shipped if place is None else {"results_dir": "here"}
-    assert config == {**below, "seeds": [7], "strict": None}
+    assert config == {**below, "seeds": [7], "max_corrupt_share": None}
 
 
 def test_a_whole_config_is_laid_over_nothing(files):
