@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -288,7 +289,9 @@ def test_damage_and_mistakes_are_one_sentence(run, tmp_path):
     with pytest.raises(UserError, match="damaged"):
         package.load(run.folder)
     (run.results / "evaluation" / f"{run.run}.json").unlink()
-    refused("was not evaluated")
+    with contextlib.chdir(run.results.parent):
+        path = f"{run.results.name}/measurements/{run.run}.parquet"
+        refused(f"was not evaluated.* `snakemake --cores 1 {path}`, with the --configfile")
     weights = run.folder / "model.safetensors"
     weights.unlink()
     refused("is no trained run")

@@ -128,6 +128,8 @@ def test_the_strategy_of_the_largest_sensitivity_is_marked(table):
     assert "rot_indist" in line and f"**{sensitivity[best]:.2f}**" in line
     assert {r["metric"] for r in rows} == {"sensitivity", "auroc"}
     assert not math.isnan(sensitivity["none"]) and "±" in text
+    runs = [f"mine-mine-rot_indist-base-seed{seed}" for seed in (0, 1)]
+    assert f"Trained as chosen: {', '.join(runs)}." in text
 
 
 def test_without_ood_the_strategies_have_a_sensitivity_alone(table):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.study.layers import merge, read_layers
+from ssl_ood.study.layers import merge, read_config, read_layers
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,3 +103,24 @@ def test_a_misspelt_target_gets_the_nearest_name(target, sentence):
     assert done.returncode == 1
     assert sentence in done.stdout + done.stderr
     assert "Job stats" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("place", ["config.yaml", "config/config.yaml", None])
+def test_a_file_that_is_no_whole_config_is_laid_over_the_one_of_the_working_folder(
+    tmp_path, monkeypatch, place
+):
+    """As Snakemake does, in the same places; without one it is that which ships."""
+    monkeypatch.chdir(tmp_path)
+    if place is not None:
+        Path(place).parent.mkdir(exist_ok=True)
+        Path(place).write_text("results_dir: here\nseeds: [1]\nmax_corrupt_share: 0.5\n")
+    Path("mine.yaml").write_text("seeds: [7]\nmax_corrupt_share: null\n")
+    config = read_config(["mine.yaml"])
+    shipped = read_layers([ROOT / "config.yaml"])[0]
+    below = shipped if place is None else {"results_dir": "here"}
+    assert config == {**below, "seeds": [7], "max_corrupt_share": None}
+
+
+def test_a_whole_config_is_laid_over_nothing(files):
+    paths = files("results_dir: here\na: 1", "b: 2")
+    assert read_config(paths) == {"results_dir": "here", "a": 1, "b": 2}

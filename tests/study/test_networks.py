@@ -87,7 +87,7 @@ def test_a_mistake_ends_check_with_one_sentence(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     mine = tmp_path / "mine.yaml"
     mine.write_text("evaluation: {scores: [cosine_tua]}\n")
-    assert main(["check", "--configfile", "config.yaml", str(mine)]) == 2
+    assert main(["check", "--configfile", str(mine)]) == 2
     assert capsys.readouterr().err == (
         "ssl_ood check: config: evaluation.scores: unknown score 'cosine_tua'; did you mean "
         "'cosine_tau'?\n"

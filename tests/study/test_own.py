@@ -14,6 +14,7 @@ from support.own_images import write_pictures
 from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.local import _listed
 from ssl_ood.datasets.scan import Scan
+from ssl_ood.study.costs import describe_plan
 from ssl_ood.study.own import RULES, expand_own
 from ssl_ood.study.presets import choose
 from ssl_ood.study.read import read_study
@@ -151,6 +152,42 @@ def test_few_images_are_shown_more_often_in_smaller_batches(images, epochs, batc
     training = choose(SEEN, "small", None, None, images).settings["training"]
     assert (training["epochs"], training["batch_size"]) == (epochs, batch)
     assert 0 < training["warmup_epochs"] < epochs
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(0, 0), (1, 0), (8, 1), (50, 5), (200, 20)])
+def test_the_warmup_is_a_share_of_the_epochs_that_are_asked_for(home, epochs, warmup):
+    """Else a training that is cut short would end before its rate has risen."""
+    found = read_study(config(override={"training": {"epochs": epochs}}))
+    training = found.runs["mine-mine-none-base-seed0"].settings.training
+    assert (training.epochs, training.warmup_epochs) == (epochs, warmup)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "said"),
+    [
+        (0.0, "stop at them, .*write `max_corrupt_share: 0.2`"),
+        (0.2, "left out, up to a share of 0.2"),
+    ],
+)
+def test_images_that_cannot_be_read_are_told_with_what_becomes_of_them(home, allowed, said):
+    for i in range(5):
+        (home / "films" / "normal" / f"torn{i}.png").write_bytes(b"%PDF")
+    (remark,) = read_study({**config(), "max_corrupt_share": allowed}).remarks
+    assert re.search(r"5 of those looked at cannot be read \(.*torn\d\.png: ", remark)
+    assert re.search(said, remark)
+
+
+def test_a_study_is_planned_by_its_name(home):
+    found = read_study({**config(), "tables": {"table_mine_quality": {"optional": True}}})
+    said = describe_plan(found, ["mine", "table_mine_thresholds"]).splitlines()
+    rows = [line.split()[:3] for line in said[1:] if line.startswith(("table", "figure", "tog"))]
+    assert [name for name, *_ in rows] == [
+        "table_mine_strategies", "table_mine_thresholds", "figure_mine_scores",
+        "figure_mine_views", "figure_mine_negatives", "together",
+    ]  # fmt: skip
+    assert rows[-1][1:] == ["3", "3"]
+    with pytest.raises(UserError, match="no table or figure 'mime': there are mine, table_mine_"):
+        describe_plan(found, ["mime"])
 
 
 def test_views_are_those_of_the_kind_of_image():

@@ -278,11 +278,6 @@ def targets_of(chapter):
     return [t for t in EXPERIMENTS.usual if studies[t.settings.study].chapter == chapter]
 
 
-def targets_of_study(study):
-    """The tables and figures of a study, but for the optional ones."""
-    return [t for t in EXPERIMENTS.usual if t.settings.study == study]
-
-
 def checked_negatives(runs):
     """The manifests of the negative sets of runs: nothing that is tested is in those sets."""
     runs = [run for run in GAPS.made_here(runs) if run.sources]

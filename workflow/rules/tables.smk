@@ -60,8 +60,8 @@ for study in EXPERIMENTS.own:
         name:
             study
         input:
-            [file_of(target) for target in targets_of_study(study)],
-            checked_negatives(experiments.shown_runs(targets_of_study(study))),
+            [file_of(target) for target in EXPERIMENTS.of_study(study)],
+            checked_negatives(experiments.shown_runs(EXPERIMENTS.of_study(study))),
         localrule: True
 
 

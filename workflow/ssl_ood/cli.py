@@ -25,7 +25,7 @@ from ssl_ood.evaluation.bundles import commands as bundle_commands
 from ssl_ood.report import commands as report_commands
 from ssl_ood.report import compare
 from ssl_ood.study import commands as study_commands
-from ssl_ood.study.layers import merge, read_layers
+from ssl_ood.study.layers import read_config
 from ssl_ood.study.read import plugins_of
 from ssl_ood.study.watch import command as watch
 from ssl_ood.training import commands as training_commands
@@ -93,7 +93,7 @@ def _plugins(options: argparse.Namespace) -> list[str]:
     if PLUGINS in os.environ:
         return from_variable(os.environ[PLUGINS])
     files = getattr(options, "configfile", [])
-    return plugins_of(merge(*read_layers(files))) if files and files != ["-"] else []
+    return plugins_of(read_config(files)) if files and files != ["-"] else []
 
 
 def _add_list(stages) -> None:

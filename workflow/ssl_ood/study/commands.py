@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ssl_ood.study import clean, migrate
-from ssl_ood.study.layers import merge, read_layers
+from ssl_ood.study.layers import read_config
 from ssl_ood.study.runs import Experiments
 
 DIGITS = 4
@@ -35,11 +35,17 @@ def add_parsers(stages) -> None:
             nargs="+",
             default=["config.yaml"],
             metavar="FILE",
-            help="config, and what is laid over it; - is a whole config as JSON on stdin",
+            help="config files, each laid over those before it, and the first over config.yaml, "
+            "unless it is a whole config; - is one as JSON on stdin",
         )
         parser.set_defaults(run=run)
         if name == "plan":
-            parser.add_argument("targets", nargs="*", metavar="TARGET", help="default: all")
+            parser.add_argument(
+                "targets",
+                nargs="*",
+                metavar="TARGET",
+                help="tables, figures, studies of own images; default: all",
+            )
         elif name == "check":
             parser.add_argument(
                 "--no-backbones", action="store_true", help="build no network; imports no torch"
@@ -110,5 +116,5 @@ def read_experiments(paths: list[str]) -> Experiments:
     from ssl_ood.datasets.catalogues import from_variables
     from ssl_ood.study.read import read_study
 
-    layers = [json.load(sys.stdin)] if paths == ["-"] else read_layers(paths)
-    return read_study(merge(*layers), from_variables())
+    config = json.load(sys.stdin) if paths == ["-"] else read_config(paths)
+    return read_study(config, from_variables())

@@ -134,18 +134,27 @@ def to_download(experiments: Experiments, runs: Iterable[Run]) -> list[tuple[str
     return list(stores.items())
 
 
+def _named(experiments: Experiments, names: list[str]) -> list[Target]:
+    """The targets that a person means, each once; a study of own images is all of its own."""
+    named: dict[str, Target] = {}
+    for name in names:
+        if name in experiments.own:
+            named |= {target.name: target for target in experiments.of_study(name)}
+        elif name in experiments.targets:
+            named[name] = experiments.targets[name]
+        else:
+            there = ", ".join([*experiments.own, *experiments.targets])
+            raise UserError(f"There is no table or figure {name!r}: there are {there}.")
+    return list(named.values())
+
+
 def describe_plan(experiments: Experiments, names: list[str]) -> str:
     """What making these targets takes, for a person to read; if none is named, those of `all`,
     and beside them what each optional one takes.
 
-    Raises UserError for a name that is no table or figure.
+    names: tables, figures, studies of own images. Raises UserError for another name.
     """
-    for name in names:
-        if name not in experiments.targets:
-            raise UserError(
-                f"There is no table or figure {name!r}: there are {', '.join(experiments.targets)}."
-            )
-    targets = [experiments.targets[name] for name in names] or experiments.usual
+    targets = _named(experiments, names) or experiments.usual
     aside = [] if names else [t for t in experiments.targets.values() if t.optional]
     gaps = find_gaps(experiments)
     every = trained_for(targets)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.errors import UserError, nearest
+from ssl_ood.study.paths import CLONE
 
 # What YAML 1.1 reads as another number than a person does: 010 is 8, and 24:00 is 1440.
 DISGUISED = re.compile(r"[-+]?(0[0-9_]+$|[0-9][0-9_]*:)")
@@ -26,6 +27,8 @@ STAY_TEXT = frozenset(
         "datasets",
     }
 )
+WHOLE = "results_dir"  # a file with this key is a whole config; others are laid over one
+PLACES = (Path("config.yaml"), Path("config/config.yaml"), CLONE / "config.yaml")
 LITERAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false|null")
 
 
@@ -102,11 +105,11 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
     return layer
 
 
-def read_layers(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
+def read_layers(paths: Sequence[str | Path], check: bool = True) -> list[dict[str, Any]]:
     """Config files, each to be laid over those before it.
 
     Raises UserError for one that cannot be read, that has a key twice, or that takes a key away
-    which no file before it has.
+    which no file before it has (left out without `check`).
     """
     layers: list[dict[str, Any]] = []
     for path in paths:
@@ -119,8 +122,23 @@ def read_layers(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
                 f"The config {path} is not UTF-8 (byte {error.start}): save it as UTF-8."
             ) from None
         layers.append(parse_config(text, str(path)))
-    check_nulls(layers, [str(path) for path in paths])
+    if check:
+        check_nulls(layers, [str(path) for path in paths])
     return layers
+
+
+def read_config(paths: Sequence[str | Path]) -> dict[str, Any]:
+    """One config of files, each laid over those before it, and the first, where it is no whole
+    config, over the one that Snakemake would lay it over: so `--configfile mine.yaml` means the
+    same to both. Raises UserError as `read_layers`."""
+    layers = read_layers(paths, check=False)
+    names = [str(path) for path in paths]
+    if layers and WHOLE not in layers[0]:
+        below = next((place for place in PLACES if place.is_file()), None)
+        if below is not None:
+            layers, names = [*read_layers([below]), *layers], [str(below), *names]
+    check_nulls(layers, names)
+    return merge(*layers)
 
 
 def check_nulls(layers: Sequence[dict[str, Any]], names: Sequence[str]) -> None:

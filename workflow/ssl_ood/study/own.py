@@ -1,13 +1,14 @@
 """Studies of a person's own images, expanded into ordinary ones at the edge where a config is read.
 
 `studies: {mine: {images: ~/films/normal, ood: [~/films/ill]}}` becomes the datasets `mine` and
-`mine_ill`, a study of method dino, and its tables and figures; what follows knows of nothing else.
+`mine_ill`, an ordinary study, and its tables and figures; what follows knows of nothing else.
 Settings come from a look at the images (`datasets.scan`) and from presets, and a sentence says
 which.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from ssl_ood.study.layers import merge
 from ssl_ood.study.own_places import NAME, named, path_of, refuse_shared, set_names, stem
 from ssl_ood.study.own_settings import OwnStudy, PatientTable
 from ssl_ood.study.own_targets import STRATEGIES, TITLES, WITH_AUXILIARY, targets_of
-from ssl_ood.study.presets import choose
+from ssl_ood.study.presets import choose, presets
 
 IMAGES = "images"  # the key that tells such a study from others
 FEWEST = 30  # images: fewer say nothing, on whichever side
@@ -33,7 +34,7 @@ RULES = frozenset(  # of the workflow: a study is a target, too
     {
         *("all", "all_tables", "all_figures", "datasets", "fetch_dataset", "pack_dataset"),
         *("write_split", "fetch_weights", "convert_weights", "build_negatives", "train"),
-        *("evaluate", "table", "figure", "plan", "costs", "write_costs", "shortcuts"),
+        *("evaluate", "shortcuts", "table", "figure", "plan", "costs", "write_costs"),
     }
 )
 KINDS = {"colour": "colour", "grey": "grey", "medical": "grey DICOM"}
@@ -110,7 +111,8 @@ class _Study:
             )
         self._check_groups()
         train = round(study.split.train * self.seen.images)
-        self.chosen = choose(self.seen, self._preset(), study.size, study.fit, train)
+        asked = study.override.get("training", {})
+        self.chosen = choose(self.seen, self._preset(), study.size, study.fit, train, asked)
 
     def expanded(self) -> tuple[dict[str, Any], str]:
         """The layer of the config, and the sentence on what was chosen."""
@@ -128,7 +130,7 @@ class _Study:
                 datasets[entry["auxiliary"]] = self._other_dataset(path, "auxiliary", "train")
         override = merge(self.chosen.settings, study.override)
         ordinary = {
-            "method": "dino",
+            "method": presets().method,
             "size": self.chosen.size,
             "fit": self.chosen.fit,
             "override": override,
@@ -205,6 +207,18 @@ class _Study:
         options: dict[str, Any] = {} if self.chosen.kind == "colour" else {"mode": "L"}
         return options if self.study.range is None else options | {"range": [*self.study.range]}
 
+    def _fate(self) -> str:
+        """What becomes of images that cannot be read."""
+        allowed = self.config.get("max_corrupt_share")
+        share = self.seen.unreadable / self.seen.looked_at
+        if isinstance(allowed, int | float) and share <= allowed:
+            return f"such images are left out, up to a share of {allowed:g} (max_corrupt_share)"
+        enough = min(math.ceil(20 * share + 1) / 20, 1)  # the sets' shares are not the same
+        return (
+            "the packing will stop at them, unless you take them away or write "
+            f"`max_corrupt_share: {enough:g}`, by which they are left out"
+        )
+
     def _sentence(self, training: dict[str, Any]) -> str:
         seen, chosen = self.seen, self.chosen
         longer = f"{seen.aspect:g} times as long as wide"
@@ -220,8 +234,8 @@ class _Study:
         )
         if seen.unreadable:
             words += (
-                f" {seen.unreadable} of those looked at cannot be read ({seen.reason}): as many "
-                "as max_corrupt_share allows are left out."
+                f" {seen.unreadable} of those looked at cannot be read ({seen.reason}): "
+                f"{self._fate()}."
             )
         return words
 

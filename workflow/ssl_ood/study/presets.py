@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -36,6 +38,7 @@ class Preset(Settings):
 class Presets(Settings):
     """The whole file."""
 
+    method: str = Field(description="of every study of own images")
     small: Preset
     full: Preset
     kinds: dict[Literal["colour", "grey", "medical"], Sections]
@@ -59,10 +62,18 @@ def presets() -> Presets:
     return read_settings(Presets, parse_yaml(FILE.read_text(encoding="utf-8")), f"{FILE.name}:")
 
 
-def choose(scan: Scan, preset: str, size: int | None, fit: str | None, train_images: int) -> Chosen:
+def choose(
+    scan: Scan,
+    preset: str,
+    size: int | None,
+    fit: str | None,
+    train_images: int,
+    asked: Mapping[str, Any] = MappingProxyType({}),
+) -> Chosen:
     """What fits these images; size and fit: the study's own, where it names them.
 
-    train_images: how many of them are trained on.
+    train_images: how many of them are trained on. asked: of the study's `override.training`, whose
+    epochs the warm-up is a share of; an override goes before what this returns.
     """
     chosen, kind = getattr(presets(), preset), kind_of(scan)
     if size is None:
@@ -72,7 +83,7 @@ def choose(scan: Scan, preset: str, size: int | None, fit: str | None, train_ima
         fit = "crop" if scan.square else "squash"
     settings = merge(
         chosen.sections,
-        {"training": _training(chosen, train_images), "views": _views(chosen, scan, size)},
+        {"training": _training(chosen, train_images, asked), "views": _views(chosen, scan, size)},
         presets().kinds[kind],
     )
     if chosen.patch_share is not None:
@@ -87,13 +98,15 @@ def kind_of(scan: Scan) -> str:
     return "grey" if scan.grey else "colour"
 
 
-def _training(preset: Preset, images: int) -> dict[str, Any]:
+def _training(preset: Preset, images: int, asked: Mapping[str, Any]) -> dict[str, Any]:
     fewest, most = preset.epochs
     epochs = min(max(round(preset.presentations / max(images, 1)), fewest), most)
+    if isinstance(asked.get("epochs"), int):
+        epochs = asked["epochs"]
     batch = preset.batch_size
     while batch > SMALLEST_BATCH and batch * STEPS > images:
         batch //= 2
-    warmup = min(max(round(preset.warmup_share * epochs), 1), epochs - 1)
+    warmup = min(max(round(preset.warmup_share * epochs), 1), max(epochs - 1, 0))
     return {"epochs": epochs, "batch_size": batch, "warmup_epochs": warmup}
 
 

@@ -25,7 +25,7 @@ INTRODUCTION = """# The config
 
 Every key of `config.yaml`: its type and range, its default and its meaning. A second file,
 `--configfile mine.yaml`, is laid over `config.yaml` key by key; `key: null` there takes a key away.
-`ssl_ood check --configfile config.yaml mine.yaml` says what is wrong with both. The `config.yaml`
+`ssl_ood check --configfile mine.yaml` says what is wrong with both. The `config.yaml`
 in this folder is a copy of the one at the root, for workflows that are deployed as a module.
 """
 OWN = "studies.NAME (of own images)"

@@ -192,6 +192,10 @@ class Experiments:
         """The tables and figures that `all` makes: those that are not optional."""
         return [target for target in self.targets.values() if not target.optional]
 
+    def of_study(self, study: str) -> list[Target]:
+        """The tables and figures of a study, but for the optional ones."""
+        return [target for target in self.usual if target.settings.study == study]
+
     def spec(self, name: str) -> dict[str, Any]:
         """What the table or figure stage is told: plain data, the rule's only parameter."""
         target, plain = self.targets[name], self.plain

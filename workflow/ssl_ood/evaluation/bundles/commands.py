@@ -113,9 +113,9 @@ def named_run(name: str, results: Path) -> tuple[Path, str]:
 
 def _catalogues(configfiles: list[str]) -> list[Path]:
     """The catalogue of a config, and those that it lays over it; the one that ships without any."""
-    from ssl_ood.study.layers import merge, read_layers
+    from ssl_ood.study.layers import read_config
 
-    config = anchored(merge(*read_layers(configfiles))) if configfiles else {}
+    config = anchored(read_config(configfiles)) if configfiles else {}
     own = os.environ.get("SSL_OOD_CATALOGUE") or config.get("catalogue") or CATALOGUE
     return [Path(own), *map(Path, config.get("catalogues") or ())]
 

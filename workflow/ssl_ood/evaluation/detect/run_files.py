@@ -104,9 +104,12 @@ def read_files(results: Path, run: str) -> RunFiles:
     """The run of a results folder. Raises UserError where it was not evaluated."""
     path = results / "evaluation" / f"{run}.json"
     if not path.is_file():
+        # As Snakemake names its files: it knows them by their relative paths alone.
+        here = results.relative_to(Path.cwd()) if results.is_relative_to(Path.cwd()) else results
         raise UserError(
             f"{run} was not evaluated, so that there is nothing to compare new images with: run "
-            f"`snakemake {results / 'measurements' / run}.parquet`."
+            f"`snakemake --cores 1 {here / 'measurements' / run}.parquet`, with the --configfile "
+            "that it was trained with."
         )
     config = read_json(path)
     settings = read_run({key: v for key, v in config.items() if key not in OF_EVALUATION})

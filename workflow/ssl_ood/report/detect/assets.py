@@ -27,9 +27,10 @@ p, li { max-width: 48rem }
 nav { display: flex; flex-wrap: wrap; gap: 0 1.25rem }
 nav a { color: #1d4ed8; min-height: 2.75rem; display: inline-flex; align-items: center }
 .frame { position: relative; display: block }
-.frame img { width: 100%; aspect-ratio: 1; display: block; background: #f5f5f5 }
+.frame img { width: 100%; aspect-ratio: 1; display: block; background: #f5f5f5;
+  outline: 1px solid #d4d4d4; outline-offset: -1px }
 .frame img.small { image-rendering: pixelated }
-.frame img.heat { position: absolute; inset: 0; background: none }
+.frame img.heat { position: absolute; inset: 0; background: none; outline: none }
 .no-heat .heat { visibility: hidden }
 .none { display: grid; place-items: center; aspect-ratio: 1; background: #f5f5f5; color: #525252;
   font-size: .75rem; text-align: center; padding: .2rem }

@@ -158,7 +158,9 @@ def _scores(detection: Detection) -> Iterator[str]:
         f"{alarms['rate']:.1%} of normal images, on average over calibration sets. Of "
         f"{about['images']:,} normal images that would be {alarms['low']:,} to {alarms['high']:,} "
         f"({alarms['confidence']:.0%} interval, beta-binomial: it counts the uncertainty of the "
-        "threshold and that of the sample). Normal means: like the calibration images, from the "
+        "threshold and that of the sample). "
+        f"No p-value is below {_number(1 / (1 + calibration['images']))}, which is what an image "
+        "beyond all calibration images has. Normal means: like the calibration images, from the "
         "same source.</p></section>"
     )
 

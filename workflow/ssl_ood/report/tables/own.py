@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ssl_ood.common.registry import register
 from ssl_ood.common.settings import Distinct
-from ssl_ood.common.vocabulary import AVERAGE
+from ssl_ood.common.vocabulary import AVERAGE, BASE
 from ssl_ood.report.cells import value
 from ssl_ood.report.grid import Column, Grid, Piece, Row
 from ssl_ood.report.layout import Cell, Table
@@ -41,11 +41,12 @@ class Rates(Scored):
 )
 def strategies_table(results: Results) -> Table:
     """The strategies of a study; the one of the largest sensitivity is marked (section 3.4)."""
-    rows = []
+    rows, chosen = [], []
     for home in results.in_distributions():
         names = results.strategies(home)
         summaries = {s: results.summary(home, s, metric="sensitivity") for s in names}
         best = _largest(summaries)
+        chosen += _runs(results, home, best)
         rows += [
             Row(
                 [results.title("strategies", name)],
@@ -68,6 +69,7 @@ def strategies_table(results: Results) -> Table:
             f"Interval: of {level}, over images or seeds. Where those of two strategies overlap "
             "widely, the choice says little.",
             *(["The AUROC chooses nothing."] if len(columns) > 1 else []),
+            *([f"Trained as chosen: {', '.join(chosen)}."] if chosen else []),
         ],
         best="",
     )
@@ -76,6 +78,13 @@ def strategies_table(results: Results) -> Table:
 def _largest(summaries: dict[str, Summary | None]) -> str | None:
     known = {name: summary.mean for name, summary in summaries.items() if summary is not None}
     return max(known, key=lambda name: known[name]) if known else None
+
+
+def _runs(results: Results, home: str, strategy: str | None) -> list[str]:
+    """The trained runs of a strategy, one for each seed: what `ssl_ood detect` scores with."""
+    wanted = {"in_distribution": home, "strategy": strategy, "variant": BASE}
+    runs = results.spec["runs"]
+    return [run["run"] for run in runs if all(run[key] == wanted[key] for key in wanted)]
 
 
 def _chosen_measure(results: Results, *, chosen: bool, **of: Any) -> Record:
