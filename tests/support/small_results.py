@@ -15,6 +15,7 @@ import yaml
 from ssl_ood.evaluation.bundles.make import make_bundle
 from ssl_ood.evaluation.bundles.sources import read_catalogues
 from ssl_ood.evaluation.evaluate import Places, evaluate_run, read_task
+from ssl_ood.evaluation.shortcuts.stage import measure_shortcuts
 from ssl_ood.study.layers import without_nulls
 from ssl_ood.study.read import read_study
 from ssl_ood.study.runs import Experiments, needed_sets
@@ -91,7 +92,7 @@ class Small:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(_config(self.folder)))
 
     def make(self) -> Small:
-        """Packs, trains and evaluates every run."""
+        """Packs, trains and evaluates every run, and measures what needs no learning."""
         self.write_config()
         experiments, cpu = self.experiments(), torch.device("cpu")
         data = self.results / "data"
@@ -118,6 +119,10 @@ class Small:
                 self.results / "measurements" / f"{run.id}.parquet",
             )
             evaluate_run(read_task(config), folder / "model.safetensors", places, cpu)
+        for name, pairs in experiments.pairs.items():
+            config = experiments.shortcuts_config(pairs)
+            _write(self.results / "shortcuts" / f"{name}.json", config)
+            measure_shortcuts(config, data, self.results / "shortcuts" / f"{name}.parquet")
         return self
 
 
