@@ -17,6 +17,7 @@ from ssl_ood.common.files import read_json
 from ssl_ood.common.hashing import sha256, sha256_of
 from ssl_ood.common.proofs import read_rows, sealed
 from ssl_ood.common.registry import lookup
+from ssl_ood.datasets.decode import Decoding
 from ssl_ood.evaluation.bundles import layout
 from ssl_ood.evaluation.bundles.card import model_card
 from ssl_ood.evaluation.bundles.extras import Wishes, extra_members
@@ -24,6 +25,7 @@ from ssl_ood.evaluation.bundles.private import refuse_private
 from ssl_ood.evaluation.bundles.shortcuts import shortcuts_of
 from ssl_ood.evaluation.bundles.sources import Catalogue, sources_of, terms_of_all
 from ssl_ood.evaluation.bundles.zipped import write_zip
+from ssl_ood.evaluation.detect.run_files import read_files
 from ssl_ood.methods.settings import RunSettings, read_run
 from ssl_ood.methods.trained import prove_settings, prove_weights
 from ssl_ood.study.bundled import SHORTCUTS, code_of, code_of_shortcuts
@@ -86,6 +88,7 @@ def _own_members(
     trained, settings = prove_weights(weights, run), read_run(config)
     prove_settings(weights, settings)
     task = read_json(task)
+    _refuse_silent_decoding(results, settings, task)
     scores, scored = read_rows(members[f"scores/{run}.parquet"], "scores", run)
     _, measured = read_rows(members[f"measurements/{run}.parquet"], "measurements", run)
     shortcuts, cues = shortcuts_of(results, settings, measured)
@@ -120,6 +123,17 @@ def _own_members(
         "sources": sources,
         "terms": terms_of_all(sources),
     }
+
+
+def _refuse_silent_decoding(results: Path, run: RunSettings, task: Mapping[str, Any]) -> None:
+    """Raises UserError where only the packed images say how new ones are decoded (`detect`)."""
+    told = Decoding.of(run.size, run.fit, task.get("decoding", {}), run.in_distribution)
+    if read_files(results, run.run).decoding != told:
+        raise UserError(
+            f"The evaluation of {run.run}, of an older version, does not say how its images are "
+            "decoded, so that new ones would be decoded otherwise elsewhere: evaluate it again by "
+            f"`snakemake --forcerun evaluate {results}/measurements/{run.run}.parquet`."
+        )
 
 
 def _abilities(
