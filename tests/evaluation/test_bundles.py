@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -18,7 +19,9 @@ from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import read_json
 from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.locks import exclusive
-from ssl_ood.common.proofs import sealed
+from ssl_ood.common.proofs import read_rows, sealed, write_rows
+from ssl_ood.common.registry import lookup
+from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.evaluation.bundles import opened_bundle
 from ssl_ood.evaluation.bundles.commands import named_run
 from ssl_ood.evaluation.bundles.extras import SIDE, Wishes, thumbnails
@@ -97,6 +100,36 @@ def test_the_manifest_says_where_the_run_is_from(plain, small):
     assert manifest["terms"]["because"] == ["photos"]
 
 
+def test_what_needs_no_learning_comes_along_with_the_versions_of_its_code(plain, small):
+    files = ("shortcuts/natural-shapes.json", "shortcuts/natural-shapes.parquet")
+    with zipfile.ZipFile(plain) as archive:
+        for name in files:
+            assert archive.read(name) == (small.results / name).read_bytes()
+    manifest = manifest_of(plain)
+    assert manifest["code"]["cue brightness"] == lookup("cue", "brightness").version
+    assert manifest["code"]["shortcuts"] == VERSIONS["shortcuts"] and "shortcuts" in manifest["can"]
+
+
+def test_a_run_whose_tables_show_none_has_none_in_its_bundle(copied, tmp_path):
+    """One of other splits that was left behind under that name is none of this run's."""
+    config = copied.results / "shortcuts" / "natural-shapes.json"
+    config.write_text(json.dumps(read_json(config) | {"test_split": "other"}))
+    manifest = manifest_of(copied.bundle(tmp_path / "out.zip"))
+    assert not [m for m in manifest["members"] if m["name"].startswith("shortcuts/")]
+    assert "cue brightness" not in manifest["code"] and "shortcuts" in manifest["cannot"]
+    config.unlink()
+    assert manifest_of(copied.bundle(tmp_path / "out.zip")) == manifest
+
+
+def test_a_run_is_not_bundled_with_what_was_measured_on_other_images(copied, tmp_path):
+    rows = copied.results / "shortcuts" / "natural-shapes.parquet"
+    table, proof = read_rows(rows, "shortcuts")
+    proof["inputs"]["sets"]["shapes-test"]["images"] = "0" * 64
+    write_rows(table, rows, {key: proof[key] for key in ("run", "inputs")})
+    with pytest.raises(UserError, match="on different images or labels of shapes-test"):
+        copied.bundle(tmp_path / "out.zip")
+
+
 def test_what_a_bundle_without_features_cannot_do_is_said(plain, whole):
     poor, rich = manifest_of(plain), manifest_of(whole)
     scores = {"score cosine_tau", "score cosine_max", "score mahalanobis"}
@@ -136,7 +169,7 @@ def test_images_leave_only_when_that_is_asked_for(plain, whole):
     assert b"shapes17" not in plain.read_bytes() and b"shapes17" in whole.read_bytes()
 
 
-def test_no_path_and_no_name_of_user_or_machine_leaves(whole, small, monkeypatch):
+def test_no_path_and_no_name_of_user_or_machine_leaves(whole, small):
     content = whole.read_bytes().lower()
     words = [str(Path.home()), str(small.folder), *private_names()]
     assert not [word for word in words if len(word) > 4 and word.lower().encode() in content]
@@ -262,6 +295,23 @@ def test_another_run_of_that_name_is_replaced_only_by_force(plain, copied):
     assert log.read_bytes() == before
     assert (copied.results / "runs" / RUN / "bundle.json").is_file()
     assert not (copied.results / "features" / RUN).exists()
+
+
+def test_two_bundles_of_the_same_images_must_agree(plain, small, copied, tmp_path):
+    there = tmp_path / "there"
+    unbundle(plain, there)
+    assert unbundle(small.bundle(tmp_path / "same.zip", PLAIN), there) == (PLAIN, True)
+    name = "shortcuts/natural-shapes.parquet"
+    table, proof = read_rows(copied.results / name, "shortcuts")
+    value = pa.array([0.5] * len(table))
+    changed = table.set_column(table.column_names.index("value"), "value", value)
+    write_rows(changed, copied.results / name, {key: proof[key] for key in ("run", "inputs")})
+    other = copied.bundle(tmp_path / "other.zip", PLAIN)
+    with pytest.raises(UserError, match=r"other shortcuts of natural-shapes already.*must agree"):
+        unbundle(other, there)
+    assert (there / name).read_bytes() == (small.results / name).read_bytes()
+    assert unbundle(other, there, force=True) == (PLAIN, True)
+    assert (there / name).read_bytes() == (copied.results / name).read_bytes()
 
 
 def test_a_run_that_is_being_trained_is_left_alone(plain, copied):

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from support.situations import ssl_ood
-from support.small_results import PLAIN, RUN
+from support.small_results import PLAIN, RUN, RUNS
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.evaluation.dictionary import METRICS
@@ -84,9 +84,9 @@ def test_features_that_are_damaged_are_refused(small, tmp_path):
 
 def test_the_command_as_typed(small, tmp_path):
     said = ssl_ood("export", "--all", "--results", small.results, "-o", "out", folder=tmp_path)
-    assert said.code == 0 and "10 files of 2 runs" in said.out, said.text
+    assert said.code == 0 and "15 files of 3 runs" in said.out, said.text
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        RUN, PLAIN, "README.md", "datapackage.json",
+        *RUNS, "README.md", "datapackage.json",
     }  # fmt: skip
     said = ssl_ood("export", "-o", "out", folder=tmp_path)
     assert said.is_a_sentence and "name a run" in said.text

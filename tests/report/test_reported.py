@@ -18,7 +18,7 @@ VALUES = {
     "claims_of_chapter_5.csv":
         "94284257613ba3b490d78673f8e69351f231da7a0224c397aa1bc2f82dd31620",
     "claims_of_chapter_6.csv":
-        "a52ab7b91a920519dbad5a33a0ce78225b7e05e379b9a14be16bb4252f9776ac",
+        "9e02ffb6217227ccc1c1f93a7f9a8bef60c8bac6a877dd21e1e84b9cc976d20d",
     "claims_of_chapter_7.csv":
         "ffda748ebf15e26a94c027524e942db10348cd44db006bef77de90c8513c227b",
     "isbi_ablations_and_label_efficiency.csv":

@@ -32,6 +32,8 @@ CONFIG, LOG = f"runs/{RUN}/config.json", f"runs/{RUN}/log.jsonl"
 EVALUATED, SCORES = f"evaluation/{RUN}.json", f"scores/{RUN}.parquet"
 MEASURED, FEATURES = f"measurements/{RUN}.parquet", f"features/{RUN}/shapes-train.npy"
 THUMBNAILS, NAMES = f"thumbnails/{RUN}/shapes-train.npy", f"names/{RUN}/shapes-train.json"
+SHORTCUTS = "shortcuts/natural-shapes.parquet"
+ASKED = SHORTCUTS.replace(".parquet", ".json")
 MANIFEST = "manifest.json"
 
 
@@ -336,6 +338,59 @@ def test_results_of_another_run_or_other_weights_are_refused(members, other, tmp
     refused(forged(tmp_path / "c.zip", members | {SCORES: again}), "made from other scores")
 
 
+def inputs_of(data):
+    return json.loads(pq.read_table(io.BytesIO(data)).schema.metadata[b"ssl_ood"])["inputs"]
+
+
+@pytest.mark.parametrize("cue", [{"evil": "1"}, [1]])
+def test_shortcuts_of_other_images_are_refused(members, tmp_path, refused, cue):
+    """They stand beside the numbers of the models, so they must be of the same images."""
+    rows, at = members[SHORTCUTS], tmp_path / "a.zip"
+    for change, said in (
+        ({"run": "natural-dots"}, "holds the shortcuts of natural-dots"),
+        ({"inputs": inputs_of(rows) | {"cues": cue}}, "other rows than|damaged"),
+        ({"inputs": inputs_of(rows) | {"sets": {}}}, "other rows than"),
+        (
+            {"inputs": inputs_of(rows) | {"sets": {
+                name: {"images": "0" * 64, "labels": "0" * 64} for name in inputs_of(rows)["sets"]
+            }}},
+            "different images or labels",
+        ),
+    ):  # fmt: skip
+        again = rewritten(tmp_path, rows, change)
+        refused(forged(at, members | {SHORTCUTS: again}), said)
+    told = json.loads(members[ASKED])
+    for change in ({"test_split": "train"}, {"size": 32}, {"run": "natural-dots"}):
+        altered = {ASKED: json.dumps(told | change).encode()}
+        refused(forged(at, members | altered), "not of the images of")
+
+
+def test_shortcuts_come_as_the_two_files_of_one_pair(members, tmp_path, refused):
+    rest = {name: data for name, data in members.items() if name != ASKED}
+    refused(forged(tmp_path / "a.zip", rest), "not the two files of one pair")
+    elsewhere = {name.replace("natural-shapes", "natural-dots"): members[name]
+                 for name in (ASKED, SHORTCUTS)}  # fmt: skip
+    refused(forged(tmp_path / "b.zip", members | elsewhere), "not the two files of one pair")
+    rest = {name: data for name, data in members.items() if name not in (ASKED, SHORTCUTS)}
+    refused(forged(tmp_path / "c.zip", rest | elsewhere), "not of the images of")
+    for name in ("shortcuts/../../evil.json", "shortcuts/a/b.json", "shortcuts/natural-shapes.pkl"):
+        refused(
+            forged(tmp_path / "d.zip", members | {name: b"{}"}), "has a member|lie outside|name"
+        )
+
+
+def test_shortcuts_of_other_columns_or_too_many_are_refused(
+    members, tmp_path, refused, monkeypatch
+):
+    renamed = rewritten(
+        tmp_path, members[SHORTCUTS], {}, lambda t: t.rename_columns([*t.column_names[:-1], "x"])
+    )
+    refused(forged(tmp_path / "a.zip", members | {SHORTCUTS: renamed}), "other rows than")
+    monkeypatch.setattr(content, "MOST_CELLS", 50_000)
+    many = rewritten(tmp_path, members[SHORTCUTS], {}, lambda t: pa.concat_tables([t] * 400))
+    refused(forged(tmp_path / "b.zip", members | {SHORTCUTS: many}), "swells")
+
+
 def rewritten(folder, data, proof, change=lambda table: table):
     """A parquet file with a proof that agrees with its rows."""
     table = pq.read_table(io.BytesIO(data))
@@ -380,6 +435,9 @@ def test_a_table_that_swells_a_thousandfold_is_refused_before_it_is_read(
         (EVALUATED, {"evaluation": {"tau": "x"}}, "evaluation"),
         (EVALUATED, {"ood": [{"dataset": 7}]}, "OOD sets have no names"),
         (EVALUATED, {"ood": None}, "damaged"),
+        (EVALUATED, {"decoding": ["L"]}, "damaged"),
+        (EVALUATED, {"decoding": {"range": [2, 1]}}, "option range"),
+        (EVALUATED, {"calibration_split": "../x"}, "calibrated on a set of no name"),
         (NAMES, {"names": [1]}, "no names of images"),
         (TRAINED, {"steps": 10**6}, "altered"),
     ],

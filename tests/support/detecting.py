@@ -96,6 +96,7 @@ def finished(
         settings, results / "data", results / "runs" / run, results / "checkpoints" / run,
         device=CPU,
     )  # fmt: skip
+    write_json(results / "runs" / run / "config.json", settings.to_dict())
     evaluation = read_settings(Evaluation, EVALUATION, "evaluation")
     places = Places(
         results / "data",

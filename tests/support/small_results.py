@@ -15,20 +15,29 @@ import yaml
 from ssl_ood.evaluation.bundles.make import make_bundle
 from ssl_ood.evaluation.bundles.sources import read_catalogues
 from ssl_ood.evaluation.evaluate import Places, evaluate_run, read_task
+from ssl_ood.evaluation.shortcuts.stage import measure_shortcuts
 from ssl_ood.study.layers import without_nulls
 from ssl_ood.study.read import read_study
 from ssl_ood.study.runs import Experiments, needed_sets
+from ssl_ood.training.probe import ProbePlan
 from ssl_ood.training.trainer import train
 from support.configs import DEMO
 from support.packed import write_packed
 
 RUN = "natural-shapes-rot_photos-base-seed0"
 PLAIN = "natural-shapes-none-base-seed0"
+BASELINE = "other-shapes-none-base-seed0"  # of another study, which a table shows beside its own
+RUNS = RUN, PLAIN, BASELINE
 COUNTS = {"train": 40, "test": 24}
 LICENCES = {"shapes": "CC BY 4.0", "dots": None, "photos": "CC BY-NC 4.0"}
 TABLES = {
     "table_negative_sampling": {"form": "negative_sampling", "strategies": ["none", "rot_photos"]},
     "table_quality": {"form": "quality", "strategies": ["none", "rot_photos"]},
+    "table_baselines": {
+        "form": "ood_auroc",
+        "strategies": ["none"],
+        "baselines": {"Other": {"study": "other"}},
+    },
 }
 FIGURES = {
     "figure_score_distributions": {"form": "score_distributions", "strategies": ["rot_photos"]},
@@ -91,10 +100,9 @@ class Small:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(_config(self.folder)))
 
     def make(self) -> Small:
-        """Packs, trains and evaluates every run."""
+        """Packs, trains and evaluates every run, and measures what needs no learning."""
         self.write_config()
-        experiments, cpu = self.experiments(), torch.device("cpu")
-        data = self.results / "data"
+        experiments, data = self.experiments(), self.results / "data"
         for packed in {
             s.path: s for r in experiments.runs.values() for s in needed_sets(r)
         }.values():
@@ -104,21 +112,32 @@ class Small:
             labels = np.arange(len(images)) % 3
             named = {"dataset": packed.dataset, "split": packed.split}
             write_packed(data / packed.path, images, labels, **named)
-        for run in experiments.runs.values():
-            folder = self.results / "runs" / run.id
-            checkpoints = self.folder / "checkpoints" / run.id
-            _write(folder / "config.json", run.training_config)
-            train(run.settings, data, folder, checkpoints, device=cpu)
-            config = experiments.evaluation_config(run)
-            _write(self.results / "evaluation" / f"{run.id}.json", config)
-            places = Places(
-                data,
-                self.results / "features" / run.id,
-                self.results / "scores" / f"{run.id}.parquet",
-                self.results / "measurements" / f"{run.id}.parquet",
-            )
-            evaluate_run(read_task(config), folder / "model.safetensors", places, cpu)
+        make_runs(experiments, self.results)
         return self
+
+
+def make_runs(experiments: Experiments, results: Path, probe: ProbePlan | None = None) -> None:
+    """Trains and evaluates every run on the packed sets that are there, and measures what needs no
+    learning. probe: how trainings are looked at on the way."""
+    data, cpu = results / "data", torch.device("cpu")
+    for run in experiments.runs.values():
+        folder = results / "runs" / run.id
+        _write(folder / "config.json", run.training_config)
+        checkpoints = results / "checkpoints" / run.id
+        train(run.settings, data, folder, checkpoints, device=cpu, probe=probe)
+        config = experiments.evaluation_config(run)
+        _write(results / "evaluation" / f"{run.id}.json", config)
+        places = Places(
+            data,
+            results / "features" / run.id,
+            results / "scores" / f"{run.id}.parquet",
+            results / "measurements" / f"{run.id}.parquet",
+        )
+        evaluate_run(read_task(config), folder / "model.safetensors", places, cpu)
+    for name, pairs in experiments.pairs.items():
+        config = experiments.shortcuts_config(pairs)
+        _write(results / "shortcuts" / f"{name}.json", config)
+        measure_shortcuts(config, data, results / "shortcuts" / f"{name}.parquet")
 
 
 def _write(path: Path, value: Any) -> None:
@@ -136,13 +155,14 @@ def _config(folder: Path) -> dict[str, Any]:
     dino["head"] |= {"layers": 2, "hidden": 16, "bottleneck": 8, "out": 16}
     natural = config["studies"]["natural"]
     natural |= {"size": 16, "in_distribution": {"shapes": {"ood": ["dots"]}}}
+    other = natural | {"override": {"training": {"lr_base": 0.0005}}}
     same = {"study": "natural", "in_distribution": ["shapes"]}
     return config | {
         "results_dir": "results",
         "catalogue": str(folder / "catalogue.yaml"),
         "archive_dirs": [],
         "methods": {"dino": dino},
-        "studies": {"natural": natural},
+        "studies": {"natural": natural, "other": other},
         "strategies": {"none": [], "rot_photos": [{"source": "photos", "shift": "rot90"}]},
         "variants": {"base": {}},
         "tables": {name: same | options for name, options in TABLES.items()},

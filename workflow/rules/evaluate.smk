@@ -66,7 +66,7 @@ rule shortcuts:
     benchmark:
         f"{R}/benchmarks/shortcuts/{{pairs}}.jsonl"
     wildcard_constraints:
-        pairs=alternatives(EXPERIMENTS.pairs),
+        pairs=alternatives(EXPERIMENTS.pairs.keys() - GAPS.brought.keys()) or NOTHING,
     conda:
         "../../envs/ssl_ood.yaml"
     threads: EXECUTION["threads"]["evaluate"]

@@ -2,23 +2,26 @@
 
 Such a run is marked by the manifest of its bundle, runs/RUN/bundle.json. No rule makes its files,
 which Snakemake then takes for given, so nothing that they were made from is asked for. What the
-config says of the run must be what the bundle says of it.
+config says of the run must be what the bundle says of it. The same holds for what needs no learning
+of its images (results/shortcuts), where the bundle brought that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import read_json
-from ssl_ood.common.registry import lookup
+from ssl_ood.common.hashing import sha256_of
+from ssl_ood.common.registry import entries, lookup
 from ssl_ood.common.vocabulary import VERSIONS
 from ssl_ood.methods.settings import RunSettings
 from ssl_ood.study.runs import Experiments, Run
 
 MARK = "bundle.json"
+SHORTCUTS = "shortcuts"  # the folder of what needs no learning, in results and in a bundle
 
 
 def mark_of(results: Path, run: str) -> Path:
@@ -39,6 +42,17 @@ def code_of(settings: RunSettings, scores: list[str]) -> dict[str, int]:
     return settings.code | stages | {f"score {s}": lookup("score", s).version for s in scores}
 
 
+def code_of_shortcuts(cues: Mapping[str, int]) -> dict[str, int]:
+    """The versions of the code that what needs no learning is a function of; cues: by name."""
+    stage = {SHORTCUTS: VERSIONS[SHORTCUTS]}
+    return stage | {f"cue {name}": version for name, version in cues.items()}
+
+
+def files_of_pairs(name: str) -> tuple[str, str]:
+    """The files of a pair of that name, below a results folder: what was asked for, and rows."""
+    return f"{SHORTCUTS}/{name}.json", f"{SHORTCUTS}/{name}.parquet"
+
+
 def bundled_runs(experiments: Experiments) -> dict[str, tuple[str, ...]]:
     """The runs of a study that came as bundles, with the sets that each was tested on there.
 
@@ -53,14 +67,43 @@ def bundled_runs(experiments: Experiments) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def brought_pairs(experiments: Experiments, runs: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The pairs whose shortcuts came with the bundles of `runs`, by name, with the paths of the
+    sets that they were measured on there.
+
+    Only those whose files are still a bundle's, and of the sets that the config has: any other is
+    made here, or not there.
+    """
+    results, told = Path(experiments.config.results_dir), set()
+    for run in runs:
+        told |= {(m["name"], m["sha256"]) for m in read_json(mark_of(results, run))["members"]}
+    found = {}
+    for name, pairs in experiments.pairs.items():
+        if all(_is_told(results, file, told) for file in files_of_pairs(name)):
+            config = dict(read_json(results / files_of_pairs(name)[0]))
+            there = [entry["available"] for entry in config["ood"]]
+            config["ood"] = [entry | {"available": True} for entry in config["ood"]]
+            if config == experiments.shortcuts_config(pairs):
+                ood = [s for s, is_there in zip(pairs.ood, there, strict=True) if is_there]
+                found[name] = tuple(s.path for s in (pairs.train, pairs.test, *ood))
+    return found
+
+
+def _is_told(results: Path, file: str, told: Collection[tuple[str, str]]) -> bool:
+    """Whether a file is there, and one that a bundle has brought."""
+    if not any(name == file for name, _ in told) or not (results / file).is_file():
+        return False
+    return (file, sha256_of(results / file)) in told
+
+
 def older_code(experiments: Experiments, runs: Mapping[str, Any]) -> str:
     """A sentence about those of the bundled `runs` that other code made; "" where none is."""
     results = Path(experiments.config.results_dir)
-    others = {}
+    others, cues = {}, code_of_shortcuts({entry.name: entry.version for entry in entries("cue")})
     for name in runs:
         run = experiments.runs[name]
         told = read_json(mark_of(results, name)).get("code", {})
-        now = code_of(run.settings, list(run.evaluation.scores))
+        now = code_of(run.settings, list(run.evaluation.scores)) | cues
         changed = sorted(
             part for part, version in now.items() if told.get(part, version) != version
         )

@@ -22,7 +22,7 @@ from ssl_ood.datasets.catalogue import Dataset
 from ssl_ood.datasets.names import PackedSet
 from ssl_ood.datasets.places import failed_fetch, present
 from ssl_ood.datasets.weights import Weights
-from ssl_ood.study.bundled import bundled_runs
+from ssl_ood.study.bundled import brought_pairs, bundled_runs
 from ssl_ood.study.pairs import Pairs
 from ssl_ood.study.runs import Experiments, Run, Target, needed_sets, shown_runs
 
@@ -58,13 +58,15 @@ class Gaps:
     """The gaps of a study. sets: by path of the packed set; weights: by name.
 
     bundled: the runs that came as bundles, which are there whatever is missing, and the paths of
-    the sets that each was tested on.
+    the sets that each was tested on; brought: the pairs whose shortcuts came with them, and the
+    paths of the sets that these were measured on.
     """
 
     experiments: Experiments
     sets: dict[str, Gap] = field(default_factory=dict)
     weights: dict[str, Gap] = field(default_factory=dict)
     bundled: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    brought: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def there(self, sets: Iterable[PackedSet]) -> list[PackedSet]:
         """Those of the packed sets that are there or can be made."""
@@ -101,13 +103,15 @@ class Gaps:
         return [self.sets[s.path] for s in (run.train, *run.sources) if s.path in self.sets]
 
     def pairs(self, pairs: Iterable[Pairs]) -> list[Pairs]:
-        """Those whose in-distribution images are there or can be made."""
-        return [p for p in pairs if len(self.there((p.train, p.test))) == 2]
+        """Those that came with a bundle, or whose in-distribution images are there or can be
+        made."""
+        return [
+            p for p in pairs if p.name in self.brought or len(self.there((p.train, p.test))) == 2
+        ]
 
     def shortcuts_config(self, pairs: Pairs) -> dict[str, Any]:
         """The content of shortcuts/NAME.json: see `Pairs.config`."""
-        datasets = self.experiments.datasets
-        return pairs.config([n for n in datasets if datasets[n].photographs], self.sets)
+        return self.experiments.shortcuts_config(pairs, self.sets)
 
     def of(self, target: Target, beside: bool = False) -> list[Gap]:
         """The gaps of a table or figure; beside: also of sets that its runs are tested against
@@ -126,7 +130,12 @@ class Gaps:
         if target.images or not all(run.id in self.bundled for run in target.runs):
             sets += target.in_distribution
         sets += target.compared if target.compares else ()
-        sets += [s for pairs in target.pairs for s in pairs.sets]
+        sets += [
+            s
+            for pairs in target.pairs
+            for s in pairs.sets
+            if s.path not in self.brought.get(pairs.name, ())
+        ]
         found += [self.sets[s.path] for s in sets if s.path in self.sets]
         return list(dict.fromkeys(found))
 
@@ -185,18 +194,18 @@ class Gaps:
         """As JSON: jobs go by what the plan has seen, not by what has come since."""
         parts = (self.sets, self.weights)
         told = [{name: asdict(gap) for name, gap in part.items()} for part in parts]
-        return json.dumps([*told, self.bundled])
+        return json.dumps([*told, self.bundled, self.brought])
 
 
 def thawed(experiments: Experiments, text: str) -> Gaps:
     """The gaps that `Gaps.frozen` has written."""
-    *parts, bundled = json.loads(text)
+    *parts, bundled, brought = json.loads(text)
     sets, weights = (
         {name: Gap(**entry | {"files": tuple(entry["files"])}) for name, entry in part.items()}
         for part in parts
     )
-    tested = {run: tuple(paths) for run, paths in bundled.items()}
-    return Gaps(experiments, sets, weights, tested)
+    came = [{name: tuple(paths) for name, paths in of.items()} for of in (bundled, brought)]
+    return Gaps(experiments, sets, weights, *came)
 
 
 def find_gaps(experiments: Experiments) -> Gaps:
@@ -206,22 +215,23 @@ def find_gaps(experiments: Experiments) -> Gaps:
     runs were made from is not fetched for the sake of a figure that shows images: it is a gap.
     """
     config, bundled = experiments.config, bundled_runs(experiments)
+    brought = brought_pairs(experiments, bundled)
     if config.strict:
-        return Gaps(experiments, bundled=bundled)
+        return Gaps(experiments, bundled=bundled, brought=brought)
     results = Path(config.results_dir)
     sets = experiments.packed_sets()
     sets |= {s.path: s for t in experiments.targets.values() for s in t.in_distribution}
     absent = [s for s in sets.values() if not (results / "data" / s.path / "meta.json").exists()]
     runs = [run for run in experiments.runs.values() if run.id not in bundled]
     wanted = {s.path for run in runs for s in needed_sets(run)}
-    brought = {s.dataset for name in bundled for s in needed_sets(experiments.runs[name])}
+    of_bundles = {s.dataset for name in bundled for s in needed_sets(experiments.runs[name])}
     gaps: dict[str, Gap] = {}
     for packed in absent:
         dataset = experiments.datasets[packed.dataset]
         source = dataset.read_for([dataset.split(packed.split)])
         if gap := _gap(source, experiments, NO_DATA):
             gaps[packed.path] = gap
-        elif packed.dataset in brought and packed.path not in wanted:
+        elif packed.dataset in of_bundles and packed.path not in wanted:
             gaps[packed.path] = _not_asked_for(source, results / "data" / packed.path)
     weights = {}
     for name in {run.weights for run in runs if run.weights}:
@@ -229,7 +239,7 @@ def find_gaps(experiments: Experiments) -> Gaps:
             gap := _gap(experiments.weights[name], experiments, NO_WEIGHTS)
         ):
             weights[name] = gap
-    return Gaps(experiments, gaps, weights, bundled)
+    return Gaps(experiments, gaps, weights, bundled, brought)
 
 
 def _gap(source: Dataset | Weights, experiments: Experiments, status: str) -> Gap | None:
@@ -318,5 +328,6 @@ def used_sets(experiments: Experiments, gaps: Gaps) -> list[PackedSet]:
     runs = gaps.made_here(experiments.runs.values())
     sets = [s for run in runs for s in needed_sets(run)]
     sets += [s for target in experiments.targets.values() for s in target.in_distribution]
-    sets += [s for pairs in gaps.pairs(experiments.pairs.values()) for s in pairs.sets]
+    pairs = [p for p in gaps.pairs(experiments.pairs.values()) if p.name not in gaps.brought]
+    sets += [s for p in pairs for s in p.sets]
     return gaps.there(dict.fromkeys(sets))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ssl_ood.datasets.names import CROP, PackedSet
+from ssl_ood.methods.settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,7 @@ class Pairs:
     @property
     def name(self) -> str:
         """Of its files in results/shortcuts."""
-        split = "" if self.seed is None else f"-seed{self.seed}"
-        return f"{self.study}-{self.in_distribution}{split}"
+        return _name(self.study, self.in_distribution, self.seed)
 
     @property
     def sets(self) -> tuple[PackedSet, ...]:
@@ -69,3 +69,20 @@ class Pairs:
             "ood": ood,
             "confidence": self.confidence,
         }
+
+
+def names_for(run: RunSettings) -> tuple[str, str]:
+    """What the pairs of a run's images may be called: those of all seeds, or of its own."""
+    home = run.study, run.in_distribution
+    return _name(*home, None), _name(*home, run.seed)
+
+
+def is_of(config: Mapping[str, Any], run: RunSettings) -> bool:
+    """Whether `config`, of shortcuts/NAME.json, is of what a run is trained and tested on."""
+    own = ("study", "in_distribution", "size", "train_split", "test_split")
+    same = all(config.get(name) == getattr(run, name) for name in own)
+    return same and config.get("fit", CROP) == run.fit
+
+
+def _name(study: str, in_distribution: str, seed: int | None) -> str:
+    return f"{study}-{in_distribution}" + ("" if seed is None else f"-seed{seed}")

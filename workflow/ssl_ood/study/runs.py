@@ -8,7 +8,7 @@ whatever tables share it. A target is a table or figure that can be asked for by
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -243,6 +243,10 @@ class Experiments:
         if decoding := {key: options[key] for key in OF_DECODING if key in options}:
             own["decoding"] = decoding
         return config | own
+
+    def shortcuts_config(self, pairs: Pairs, gaps: Collection[str] = ()) -> dict[str, Any]:
+        """The content of shortcuts/NAME.json: see `Pairs.config`."""
+        return pairs.config([n for n, d in self.datasets.items() if d.photographs], gaps)
 
     def _evaluation_of(self, target: Target) -> dict[str, Any]:
         """How the runs of a target are scored: a target is of one study."""

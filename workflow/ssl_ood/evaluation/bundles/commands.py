@@ -6,11 +6,14 @@ Nothing heavy is imported before they run.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.study.paths import CLONE, anchored
+
+if TYPE_CHECKING:
+    from ssl_ood.evaluation.bundles.sources import Catalogue
 
 CONFIG, CATALOGUE = "config.yaml", CLONE / "resources" / "datasets.yaml"
 
@@ -79,14 +82,13 @@ def _bundle(options: argparse.Namespace) -> None:
     from ssl_ood.common.proofs import SEAL
     from ssl_ood.evaluation.bundles.extras import Wishes
     from ssl_ood.evaluation.bundles.make import make_bundle
-    from ssl_ood.evaluation.bundles.sources import read_catalogues
 
     places = [named_run(name, options.results) for name in options.runs]
     if options.table:
         places += [(options.results, run) for run in _runs_of(options.table, options.configfile)]
     if not places:
         raise UserError("Nothing to bundle: name a run, or a table of the config by --table.")
-    catalogue = read_catalogues(options.catalogue or _catalogues(options.configfile))
+    catalogue = _catalogue(options.catalogue, options.configfile)
     wishes = Wishes(options.with_features, options.with_thumbnails, options.with_names)
     several = options.table or len(places) > 1 or options.output.is_dir()
     for results, run in places:
@@ -111,13 +113,21 @@ def named_run(name: str, results: Path) -> tuple[Path, str]:
     raise unknown(name, known, "run", str(results / "runs"))
 
 
-def _catalogues(configfiles: list[str]) -> list[Path]:
-    """The catalogue of a config, and those that it lays over it; the one that ships without any."""
+def _catalogue(paths: list[Path] | None, configfiles: list[str]) -> Catalogue:
+    """The entries of the files `paths`; without any those that the workflow tells, else those of a
+    config, the entries that stand in it among them, else those that ship."""
+    from ssl_ood.datasets.catalogues import from_variables, of_config
+    from ssl_ood.evaluation.bundles.sources import read_catalogues
     from ssl_ood.study.layers import read_config
 
-    config = anchored(read_config(configfiles)) if configfiles else {}
-    own = os.environ.get("SSL_OOD_CATALOGUE") or config.get("catalogue") or CATALOGUE
-    return [Path(own), *map(Path, config.get("catalogues") or ())]
+    if paths:
+        return read_catalogues(paths)
+    told = from_variables()
+    if told is None:
+        config = anchored(read_config(configfiles)) if configfiles else {}
+        config = {key: value for key, value in config.items() if value is not None}
+        told = of_config({"catalogue": str(CATALOGUE)} | config)
+    return read_catalogues(*told)
 
 
 def _runs_of(target: str, configfiles: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ few bytes may claim any size.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,22 @@ from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.proofs import read_rows, rows_digest
 from ssl_ood.common.settings import read_settings
 from ssl_ood.datasets.archives.bounds import Bounds, Limits
+from ssl_ood.datasets.decode import Decoding
 from ssl_ood.evaluation.bundles.layout import FEATURES, NAMES, THUMBNAILS
+from ssl_ood.evaluation.bundles.shortcuts import prove_shortcuts
 from ssl_ood.evaluation.bundles.zipped import refused
 from ssl_ood.evaluation.measurements import COLUMNS
 from ssl_ood.evaluation.score_files import NOT_SCORES
-from ssl_ood.methods.settings import read_run
+from ssl_ood.methods.settings import RunSettings, read_run
 from ssl_ood.methods.trained import prove_settings, prove_weights, run_of
+from ssl_ood.study.bundled import SHORTCUTS, files_of_pairs
 from ssl_ood.study.settings import Evaluation
 
 MOST_COLUMNS = 1000
 MOST_CELLS = 200_000_000  # of a parquet file: 1.6 GB in memory
 LONGEST_WORD = 300  # characters of a name in a parquet file
 UNPROVEN = "soft_classes.npy"  # mean probabilities of the soft-classes, which nothing reads again
+SPLIT = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 BATCH = 1 << 16  # rows
 
 
@@ -39,7 +44,7 @@ def check_content(results: Path, run: str, path: Path) -> None:
     """
     folder = results / "runs" / run
     try:
-        trained = _check_run(folder, results / "evaluation" / f"{run}.json", run)
+        settings, trained = _check_run(folder, results / "evaluation" / f"{run}.json", run)
         weights = trained["weights_sha256"]
         scores, proof = _rows(results / "scores" / f"{run}.parquet", "scores", run)
         _check_made_from(proof, {"weights": weights}, "scores")
@@ -47,6 +52,7 @@ def check_content(results: Path, run: str, path: Path) -> None:
         made_from = {"weights": weights, "scores": rows_digest(scores)}
         _check_made_from(proof, made_from, "measurements")
         _check_columns(scores.column_names, measured.column_names)
+        _check_shortcuts(results, settings, proof)
         for kind in (FEATURES, THUMBNAILS):
             for file in sorted((results / kind / run).glob("*")):
                 _check_array(file, run, weights if kind == FEATURES else None)
@@ -72,7 +78,7 @@ def _without(text: str, results: Path) -> str:
     return text.replace(f"{results}/", "").partition(". ")[0].rstrip(".")
 
 
-def _check_run(folder: Path, evaluation: Path, run: str) -> Mapping[str, Any]:
+def _check_run(folder: Path, evaluation: Path, run: str) -> tuple[RunSettings, Mapping[str, Any]]:
     """The settings and the weights; what the training told at its end."""
     config, task = read_json(folder / "config.json"), read_json(evaluation)
     if not isinstance(config, dict) or config.get("run") != run:
@@ -83,12 +89,15 @@ def _check_run(folder: Path, evaluation: Path, run: str) -> Mapping[str, Any]:
     read_settings(Evaluation, task["evaluation"], "evaluation")
     if not all(isinstance(entry["dataset"], str) for entry in task["ood"]):
         raise _Wrong("its OOD sets have no names")
+    if not SPLIT.fullmatch(task.get("calibration_split", "test")):
+        raise _Wrong("it was calibrated on a set of no name")
+    Decoding.of(settings.size, settings.fit, task.get("decoding", {}), settings.in_distribution)
     weights = folder / "model.safetensors"
     trained = prove_weights(weights, run)
     prove_settings(weights, settings)
     if run_of(weights) != run:
         raise _Wrong(f"its weights do not say that they are those of {run}")
-    return trained
+    return settings, trained
 
 
 def _rows(path: Path, kind: str, run: str) -> tuple[Any, dict[str, Any]]:
@@ -140,6 +149,18 @@ def _check_made_from(proof: Mapping[str, Any], inputs: Mapping[str, Any], kind: 
 def _check_columns(scores: list[str], measured: list[str]) -> None:
     if tuple(scores[: len(NOT_SCORES)]) != NOT_SCORES or tuple(measured) != COLUMNS:
         raise _Wrong("the columns of its scores or measurements are others than a run's")
+
+
+def _check_shortcuts(results: Path, run: RunSettings, measured: Mapping[str, Any]) -> None:
+    """What needs no learning, if it came along: of one pair, of the run's images."""
+    files = sorted(file.relative_to(results).as_posix() for file in results.glob(f"{SHORTCUTS}/*"))
+    if not files:
+        return
+    name = Path(files[0]).stem
+    if files != sorted(files_of_pairs(name)):
+        raise _Wrong(f"it has not the two files of one pair, but {', '.join(files)}")
+    _check_parquet(results / files_of_pairs(name)[1])
+    prove_shortcuts(results, name, run, measured)
 
 
 def _check_array(file: Path, run: str, weights: str | None) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ssl_ood.study.bundled import MARK
+from ssl_ood.study.bundled import MARK, SHORTCUTS
 
 MANIFEST, CARD, PROTOCOL = "manifest.json", "README.md", "protocol.csv"
 FORMAT, VERSION = "ssl_ood bundle", 1
@@ -20,6 +20,8 @@ RUN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", re.ASCII)
 _ARRAY = r"[A-Za-z0-9_][A-Za-z0-9_.@-]*\.(?:npy|json)"
 # What a bundle holds of images only when that is asked for: a file for each set, and its proof.
 OF_IMAGES = FEATURES, THUMBNAILS, NAMES = "features", "thumbnails", "names"
+# What needs no learning of the images of a run, where that was measured; whose it is: `shortcuts`.
+_OF_PAIRS = re.compile(rf"{SHORTCUTS}/{RUN.pattern}\.(?:json|parquet)", re.ASCII)
 
 
 def required(run: str) -> tuple[str, ...]:
@@ -39,7 +41,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 def is_member(name: str, run: str) -> bool:
     """Whether a bundle of the run may have a member of that name."""
-    if name in TOP or name in required(run):
+    if name in TOP or name in required(run) or _OF_PAIRS.fullmatch(name):
         return True
     folder, _, rest = name.partition(f"/{run}/")
     if folder not in OF_IMAGES or not re.fullmatch(_ARRAY, rest, re.ASCII):
@@ -52,10 +54,10 @@ def place_of(name: str, run: str) -> str:
     return f"runs/{run}/{TOP[name]}" if name in TOP else name
 
 
-def files_of(results: Path, run: str) -> Iterator[Path]:
-    """The files of a run that a bundle may bring and that are there; its mark comes last."""
+def files_of(opened: Path, run: str) -> Iterator[Path]:
+    """The files in the folder of an opened bundle, as of a results folder; its mark comes last."""
     names = list(required(run))
-    for folder in OF_IMAGES:
-        names += [str(p.relative_to(results)) for p in sorted((results / folder / run).glob("*"))]
+    for folder in (SHORTCUTS, *(f"{folder}/{run}" for folder in OF_IMAGES)):
+        names += [str(p.relative_to(opened)) for p in sorted((opened / folder).glob("*"))]
     names += [place_of(name, run) for name in reversed(TOP)]
-    yield from (path for name in names if (path := results / name).is_file())
+    yield from (path for name in names if (path := opened / name).is_file())

@@ -17,15 +17,18 @@ from ssl_ood.common.files import read_json
 from ssl_ood.common.hashing import sha256, sha256_of
 from ssl_ood.common.proofs import read_rows, sealed
 from ssl_ood.common.registry import lookup
+from ssl_ood.datasets.decode import Decoding
 from ssl_ood.evaluation.bundles import layout
 from ssl_ood.evaluation.bundles.card import model_card
 from ssl_ood.evaluation.bundles.extras import Wishes, extra_members
 from ssl_ood.evaluation.bundles.private import refuse_private
+from ssl_ood.evaluation.bundles.shortcuts import shortcuts_of
 from ssl_ood.evaluation.bundles.sources import Catalogue, sources_of, terms_of_all
 from ssl_ood.evaluation.bundles.zipped import write_zip
+from ssl_ood.evaluation.detect.run_files import read_files
 from ssl_ood.methods.settings import RunSettings, read_run
 from ssl_ood.methods.trained import prove_settings, prove_weights
-from ssl_ood.study.bundled import code_of
+from ssl_ood.study.bundled import SHORTCUTS, code_of, code_of_shortcuts
 from ssl_ood.study.protocol import CATALOGUE, Choice, read_protocol
 
 SPENT = ("seconds", "steps", "images_per_second", "device", "devices", "parameters", "versions")
@@ -51,7 +54,7 @@ def make_bundle(
     with tempfile.TemporaryDirectory(prefix="ssl_ood-bundle-") as folder:
         weights = manifest["weights_sha256"]
         extra = extra_members(results, settings, weights, wishes, Path(folder))
-        manifest |= _abilities(settings, manifest["evaluation"], wishes)
+        manifest |= _abilities(settings, manifest, wishes)
         choices = choices_of(settings, {entry["name"] for entry in manifest["sources"]})
         manifest["protocol"] = [choice.id for choice in choices]
         members |= extra | {layout.PROTOCOL: _as_csv(choices)}
@@ -85,8 +88,10 @@ def _own_members(
     trained, settings = prove_weights(weights, run), read_run(config)
     prove_settings(weights, settings)
     task = read_json(task)
+    _refuse_silent_decoding(results, settings, task)
     scores, scored = read_rows(members[f"scores/{run}.parquet"], "scores", run)
     _, measured = read_rows(members[f"measurements/{run}.parquet"], "measurements", run)
+    shortcuts, cues = shortcuts_of(results, settings, measured)
     made_from = {"weights": trained["weights_sha256"], "scores": scored["rows"]}
     for kind, proof in (("scores", scored), ("measurements", measured)):
         for name, checksum in proof["inputs"].items():
@@ -97,7 +102,8 @@ def _own_members(
                 )
     sources = sources_of(results, config, [e["dataset"] for e in task["ood"]], catalogue)
     roles = scores.column("role").value_counts().to_pylist()
-    return dict(members), {
+    code = code_of(settings, task["evaluation"]["scores"])
+    return members | shortcuts, {
         "format": layout.FORMAT,
         "version": layout.VERSION,
         **{name: config[name] for name in ("run", "study", "in_distribution", "method")},
@@ -106,7 +112,7 @@ def _own_members(
         "initial_sha256": trained.get("initial_sha256"),
         "made_by": {"ssl_ood": __version__, "commit": commit()},
         "training": {name: trained[name] for name in SPENT if name in trained},
-        "code": code_of(settings, task["evaluation"]["scores"]),
+        "code": code | (code_of_shortcuts(cues) if shortcuts else {}),
         "config": config,
         "evaluation": task["evaluation"],
         "images": {
@@ -119,8 +125,19 @@ def _own_members(
     }
 
 
+def _refuse_silent_decoding(results: Path, run: RunSettings, task: Mapping[str, Any]) -> None:
+    """Raises UserError where only the packed images say how new ones are decoded (`detect`)."""
+    told = Decoding.of(run.size, run.fit, task.get("decoding", {}), run.in_distribution)
+    if read_files(results, run.run).decoding != told:
+        raise UserError(
+            f"The evaluation of {run.run}, of an older version, does not say how its images are "
+            "decoded, so that new ones would be decoded otherwise elsewhere: evaluate it again by "
+            f"`snakemake --forcerun evaluate {results}/measurements/{run.run}.parquet`."
+        )
+
+
 def _abilities(
-    settings: RunSettings, evaluation: Mapping[str, Any], wishes: Wishes
+    settings: RunSettings, manifest: Mapping[str, Any], wishes: Wishes
 ) -> dict[str, dict[str, str]]:
     """What can be done with a bundle and what cannot, by a word, in words."""
     can = {
@@ -130,7 +147,7 @@ def _abilities(
     }
     cannot = {}
     no_features = "the features of the training images are left out (--with-features)"
-    for name in evaluation["scores"]:
+    for name in manifest["evaluation"]["scores"]:
         needs = lookup("score", name).needs
         if "labels" in needs:
             cannot[f"score {name}"] = "it needs the labels of the training images"
@@ -139,6 +156,12 @@ def _abilities(
         else:
             can[f"score {name}"] = f"{lookup('score', name).title} of new images"
     for asked, ability, words, why in (
+        (
+            SHORTCUTS in manifest["code"],
+            SHORTCUTS,
+            "what needs no learning of the run's images, in its tables",
+            "what needs no learning was not measured: a table that shows it says so",
+        ),
         (wishes.features, "nearest", "the training images nearest to a new one", no_features),
         (
             wishes.thumbnails,

@@ -5,16 +5,17 @@ A run that starts from another run has all of that one's sources, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import read_json
-from ssl_ood.datasets.catalogue import Dataset, load_catalogue
+from ssl_ood.datasets.catalogue import Dataset
+from ssl_ood.datasets.catalogues import load_catalogues
 from ssl_ood.datasets.licences import most_restrictive, terms_of
-from ssl_ood.datasets.weights import Weights, load_weights
+from ssl_ood.datasets.weights import Weights
 from ssl_ood.study.bundled import mark_of
 
 TRAINED, NEGATIVES, INITIAL, TESTED = "trained on", "negatives", "initial weights", "tested on"
@@ -29,14 +30,13 @@ class Catalogue:
     weights: Mapping[str, Weights] = field(default_factory=dict)
 
 
-def read_catalogues(paths: Iterable[Path]) -> Catalogue:
-    """The entries of catalogue files. Raises UserError for a faulty one."""
-    datasets: dict[str, Dataset] = {}
-    weights: dict[str, Weights] = {}
-    for path in paths:
-        datasets |= load_catalogue(path)
-        weights |= load_weights(path, validate=False)
-    return Catalogue(datasets, weights)
+def read_catalogues(
+    paths: Sequence[Path | str], entries: Mapping[str, Any] | None = None
+) -> Catalogue:
+    """The entries of catalogue files, and those that stand in a config. Raises UserError for a
+    faulty one."""
+    found = load_catalogues(paths, entries)
+    return Catalogue(found.datasets, found.weights)
 
 
 def sources_of(

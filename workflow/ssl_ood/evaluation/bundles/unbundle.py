@@ -17,6 +17,7 @@ from ssl_ood.evaluation.bundles.layout import (
     required,
 )
 from ssl_ood.evaluation.bundles.opened import opened_bundle
+from ssl_ood.study.bundled import SHORTCUTS
 from ssl_ood.study.left_behind import left_trainings
 
 
@@ -56,12 +57,18 @@ def _refuse_another(path: Path, folder: Path, results: Path, run: str) -> None:
     for file in files_of(folder, run):
         place = results / file.relative_to(folder)
         about_it = str(file.relative_to(folder)) in about
-        if place.is_file() and not about_it and _differs(place, file):
+        if not place.is_file() or about_it or not _differs(place, file):
+            continue
+        if file.parent.name == SHORTCUTS:
             raise UserError(
-                f"{results} has a run {run} already, and its {place.relative_to(results)} is not "
-                f"that of {path}: unbundle into another folder by --results, or replace the run by "
-                "--force."
+                f"{results} has other shortcuts of {file.stem} already, made here or brought by "
+                f"another bundle, than {path}: two bundles of the same images must agree; unbundle "
+                "into another folder by --results, or replace them by --force."
             )
+        raise UserError(
+            f"{results} has a run {run} already, and its {place.relative_to(results)} is not that "
+            f"of {path}: unbundle into another folder by --results, or replace the run by --force."
+        )
 
 
 def _remove_rest(results: Path, run: str) -> None:

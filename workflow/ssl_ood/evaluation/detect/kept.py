@@ -59,7 +59,17 @@ def calibration_scores(files: RunFiles, column: str, weights: str) -> np.ndarray
 
 def train_labels(files: RunFiles) -> np.ndarray:
     """Labels (M,) int64 of the training images. Raises UserError where the packed set is gone."""
+    refuse_without_images(files, "This score needs the labels of the training images")
     return np.asarray(open_set(files.results / "data", files.train, "labels.npy").labels)
+
+
+def refuse_without_images(files: RunFiles, need: str) -> None:
+    """Raises UserError where the packed training set is not here, as in a bundle."""
+    if not (files.results / "data" / files.train.path).is_dir():
+        raise UserError(
+            f"{need}, and those of {files.run} are not here (no bundle has them): name the folder "
+            "of the run where it was trained."
+        )
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from ssl_ood.common.registry import lookup
 from ssl_ood.common.streams import stream
 from ssl_ood.datasets.packed import open_set
 from ssl_ood.evaluation.detect.detector import Detector
+from ssl_ood.evaluation.detect.kept import refuse_without_images
 from ssl_ood.evaluation.detect.map_files import keep_bank, kept_bank
 from ssl_ood.evaluation.detect.patch_bank import ANYWHERE, PLACE, Bank, make_bank, unit_tokens
 from ssl_ood.measures.metrics import auroc
@@ -140,6 +141,7 @@ def bank_of(detector: Detector) -> tuple[Bank, dict[str, Any]]:
     kept = kept_bank(detector)
     if kept is None:
         files, data = detector.files, detector.files.results / "data"
+        refuse_without_images(files, "--maps needs the packed images of the run, once")
         try:
             train = open_set(data, files.train, "images.npy")
             calibration = open_set(data, files.calibration, "images.npy")
