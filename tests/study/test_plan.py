@@ -89,7 +89,7 @@ def test_the_account_has_what_is_optional_once_it_is_trained(study):
     end(study, shared)
     assert "table_protocol" not in rows() and rows()["together"] == (113, 1)
     end(study, own)
-    assert rows()["table_protocol"] == (23, 2) and rows()["together"] == (99 + 17, 2)
+    assert rows()["table_protocol"] == (23, 2) and rows()["together"] == (113 + 17, 2)
 
 
 def test_an_image_costs_what_its_views_and_those_of_its_negatives_cost(study):
