@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from support.other_methods import FINETUNE, MOCO, run_of
+from support.rivals import OF_METHODS, rival
 from support.training import CONFIG
 
 import ssl_ood
@@ -22,6 +23,8 @@ from ssl_ood.training.trainer import make_training
 
 CPU = torch.device("cpu")
 RUNS = {"dino": CONFIG, "moco": MOCO, "finetune": FINETUNE}
+RUNS |= {method: rival(method).to_dict() for method in OF_METHODS}
+EMBEDDINGS = {"rotations", "csi"}  # of `Model.embed`
 
 
 @pytest.mark.parametrize("method", RUNS)
@@ -45,6 +48,8 @@ def test_every_method_declares_what_others_ask_for(tmp_path):
         for name, absent in methods.items():
             offered = getattr(type(model), name) is not absent
             assert offered == (name in entry.more["offers"]), (entry.name, name)
+        embeds = type(model).embed is not Model.embed
+        assert embeds == bool(entry.more["offers"] & EMBEDDINGS), entry.name
 
 
 def _model(method, folder):

@@ -20,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config.yaml", "workflow", "resources", "envs")
 PATIENCE = 1800  # seconds for the whole study on a busy machine
 SGD = {"epochs": 2, "batch_size": 8, "lr_base": 0.5}
-SMALL = {"channels": [4, 4, 8, 8], "layers": [1, 1, 1, 1]}  # of a ResNet
 LABELLED = {
     "none": [
         ["imagenet_con", "rsna_con", "imagenet_classifier", "random"],
@@ -28,7 +27,7 @@ LABELLED = {
     ]
 }
 # What is laid over config.yaml: small models and images, few steps and labels, this machine. No
-# study, dataset, strategy, table or figure is among it, but for those of flows, which are left out.
+# study, dataset, strategy, table or figure is among it, but for those of flows and compared methods.
 OVERLAY = {
     "methods": {
         "dino": {
@@ -52,23 +51,6 @@ OVERLAY = {
             "views": {"size": 28, "resize": 32},
             "backbone": {"name": "resnet18"},
         },
-        "supervised": {"training": SGD, "backbone": SMALL},
-        "rotation": {"training": SGD, "backbone": SMALL},
-        "geometric": {
-            "training": SGD,
-            "backbone": {"channels": [4, 4, 8], "layers": [1, 1, 1], "stem_chs": 4},
-        },
-        "simclr": {
-            "training": SGD | {"warmup_epochs": 0},
-            "backbone": SMALL | {"name": "resnet18"},
-            "head": {"hidden": 16, "out": 8},
-        },
-        "csi": {
-            "training": SGD | {"warmup_epochs": 0},
-            "views": {"crops": 2},
-            "backbone": SMALL,
-            "head": {"hidden": 16, "out": 8},
-        },
     },
     "variants": {
         "batch_64": {"training": {"batch_size": 4}},
@@ -76,11 +58,6 @@ OVERLAY = {
         "labels_100": {"training": {"labels": 8, "batch_size": 4, "lr_base": 1.0}},
     },
     "studies": {
-        # The compared methods on one dataset; flows have a place in the demo.
-        **{
-            f"natural_{method}": {"in_distribution": {"cifar100": None}}
-            for method in ("supervised", "rotation", "geometric", "simclr", "csi")
-        },
         "rsna_contrastive": {"size": 32},
         "rsna_pretraining": {"size": 32},
         "label_efficiency": {"size": 32},
@@ -97,9 +74,11 @@ OVERLAY = {
     },
     # Of the long lists of chapters 5 and 7 a part: every run is four processes that start.
     "tables": {
+        # Flows and the compared methods have tests of their own.
+        "table_ood_auroc": {"baselines": None},
+        "table_claims_basics": {"baselines": None},
         "table_likelihood": None,
         "table_likelihood_colour": None,
-        "table_claims_basics": {"baselines": None},
         "table_protocol": {"variants": {"rot_imgn": ["base", "local_scale_dino"]}},
         "table_rsna_contrastive": {"seeds": [0, 1]},
         "table_batch_size": {"seeds": [0]},

@@ -155,7 +155,7 @@ def test_planning_imports_nothing_heavy():
         "from ssl_ood.study.read import read_study\n"
         "declare_everything()\n"
         "config = yaml.safe_load(Path('config.yaml').read_text())\n"
-        "assert len(read_study(config).runs) == 99 + 17\n"
+        "assert len(read_study(config).runs) == 113 + 17\n"
         "heavy = {'torch', 'torchvision', 'timm', 'scipy', 'pandas', 'matplotlib', 'sklearn'}\n"
         "print(*sorted(heavy & set(sys.modules)))\n"
     )
