@@ -27,7 +27,7 @@ LABELLED = {
     ]
 }
 # What is laid over config.yaml: small models and images, few steps and labels, this machine. No
-# study, dataset, strategy, table or figure is among it, but for those of flows and compared methods.
+# study, dataset, strategy, table or figure is among it, but for flows and the compared methods.
 OVERLAY = {
     "methods": {
         "dino": {
