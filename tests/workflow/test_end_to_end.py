@@ -41,7 +41,7 @@ MEDICAL = {
 }
 FLOWS = {"likelihood-fashion_low-none-base-seed0"}
 RUNS = NATURAL | CONTRASTIVE | FINETUNED | MEDICAL | FLOWS
-# What `all` leaves out: an optional table, and the flow of colour images, which the demo has none of.
+# Not made by `all`: an optional table, and a flow of colour images, of which the demo has none.
 LEFT_OUT = {"table_protocol", "table_likelihood_colour", "figure_likelihood_colour"}
 STEPS = dict.fromkeys(NATURAL, 2 * (4000 // 250)) | {"natural-fashion_low-none-untrained-seed0": 0}
 STEPS |= dict.fromkeys(CONTRASTIVE, 700 // 32) | dict.fromkeys(FINETUNED, 32 // 16)
