@@ -54,7 +54,7 @@ JOBS = {
     # Of the thesis's 11 but 2 splits.
     "shortcuts": 8,
     "table": 22,
-    "figure": 9,
+    "figure": 10,
     "write_costs": 1,
     "all": 1,
 }
