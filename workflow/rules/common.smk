@@ -409,7 +409,7 @@ def alternatives(names):
 
 
 wildcard_constraints:
-    # No rule makes the files of a run that came as a bundle: they are there.
+    # Nothing makes the files of a run that came as a bundle: they are there.
     run=alternatives(EXPERIMENTS.runs.keys() - GAPS.bundled.keys()) or NOTHING,
     study=alternatives(CONFIG["studies"]),
     strategy=alternatives(CONFIG["strategies"]),
