@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 # Options of timm.create_model whose kind is known: of a vision transformer, and of a ResNet.
-COUNTS = ("embed_dim", "depth", "num_heads", "patch_size")
+COUNTS = ("embed_dim", "depth", "num_heads", "patch_size", "stem_chs")
 LISTS = ("channels", "layers")  # of counts
 FLAGS = ("zero_init_last",)
 

@@ -23,6 +23,7 @@ from ssl_ood.common.vocabulary import (
     RANDOM,
 )
 from ssl_ood.datasets.names import at_size
+from ssl_ood.methods.network_options import option_fault
 from ssl_ood.methods.settings import INITIAL
 from ssl_ood.study.layers import merge
 from ssl_ood.study.settings import Config, Evaluation, Study
@@ -68,7 +69,10 @@ def check_layer(config: Config, method: str, place: str, layer: dict[str, Any]) 
 def _check_methods(config: Config) -> None:
     for name, sections in config.methods.items():
         entry = lookup("method", name, "config: methods")
-        read_settings(entry.settings, sections, f"config: methods.{name}")
+        settings = read_settings(entry.settings, sections, f"config: methods.{name}")
+        for key, value in settings.backbone.options.items():  # of methods without a run, too
+            if fault := option_fault(key, value):
+                raise UserError(f"config: methods.{name}.backbone.{key} is {value!r}{fault}")
 
 
 def _check_strategies(config: Config, datasets: Collection[str]) -> None:
