@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from ssl_ood.common.registry import declare
 from ssl_ood.common.settings import Count, Settings, Share
 from ssl_ood.methods.settings import Backbone, Fault, Pixels, Training
 from ssl_ood.methods.whole_batch import WholeBatchSettings
 from ssl_ood.views.spec import ViewSpec
+
+
+def _grey_or_colour(channels: int) -> int:
+    if channels not in (1, 3):
+        raise ValueError("write 1 for grey images, 3 for colour")
+    return channels
 
 
 class GlowTraining(Training):
@@ -28,7 +34,9 @@ class GlowViews(Settings):
     """Whole images, as they are."""
 
     size: Pixels = Field(description="side of an image, pixels")
-    channels: Literal[1, 3] = Field(description="1: the mean of red, green and blue; 3: all")
+    channels: Annotated[int, AfterValidator(_grey_or_colour)] = Field(
+        description="1: the mean of red, green and blue; 3: all"
+    )
     flip_p: Share = Field(description="probability of a horizontal flip")
 
     @property
