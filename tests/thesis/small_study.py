@@ -98,7 +98,9 @@ OVERLAY = {
         "figure_likelihood": None,
         "figure_likelihood_colour": None,
     },
-    "execution": {"devices": 0, "threads": {"train": 1, "evaluate": 1, "pack": 1}},
+    "execution": {
+        "devices": 0, "threads": {"train": 1, "evaluate": 1, "pack": 1}, "probe": {"images": 40},
+    },
 }  # fmt: skip
 
 
