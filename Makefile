@@ -63,7 +63,7 @@ demo: $(STAMP) ## the study, small: tables, figures, HTML report (SEEDS=3 for th
 	@exit $$(cat $(DEMO)/exit_code)
 
 demo-full: PROFILE := demo-full
-demo-full: demo ## the demo with its optional tables, too: about six minutes more
+demo-full: demo ## the demo with its optional tables, too
 
 test: $(STAMP) ## all tests (TESTS=tests/study/test_watch.py for some)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile \
