@@ -14,8 +14,8 @@ from support.packing import folder_toy, packed_here
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.datasets.decode import Decoding
+from ssl_ood.datasets.decoding import decode_block
 from ssl_ood.datasets.facts import Facts, read_facts
-from ssl_ood.datasets.pack import decode_block
 from ssl_ood.datasets.packed import open_packed
 
 RNG = np.random.default_rng(0)
