@@ -159,7 +159,9 @@ def test_a_folder_a_zip_and_a_tar_of_it_give_the_same_rows(whole, tmp_path):
         with tarfile.open(tmp_path / file, mode) as archive:
             for name in names:
                 archive.add(folder / name, name)
-    for file in ("new.zip", "new.tar", "new.tar.gz"):
+    for file, capital in (("new.zip", "NEW.ZIP"), ("new.tar.gz", "NEW.TAR.GZ")):
+        shutil.copy(tmp_path / file, tmp_path / capital)
+    for file in ("new.zip", "new.tar", "new.tar.gz", "NEW.ZIP", "NEW.TAR.GZ"):
         assert scored(whole, tmp_path / file, tmp_path / "out")[1] == expected, file
     _, one, _ = scored(whole, folder / names[4], tmp_path / "out")
     assert [row["name"] for row in one] == ["0008.png"]

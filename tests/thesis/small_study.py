@@ -99,7 +99,8 @@ OVERLAY = {
         "figure_likelihood_colour": None,
     },
     "execution": {
-        "devices": 0, "threads": {"train": 1, "evaluate": 1, "pack": 1}, "probe": {"images": 40},
+        "devices": 0, "warm": True, "threads": {"train": 1, "evaluate": 1, "pack": 1},
+        "probe": {"images": 40},
     },
 }  # fmt: skip
 

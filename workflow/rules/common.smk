@@ -34,6 +34,7 @@ from ssl_ood.common.errors import UserError, unknown
 from ssl_ood.common.paths import as_variable
 from ssl_ood.common.registry import entries, lookup
 from ssl_ood.common.vocabulary import BASE, VERSIONS
+from ssl_ood.common.warm.server import start as start_warm
 from ssl_ood.declarations import declare_everything
 from ssl_ood.study.bundled import older_code
 from ssl_ood.study.left_behind import describe_left

@@ -2,9 +2,14 @@
 
 import sys
 
-try:
-    from ssl_ood.cli import main
+from ssl_ood.common.warm.client import run_warm
 
-    sys.exit(main())
+try:
+    code = run_warm(sys.argv[1:])
+    if code is None:
+        from ssl_ood.cli import main
+
+        code = main()
+    sys.exit(code)
 except KeyboardInterrupt:  # while it was starting
     sys.exit(130)

@@ -255,6 +255,11 @@ class Execution(Settings):
         "memory holds"
     )
     compile: bool = Field(description="let torch.compile make the networks' passes")
+    warm: bool = Field(
+        False,
+        description="let the jobs of this machine start from a process that has everything "
+        "imported; Snakemake's benchmark files then have their time, but not their memory",
+    )
     probe: Probe = Field(Probe(), description="how trainings are followed while they run")
     devices: int = Field(
         ge=0,

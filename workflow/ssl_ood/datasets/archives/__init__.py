@@ -58,9 +58,9 @@ def members(
         if path.is_dir():
             files = files_below(path.resolve())
             source = (Member(file.name, FileRef(file.path, 0, file.size)) for file in files)
-        elif path.suffix == ".zip":
+        elif path.suffix.lower() == ".zip":
             source = zip_members(path, bounds)
-        elif path.suffix in (".gz", ".tgz"):
+        elif path.suffix.lower() in (".gz", ".tgz"):
             source = tar_gz_members(path, wanted, bounds)
         else:
             source = tar_members(path)

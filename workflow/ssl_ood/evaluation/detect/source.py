@@ -22,11 +22,11 @@ from ssl_ood.datasets.decode import Decoding, Undecodable
 from ssl_ood.datasets.decoding import Decoded, decode_block, decoded
 from ssl_ood.datasets.facts import Facts
 from ssl_ood.datasets.folders import files_below
+from ssl_ood.datasets.local import ARCHIVES
 from ssl_ood.datasets.readers import NO_LABEL, Item
 from ssl_ood.datasets.readers_archives import IMAGES, NOT_READ
 from ssl_ood.datasets.text import printable
 
-ARCHIVES = (".zip", ".tar", ".gz", ".tgz")
 NO_IMAGE = "is no image"  # and its name does not say that it were one
 MARK = slice(128, 132)  # of DICOM
 
@@ -94,7 +94,7 @@ def check_path(path: Path) -> None:
     """Raises UserError for what is no folder, no image and no archive."""
     if not path.exists():
         raise UserError(f"There is no {path}: name a folder of images, a zip or a tar.")
-    if path.is_file() and (path.suffix.lower() in IMAGES or path.suffix in ARCHIVES):
+    if path.is_file() and path.name.lower().endswith((*IMAGES, *ARCHIVES)):
         return
     if not path.is_dir():
         raise UserError(
@@ -108,7 +108,7 @@ def count_files(path: Path) -> int | None:
     gzipped tar, which would be inflated twice."""
     if path.is_dir():
         return sum(may_be_image(name) for _, _, files in os.walk(path) for name in files)
-    return None if path.suffix in (".gz", ".tgz") else sum(1 for _ in files_of(path))
+    return None if path.suffix.lower() in (".gz", ".tgz") else sum(1 for _ in files_of(path))
 
 
 def may_be_image(name: str) -> bool:
