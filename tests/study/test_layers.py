@@ -124,3 +124,19 @@ def test_a_file_that_is_no_whole_config_is_laid_over_the_one_of_the_working_fold
 def test_a_whole_config_is_laid_over_nothing(files):
     paths = files("results_dir: here\na: 1", "b: 2")
     assert read_config(paths) == {"results_dir": "here", "a": 1, "b": 2}
+
+
+def test_a_section_that_comes_back_after_a_null_is_refused(files):
+    """Snakemake would merge it with what the null took away."""
+    below, null, again = (
+        "tables: {t: {baselines: {a: 1}}}",
+        "tables: {t: {baselines: null}}",
+        "tables: {t: {baselines: {b: 2}}}",
+    )
+    paths = files(below, null, again)
+    with pytest.raises(UserError) as caught:
+        read_layers(paths)
+    assert str(caught.value) == (
+        f"{paths[2]}: tables.t.baselines is a section, but {paths[1]} takes this key away by null: "
+        "remove one of the two."
+    )

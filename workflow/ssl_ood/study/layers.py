@@ -142,9 +142,18 @@ def read_config(paths: Sequence[str | Path]) -> dict[str, Any]:
 
 
 def check_nulls(layers: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
-    """Raises UserError for a null that takes nothing away; names: of the files of the layers."""
+    """Raises UserError for a null that takes nothing away, and for a section that comes back after
+    one: Snakemake, which merges the files above the first one with each other before they are laid
+    over it, would fill it with what the null took away. names: of the files of the layers."""
     below: dict[str, Any] = {}
+    taken: dict[tuple[str, ...], str] = {}
     for layer, name in zip(layers, names, strict=True):
+        for path in _sections(layer):
+            if path in taken:
+                raise UserError(
+                    f"{name}: {'.'.join(map(str, path))} is a section, but {taken[path]} takes "
+                    "this key away by null: remove one of the two."
+                )
         for path in _nulls(layer):
             there: Any = below
             for key in path[:-1]:
@@ -157,7 +166,15 @@ def check_nulls(layers: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
                     f"{name}: {'.'.join(map(str, path))} is null, which takes a key away, but no "
                     f"file before it has this key: remove the line{hint}"
                 )
+            taken[path] = name
         below = merge(below, layer)
+
+
+def _sections(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if isinstance(value, dict):
+        yield path
+        for key, below in value.items():
+            yield from _sections(below, (*path, key))
 
 
 def _nulls(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
