@@ -30,7 +30,7 @@ DEMO_ARGS = --profile profiles/$(PROFILE) $(SNAKEMAKE_ARGS) $(if $(SEEDS),--conf
 # Snakemake and the stages it starts find their programs in .venv, whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo demo-full test test-slurm prove lint format dry-run reference lock clean
+.PHONY: help env demo demo-full readme test test-slurm prove lint format dry-run reference lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,9 @@ demo: $(STAMP) ## the study, small: tables, figures, HTML report (SEEDS=3 for th
 
 demo-full: PROFILE := demo-full
 demo-full: demo ## the demo with its optional tables, too
+
+readme: $(STAMP) ## put the demo's table, claims and figures into the README
+	@$(BIN)/python benchmarks/readme.py $(DEMO)
 
 test: $(STAMP) ## all tests (TESTS=tests/study/test_watch.py for some)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile \

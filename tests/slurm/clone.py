@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-PATIENCE = 400  # seconds
+PATIENCE = 1200  # seconds; a busy machine takes a quarter of that
 PARTS = ("Snakefile", "config.yaml", "workflow", "profiles", "resources", "slurm", "envs", "tests")
 STUDY = ("profiles/demo/study.yaml", "tests/tiny_study.yaml", "tests/slurm/study.yaml")
 SLURM = ("--profile", "slurm", "--latency-wait", "20")
