@@ -23,7 +23,7 @@ def test_only_what_lies_between_the_marks_is_written(tmp_path):
     (tmp_path / "table_claims.csv").write_text("\n".join(["id,claim,verdict,measured", *rows]))
     text = readme.filled(f"head\n{readme.BEGIN}\nstale\n{readme.END}\ntail\n", tmp_path)
     assert text.startswith(f"head\n{readme.BEGIN}\n| a |\n|---|\n| 1 |\n\nOf the thesis's claims")
-    assert text.endswith(f"\n{readme.END}\ntail\n") and "old" not in text
+    assert text.endswith(f"\n{readme.END}\ntail\n") and "stale" not in text
     assert (
         "*holds* for 4, *does not hold* for 0, *undecided* for 1 (" in text and "A note" not in text
     )
