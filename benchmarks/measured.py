@@ -96,7 +96,8 @@ def ranks_of_defaults(rows: list[Row]) -> str:
     near = [abs(gain) for gain in gains.values() if abs(gain) <= APART]
     return (
         f"More than {APART:g} points from before on average: {', '.join(far)}; the others are "
-        f"within {max(near):.1f} of it. Over the {len(trained)} trained strategies the average AUROC follows the sensitivity "
+        f"within {max(near):.1f} of it. Over the {len(trained)} trained strategies the average "
+        "AUROC follows the sensitivity "
         f"with a rank correlation of {rho['sensitivity']:.2f} (before: 0.82) and the 10-NN "
         f"accuracy with {rho['knn_accuracy']:.2f} (before: -0.32)."
     )
@@ -109,9 +110,8 @@ SECTIONS = [
         """The demo's chapter 6 (classes 0 to 4 of FashionMNIST, photographs as auxiliary images) at
 20 epochs with three seeds, before and after the settings of the authors' code became the defaults
 ([the protocol](protocol.md)). AUROC in %, at τ = 0.04; the near set are the other classes. Before
-is commit ccf5649, of whose measurement only the figures here are left
-([csv](measured/defaults_before.csv)).
-`python benchmarks/defaults.py` makes the rows.""",
+is commit ccf5649, of whose measurement only the figures here are left.
+`python benchmarks/defaults.py` makes the rows of [the csv](measured/defaults.csv).""",
         [
             Column("negatives", "strategy"),
             Column("average before", "average_before", 1),
