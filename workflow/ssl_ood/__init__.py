@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
     from ssl_ood.evaluation.detect.detector import Detector
 
-__version__ = "0.1.0"
+
+def __getattr__(name: str) -> str:
+    """`__version__`, which asks git (see `common.commit.version`): only when somebody wants it."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ssl_ood.common.commit import version
+
+    return version()
 
 
 def load(model: str | Path, score: str | None = None, device: str = "cpu") -> Detector:

@@ -12,8 +12,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ssl_ood import __version__
 from ssl_ood.common import registry
+from ssl_ood.common.commit import version
 from ssl_ood.common.endings import run_to_its_end
 from ssl_ood.common.errors import UserError, reason, unknown
 from ssl_ood.common.hashing import told_spent
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     The exit code is 2 for what the user can mend (UserError), 1 for any other exception.
     """
     parser = argparse.ArgumentParser(prog="ssl_ood", description=__doc__)
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     for room in ROOMS:
         room.add_parsers(stages)
@@ -66,6 +66,14 @@ def main(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         print(f"ssl_ood {options.stage}: {_sentence(error)}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
+
+
+class _Version(argparse.Action):
+    """Asks git for the version only where it is wanted."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(version())
+        parser.exit()
 
 
 def _sentence(error: Exception) -> str:

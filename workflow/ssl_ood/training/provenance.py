@@ -10,8 +10,7 @@ from pathlib import Path
 
 import torch
 
-from ssl_ood import __version__
-from ssl_ood.common.commit import commit
+from ssl_ood.common.commit import commit, version
 from ssl_ood.common.distributed import world
 from ssl_ood.common.files import write_json, write_text
 from ssl_ood.common.hashing import sha256_of
@@ -85,7 +84,7 @@ def machine(device: torch.device) -> dict:
         "device_peak_bytes": torch.cuda.max_memory_allocated(device) if cuda else None,
         "threads": torch.get_num_threads(),
         "versions": {
-            "ssl_ood": __version__,
+            "ssl_ood": version(),
             "commit": commit(),
             "torch": torch.__version__,
             "timm": timm.__version__,

@@ -10,8 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl_ood import __version__
-from ssl_ood.common.commit import commit
+from ssl_ood.common.commit import commit, version
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import read_json
 from ssl_ood.common.hashing import sha256, sha256_of
@@ -110,7 +109,7 @@ def _own_members(
         **{name: config[name] for name in ("strategy", "variant", "seed", "size")},
         "weights_sha256": trained["weights_sha256"],
         "initial_sha256": trained.get("initial_sha256"),
-        "made_by": {"ssl_ood": __version__, "commit": commit()},
+        "made_by": {"ssl_ood": version(), "commit": commit()},
         "training": {name: trained[name] for name in SPENT if name in trained},
         "code": code | (code_of_shortcuts(cues) if shortcuts else {}),
         "config": config,

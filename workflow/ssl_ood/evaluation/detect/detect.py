@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ssl_ood import __version__
-from ssl_ood.common.commit import commit
+from ssl_ood.common.commit import commit, version
 from ssl_ood.common.files import atomic_path, write_json
 from ssl_ood.common.log import say
 from ssl_ood.evaluation.detect.files import Spool, writable
@@ -133,7 +132,7 @@ def _about(
         "size": settings.size,
         "fit": settings.fit,
         "weights_sha256": detector.model.sha256,
-        "code": {"version": __version__, "commit": commit()},
+        "code": {"version": version(), "commit": commit()},
         "score": chosen.column,
         "score_title": chosen.entry.title,
         "score_because": chosen.reason,
