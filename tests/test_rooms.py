@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1] / "workflow"
 ROOMS = {
     "common": 1, "datasets": 2, "views": 3, "measures": 3, "methods": 4, "study": 5,
     "training": 6, "evaluation": 7, "report": 8, "cli": 9, "__main__": 9, "declarations": 9,
+    "manual": 9,
 }  # fmt: skip
 # Rooms of which neither may import the other, whatever their numbers.
 APART = [{"training", "evaluation"}, {"views", "measures", "datasets"}]

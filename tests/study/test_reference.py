@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import yaml
 
+from ssl_ood.cli import make_parser
 from ssl_ood.common.registry import KINDS, entries
-from ssl_ood.study.reference import reference, write_reference
+from ssl_ood.study.reference import reference
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_reference_in_the_repository_is_up_to_date(tmp_path):
     """`ssl_ood reference` writes it anew."""
-    write_reference(tmp_path, ROOT / "config.yaml", tmp_path)
-    for name in ("README.md", "config.yaml"):
-        assert (ROOT / "config" / name).read_text() == (tmp_path / name).read_text(), name
-    assert (ROOT / "docs" / "protocol.md").read_text() == (tmp_path / "protocol.md").read_text()
+    command = [sys.executable, "-m", "ssl_ood", "reference", "--output", tmp_path / "config"]
+    subprocess.run([*command, "--docs", tmp_path / "docs"], cwd=ROOT, check=True)
+    written = [p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()]
+    assert len(written) == 7
+    for name in written:
+        assert (ROOT / name).read_text() == (tmp_path / name).read_text(), name
 
 
 def test_every_key_of_the_config_is_in_it():
@@ -49,3 +55,14 @@ def test_types_and_ranges_are_in_words():
     assert "| list of 2: number, 0 to 1 | **required** |" in rows["training.teacher_momentum"]
     assert "| `tf32` or `bfloat16` or `float32` |" in rows["precision"]
     assert "| text | `random` |" in rows["training.initial"]
+
+
+def test_every_stage_and_argument_is_on_the_page_of_commands():
+    page = (ROOT / "docs/reference/cli.md").read_text()
+    (stages,) = (a for a in make_parser()._actions if hasattr(a, "choices") and a.dest == "stage")
+    sections = {s.partition("`")[0]: s for s in page.split("\n## `")[1:]}
+    assert sections.keys() == stages.choices.keys()
+    for name, stage in stages.choices.items():
+        options = re.findall(r"--[a-z-]+", stage.format_usage())
+        missing = [o for o in options if o not in sections[name] and o != "--debug"]
+        assert missing == [], name

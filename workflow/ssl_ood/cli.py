@@ -12,6 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from ssl_ood import manual
 from ssl_ood.common import registry
 from ssl_ood.common.commit import version
 from ssl_ood.common.endings import run_to_its_end
@@ -41,6 +42,8 @@ ROOMS = (
     watch,
 )
 CONFIG = "config.yaml"
+DESCRIPTION = """Out-of-distribution detection with self-supervised representations. Each stage is a step
+of the workflow, or a tool beside it; docs/reference/cli.md has them all on one page."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,16 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     The exit code is 2 for what the user can mend (UserError), 1 for any other exception.
     """
-    parser = argparse.ArgumentParser(prog="ssl_ood", description=__doc__)
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
-    for room in ROOMS:
-        room.add_parsers(stages)
-    _add_list(stages)
-    _add_debug(parser, default=False)
-    for stage in stages.choices.values():
-        _add_debug(stage, default=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         declare_everything(_plugins(options))
         return run_to_its_end(told_spent()(options.run), options)
@@ -66,6 +60,21 @@ def main(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         print(f"ssl_ood {options.stage}: {_sentence(error)}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser with all stages."""
+    parser = argparse.ArgumentParser(prog="ssl_ood", description=DESCRIPTION)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for room in ROOMS:
+        room.add_parsers(stages)
+    _add_list(stages)
+    manual.add_parser(stages, parser)
+    _add_debug(parser, default=False)
+    for stage in stages.choices.values():
+        _add_debug(stage, default=argparse.SUPPRESS)
+    return parser
 
 
 class _Version(argparse.Action):

@@ -143,7 +143,13 @@ def _score(name: str) -> Column:
 
 def page(resources: Mapping[str, Sequence[Column]]) -> str:
     """The dictionary in markdown: a table for each kind of file, and the metrics."""
-    parts = ["# Data dictionary", "Every file is parquet. A missing value is null, or NaN."]
+    head = "# Data dictionary\n\nEvery file is parquet. A missing value is null, or NaN.\n\n"
+    return head + resources_page(resources)
+
+
+def resources_page(resources: Mapping[str, Sequence[Column]]) -> str:
+    """The tables of `page`, without its head."""
+    parts = []
     for name, columns in resources.items():
         rows = [(f"`{c.name}`", c.kind, c.unit, _range(c), c.meaning) for c in columns]
         parts += [f"## `{name}`", _table(("column", "type", "unit", "range", "meaning"), rows)]

@@ -19,11 +19,6 @@ DIGITS = 4
 
 def add_parsers(stages) -> None:
     """Adds the subcommands to the parser of `ssl_ood`."""
-    parser = stages.add_parser("reference", help="write the reference of the config and protocol")
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
-    parser.add_argument("--output", type=Path, default=Path("config"), help="folder")
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of protocol.md")
-    parser.set_defaults(run=_reference)
     for name, run, words in (
         ("check", _check, "what is wrong with a config, before anything is planned"),
         ("plan", _plan, "GPU hours, disk and datasets that targets will need"),
@@ -54,12 +49,6 @@ def add_parsers(stages) -> None:
             parser.add_argument("--output", type=Path, required=True, help="path without suffix")
     clean.add_parser(stages)
     migrate.add_parser(stages)
-
-
-def _reference(options: argparse.Namespace) -> None:
-    from ssl_ood.study.reference import write_reference
-
-    write_reference(options.output, options.config, options.docs)
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -1,8 +1,7 @@
 """The reference of the config, made from the classes that read it and from what is declared.
 
-    ssl_ood reference      # writes config/ and what docs/ has of data
-
-A test fails where they are out of date.
+`ssl_ood reference` writes it, with the other pages of the reference (`ssl_ood.manual`); a test
+fails where one is out of date.
 """
 
 from __future__ import annotations
