@@ -94,6 +94,23 @@ os.environ.update(
 os.environ.setdefault("SSL_OOD_DEVICE", "cuda" if EXECUTION["devices"] else "cpu")
 
 
+# Of every rule, with `--sdm apptainer`; the rules themselves name their conda environment.
+container: CONFIG.get("container")
+
+
+def refuse_apptainer_without_an_image():
+    """Ends the workflow where jobs shall run in a container that the config does not name."""
+    methods = {str(method) for method in workflow.deployment_settings.deployment_method}
+    if "apptainer" in methods and not CONFIG.get("container"):
+        raise WorkflowError(
+            "--sdm apptainer: the config names no container; add container: PATH.sif, or an address "
+            "such as docker://NAME (docs/container.md says how to build one)."
+        )
+
+
+refuse_apptainer_without_an_image()
+
+
 def splits_of(store):
     """The splits that are needed of a dataset and of those derived from it."""
     sets, datasets = gaps.used_sets(EXPERIMENTS, GAPS), EXPERIMENTS.datasets

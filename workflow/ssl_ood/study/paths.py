@@ -44,6 +44,9 @@ def anchored(config: dict[str, Any], clone: Path = CLONE) -> dict[str, Any]:
         value = changed.get(key)
         if isinstance(value, str) and not Path(value).exists() and (clone / value).exists():
             changed[key] = str(clone / value)
+    image = changed.get("container")
+    if isinstance(image, str) and "://" not in image:  # else an address
+        changed["container"] = str(Path(expanded(image, "config: container")).absolute())
     plugins = changed.get("plugins")
     if isinstance(plugins, list | tuple):
         changed["plugins"] = [_plugin(v) if isinstance(v, str) else v for v in plugins]

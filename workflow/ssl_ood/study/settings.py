@@ -308,6 +308,11 @@ class Config(Settings):
     plugins: Distinct[Text] = Field(
         (), description="modules that declare more methods, scores, forms"
     )
+    container: Text | None = Field(
+        None,
+        description="image that every job runs in under `snakemake --sdm apptainer`: the path of a "
+        ".sif file, or an address such as docker://NAME; without it there is none",
+    )
     seeds: Annotated[Many[Seed], Field(min_length=1)] = Field(
         description="one training for each; tables show mean and spread over them"
     )
