@@ -42,8 +42,8 @@ ROOMS = (
     watch,
 )
 CONFIG = "config.yaml"
-DESCRIPTION = """Out-of-distribution detection with self-supervised representations. Each stage is a step
-of the workflow, or a tool beside it; docs/reference/cli.md has them all on one page."""
+DESCRIPTION = """Out-of-distribution detection with self-supervised representations. Each stage is
+a step of the workflow, or a tool beside it; docs/reference/cli.md has them all on one page."""
 
 
 def main(arguments: list[str] | None = None) -> int:
