@@ -219,7 +219,7 @@ def test_jobs_that_end_because_they_were_told_to_are_no_failures(tmp_path):
         child.send_signal(signal.SIGTERM)
         words = child.communicate(timeout=30)[0].decode().splitlines()
     assert child.returncode == 1
-    assert words[-2] == "stopping: the running jobs are told to end"
+    assert words[-2] == "stopping: asked the running jobs to end"
     assert words[-1].startswith("stopped after 0:0") and "1 of 5 jobs done" in words[-1]
     assert not any("failed" in line for line in words)
 

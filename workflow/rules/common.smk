@@ -12,7 +12,7 @@ from snakemake.exceptions import WorkflowError
 PACKAGE = str(Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent)
 if os.pathsep in PACKAGE:
     raise WorkflowError(
-        f"The clone lies in {PACKAGE}, and a path with {os.pathsep} in it cannot be told to Python: "
+        f"The clone lies in {PACKAGE}, and a path with {os.pathsep} in it cannot be handed to Python: "
         "move or rename the folder."
     )
 sys.path.insert(0, PACKAGE)
@@ -44,13 +44,13 @@ from ssl_ood.study.read import plugins_of, read_study
 
 
 def read_experiments():
-    """The runs and targets of the config; a mistake in it ends here, with one sentence."""
+    """The runs and targets of the config. A mistake in the config ends the workflow with one sentence."""
     try:
         declare_everything(plugins_of(config))
         # What Snakemake has merged says no more of a key that was there twice, or of a null.
         laid_over = len(workflow.overwrite_configfiles)
         read_layers([*workflow.configfiles[laid_over:], *workflow.configfiles[:laid_over]])
-        # A job goes by what the plan has seen of a person's own images, not by what has come since.
+        # A job uses the listing of own images that the plan was made from, not files added since.
         told = workflow.remote_exec and os.environ.get("SSL_OOD_CONFIG")
         return read_study(json.loads(told) if told and own_images_in(config) else config)
     except UserError as error:
@@ -65,7 +65,7 @@ WEIGHTS = EXPERIMENTS.weights
 CONFIG = EXPERIMENTS.plain
 EXECUTION = CONFIG["execution"]
 R = CONFIG["results_dir"]
-# What is not there is left out. Jobs go by what the plan has seen, whatever has come since.
+# Missing data are left out. Jobs use the state that the plan saw, even if files have arrived since.
 if workflow.remote_exec and gaps.FROZEN in os.environ:
     GAPS = gaps.thawed(EXPERIMENTS, os.environ[gaps.FROZEN])
 else:
@@ -134,16 +134,16 @@ def refuse_a_place_that_cannot_be_written():
 
 
 def tell_of_trainings_left_behind(jobs):
-    """Says which trainings of this plan go on in processes of an earlier Snakemake."""
+    """Reports which trainings of this plan are still running under an earlier Snakemake."""
     runs = {job.wildcards.run for job in jobs if job.rule.name == "train"}
     if left := describe_left(Path(R), runs):
         print(left, file=sys.stderr, flush=True)
 
 
 def refuse_missing_archives(jobs):
-    """Ends the workflow before its first job where archives are missing that only a person gets.
+    """Ends the workflow before its first job if archives are missing that must be requested by hand.
 
-    Says all that is missing at once: so it is where the config is strict. A dry-run plans
+    All of them are named at once. This happens only if the config is strict; a dry-run plans
     without them.
     """
     names = {job.wildcards.dataset for job in jobs if job.rule.name == "fetch_dataset"}
@@ -155,7 +155,7 @@ def refuse_missing_archives(jobs):
 
 
 def tell_of_gaps(jobs):
-    """Says what is left out of the tables and figures that are made, here and to `ssl_ood watch`."""
+    """Reports what is left out of the tables and figures, in the log and to `ssl_ood watch`."""
     names = {job.rule.name for job in jobs} & EXPERIMENTS.targets.keys()
     for job in jobs:
         names |= {*job.wildcards} if job.rule.name in ("table", "figure") else set()

@@ -59,8 +59,8 @@ rule pack_dataset:
         " --max-corrupt-share {params.corrupt:q} 2> {log:q}"
 
 
-# Fails, before a training that needs it, where an image or a patient is on both sides. Both sets
-# must come out of the same archives.
+# Fails before the training if an image or a patient is in both the training and the test set. Both
+# sets must come from the same archives.
 rule write_split:
     input:
         train=f"{DATA}/{{dataset}}/{{split}}-{{size}}px{{fit}}/meta.json",

@@ -11,7 +11,7 @@ rule plan:
         "printf '%s' \"$SSL_OOD_CONFIG\" | python -m ssl_ood plan --configfile - | tee {log:q}"
 
 
-# Of what has been made so far: asks for nothing to be made.
+# Costs of what exists so far; makes nothing else.
 rule costs:
     log:
         f"{R}/logs/costs/so_far.log",

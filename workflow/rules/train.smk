@@ -1,13 +1,13 @@
-# One training a run, whatever tables share it.
+# One training per run, however many tables share it.
 
 
 rule train:
     input:
         packed=lambda wildcards: packed_meta((run_of(wildcards).train, *run_of(wildcards).sources)),
         initial=initial_of,
-        # A split that is not one ends here; another test set trains nothing again. (Where packed
-        # sets changed behind Snakemake's back, it proves their splits first, and sees in its next
-        # run that a training is older than they are.)
+        # Training and test sets that overlap are refused here. `ancient`: another test set does not
+        # repeat the training. (If packed sets changed behind Snakemake's back, it checks their
+        # splits first and notices in its next run that the training is older than they are.)
         splits=lambda wildcards: ancient(split_lists(wildcards)),
     output:
         config=f"{R}/runs/{{run}}/config.json",

@@ -1,4 +1,4 @@
-"""`ssl_ood STAGE`: one subcommand for each stage; a rule's command is one that a person can type.
+"""`ssl_ood STAGE`: one subcommand per stage, so that every rule's command can be typed by hand.
 
 Fills the registry, collects the commands of the rooms, and turns a mistake into one sentence.
 """
@@ -114,7 +114,9 @@ def _plugins(options: argparse.Namespace) -> list[str]:
 
 
 def _add_list(stages) -> None:
-    parser = stages.add_parser("list", help="print what there is to choose from")
+    parser = stages.add_parser(
+        "list", help="list what can be chosen: methods, scores, shifts, forms, ..."
+    )
     parser.add_argument(
         "kind", nargs="?", metavar="KIND", help=f"one of {', '.join(registry.KINDS)}; default: all"
     )
@@ -123,7 +125,7 @@ def _add_list(stages) -> None:
         nargs="+",
         default=[CONFIG] if Path(CONFIG).is_file() else [],
         metavar="FILE",
-        help="config whose plugins are listed, too, and what is laid over it",
+        help="config files whose plugins are listed as well",
     )
     parser.set_defaults(run=_list)
 

@@ -1,4 +1,4 @@
-"""Which code this is: the commit and the version, for whoever wants the same again.
+"""The commit and the version of this code, so that a result can be traced and repeated.
 
 Both come from git. An archive of the repository (`git archive`, and those that hosts offer) carries
 them in `.git_archival.txt`, which git fills in; an installed copy has the version that it was built

@@ -43,7 +43,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     pack.add_argument("--split", required=True)
     pack.add_argument("--size", type=int, required=True, help="side of the images in pixels")
     _add_fit(pack)
-    pack.add_argument("--manifest", type=Path, required=True, help="what fetch has written")
+    pack.add_argument("--manifest", type=Path, required=True, help="manifest that `fetch` wrote")
     pack.add_argument("--output", type=Path, required=True, help="the folder to make")
     pack.add_argument("--workers", type=int, help="processes that decode (default: the cores)")
     pack.add_argument(
@@ -74,19 +74,20 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     )
     weights.add_argument("name", help="weights of the catalogue")
     weights.add_argument("--catalogue", nargs="+", metavar="FILE", help=CATALOGUE_HELP)
-    weights.add_argument("--manifest", type=Path, required=True, help="what fetch has written")
+    weights.add_argument("--manifest", type=Path, required=True, help="manifest that `fetch` wrote")
     weights.add_argument("--output", type=Path, required=True, help="the safetensors file to write")
     weights.set_defaults(run=run_weights)
 
     table = subparsers.add_parser(
-        "datasets", help="print what is in the catalogue, what is there and what is missing"
+        "datasets",
+        help="list the datasets of the catalogue: which are available, which are missing",
     )
     table.add_argument("names", nargs="*", help="only these datasets")
     _add_places(table)
     table.add_argument(
         "--check",
         action="store_true",
-        help="print nothing; fail if an archive that only a person can get is missing",
+        help="print nothing; fail if an archive is missing that has to be requested by hand",
     )
     table.set_defaults(run=run_datasets)
 
@@ -96,7 +97,7 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         "--fit",
         choices=FITS,
         default=FITS[0],
-        help="what becomes of images that are not square: the middle of them, or all of them",
+        help="how images that are not square are fitted: crop to the middle, or squash",
     )
 
 

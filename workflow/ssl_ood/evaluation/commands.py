@@ -10,7 +10,9 @@ from ssl_ood.common import devices
 
 def add_parsers(stages) -> None:
     """Adds the subcommands to the parser of `ssl_ood`."""
-    parser = stages.add_parser("evaluate", help="features, scores and measurements of a run")
+    parser = stages.add_parser(
+        "evaluate", help="compute features, scores and measurements of a run"
+    )
     for name, words in (
         ("config", "evaluation config of the run (json)"),
         ("weights", "model.safetensors of the run"),
@@ -22,7 +24,9 @@ def add_parsers(stages) -> None:
         parser.add_argument(f"--{name}", type=Path, required=True, help=words)
     devices.add_arguments(parser)
     parser.set_defaults(run=_evaluate)
-    parser = stages.add_parser("shortcuts", help="what cues that need no learning tell apart")
+    parser = stages.add_parser(
+        "shortcuts", help="measure how well cues that need no learning separate the datasets"
+    )
     for name, words in (
         ("config", "what is compared (json)"),
         ("data", "folder of the packed sets"),

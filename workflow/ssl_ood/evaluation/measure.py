@@ -105,7 +105,7 @@ def _of_score(
 
 
 def groups_of(sets: Sequence[OODSet]) -> dict[str, set[str]]:
-    """What an AUROC is told of: each OOD set, their averages, and all of them at once."""
+    """What an AUROC is reported for: each OOD set, their averages, and all sets pooled."""
     every = {s.called for s in sets if not s.beside}
     honest = {s.called for s in sets if not s.beside and not s.photographs}
     groups = {s.called: {s.called} for s in sets}

@@ -1,6 +1,6 @@
 """The sets of a run as evaluation sees them: features, and scores that see images, set by set.
 
-They lie in one folder, a file for each set with a proof beside it. What a file depends on (run,
+They lie in one folder: one file per set, with a proof next to it. What a file depends on (run,
 weights, images, code) and its own content are checked when it is read: a set that has not changed
 is not extracted again; one that is missing, damaged or of another run is.
 """

@@ -29,7 +29,9 @@ def add_parsers(stages) -> None:
         parser.add_argument("--reported", type=Path, help="folder of the reported values")
         parser.add_argument("--output", type=Path, required=True, help="path without suffix")
         parser.set_defaults(run=_make, kind=kind)
-    parser = stages.add_parser("negatives", help="manifest and contact sheet of a negative set")
+    parser = stages.add_parser(
+        "negatives", help="write the manifest and a contact sheet of a negative set"
+    )
     parser.add_argument("--config", type=Path, required=True, help="run config (json)")
     parser.add_argument("--data", type=Path, required=True, help="folder of the packed sets")
     parser.add_argument(

@@ -65,7 +65,7 @@ def add_parsers(stages) -> None:
         "--tolerance",
         type=_tolerance,
         default=0.0,
-        help="by how much two numbers may differ and still be equal (default: 0)",
+        help="largest difference at which two numbers still count as equal (default: 0)",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="csv file of all differences")
     parser.set_defaults(run=_compare)

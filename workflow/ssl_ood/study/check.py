@@ -138,7 +138,7 @@ def evaluation_of(config: Config, study: Study, name: str) -> Evaluation:
 
 
 def _check_evaluation(config: Config, name: str, study: Study) -> None:
-    """A mistake is told where it is written: in the study or at the top level."""
+    """A mistake is reported at the place where it was written: in the study or at the top level."""
     evaluation = evaluation_of(config, study, name)
 
     def place(key: str) -> str:

@@ -9,7 +9,7 @@ from ssl_ood.study.runs import Experiments
 def check_runs(experiments: Experiments) -> None:
     """Raises UserError for the first setting of a run that does not fit its data or the others.
 
-    It is told where the config says it: in the method, the study, the dataset or the variant.
+    It is reported where the config sets it: in the method, the study, the dataset or the variant.
     """
     for run in experiments.runs.values():
         images = experiments.count(run.train)

@@ -20,9 +20,9 @@ DIGITS = 4
 def add_parsers(stages) -> None:
     """Adds the subcommands to the parser of `ssl_ood`."""
     for name, run, words in (
-        ("check", _check, "what is wrong with a config, before anything is planned"),
-        ("plan", _plan, "GPU hours, disk and datasets that targets will need"),
-        ("costs", _costs, "what every table and figure has cost"),
+        ("check", _check, "find mistakes in a config before anything is planned"),
+        ("plan", _plan, "estimate GPU hours, disk and datasets that targets need"),
+        ("costs", _costs, "report what every table and figure has cost so far"),
     ):
         parser = stages.add_parser(name, help=words)
         parser.add_argument(
@@ -30,8 +30,8 @@ def add_parsers(stages) -> None:
             nargs="+",
             default=["config.yaml"],
             metavar="FILE",
-            help="config files, each laid over those before it, and the first over config.yaml, "
-            "unless it is a whole config; - is one as JSON on stdin",
+            help="config files; each overrides those before it, and the first overrides "
+            "config.yaml unless it is complete itself; - reads one as JSON from stdin",
         )
         parser.set_defaults(run=run)
         if name == "plan":

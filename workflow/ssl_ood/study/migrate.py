@@ -19,7 +19,9 @@ KEPT = ("archives", "weights")  # the same in every version
 
 def add_parser(stages) -> None:
     """Adds the subcommand to the parser of `ssl_ood`."""
-    parser = stages.add_parser("migrate", help="whether results of an older version can be used")
+    parser = stages.add_parser(
+        "migrate", help="tell whether results of an older version can still be used"
+    )
     parser.add_argument("results", type=Path, metavar="FOLDER")
     parser.set_defaults(run=_migrate)
 

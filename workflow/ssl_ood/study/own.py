@@ -1,4 +1,4 @@
-"""Studies of a person's own images, expanded into ordinary ones at the edge where a config is read.
+"""Studies of own images, expanded into ordinary studies while the config is read.
 
 `studies: {mine: {images: ~/films/normal, ood: [~/films/ill]}}` becomes the datasets `mine` and
 `mine_ill`, an ordinary study, and its tables and figures; what follows knows of nothing else.

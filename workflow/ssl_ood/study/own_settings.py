@@ -1,4 +1,4 @@
-"""A study of a person's own images, as the config has it: `images` and what may be said of them."""
+"""A study of own images as the config declares it: `images` and the options that apply to them."""
 
 from __future__ import annotations
 

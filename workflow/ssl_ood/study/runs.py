@@ -197,7 +197,7 @@ class Experiments:
         return [target for target in self.usual if target.settings.study == study]
 
     def spec(self, name: str) -> dict[str, Any]:
-        """What the table or figure stage is told: plain data, the rule's only parameter."""
+        """The input of the table or figure stage: plain data, the rule's only parameter."""
         target, plain = self.targets[name], self.plain
         titles = copy.deepcopy(plain.get("titles", {}))
         used = {s.dataset for run in target.runs for s in needed_sets(run)}

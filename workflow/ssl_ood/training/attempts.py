@@ -1,4 +1,4 @@
-"""One attempt at a training: where it resumes and why, how far it is, when it is told to stop.
+"""One attempt at a training: where it resumes and why, its progress, and when it must stop.
 
 A job may be killed at any step, and be told to stop (SIGTERM: preemption, a time limit ahead,
 scancel). The next attempt goes on from the last checkpoint, and after the last step from the

@@ -20,7 +20,7 @@ def add_parsers(stages) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the model")
     parser.add_argument("--checkpoints", type=Path, required=True)
     parser.add_argument("--initial", type=Path, help="weights that the backbone starts from")
-    parser.add_argument("--progress", type=Path, help="file to tell the progress in")
+    parser.add_argument("--progress", type=Path, help="file to report the progress to")
     parser.add_argument(
         "--devices", type=int, default=1, help="devices of this machine to train on (default: 1)"
     )
@@ -30,7 +30,7 @@ def add_parsers(stages) -> None:
         "--checkpoint-minutes",
         type=float,
         default=setting("SSL_OOD_CHECKPOINT_MINUTES", "10"),
-        help="time between two checkpoints",
+        help="minutes between two checkpoints",
     )
     parser.add_argument(
         "--micro-batch",
@@ -42,7 +42,7 @@ def add_parsers(stages) -> None:
         "--compile",
         choices=("true", "false"),
         default=setting("SSL_OOD_COMPILE", "false"),
-        help="whether torch.compile makes the networks' passes (default: false)",
+        help="compile the networks with torch.compile (default: false)",
     )
     parser.add_argument(
         "--wait-minutes",

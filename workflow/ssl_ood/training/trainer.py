@@ -191,7 +191,7 @@ def _train_steps(
     micro_batch: int | str | None,
     probe: Probe | None,
 ) -> None:
-    """The steps that are left, with their checkpoints; leaves where it is told to stop."""
+    """Runs the remaining steps and writes checkpoints; returns early when asked to stop."""
     batch_size = run.settings.training.batch_size
     micro = MicroBatches(micro_batch, batch_size, run.sums.device)
     monitor = Monitor(run, schedule)

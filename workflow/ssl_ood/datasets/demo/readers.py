@@ -24,7 +24,7 @@ from ssl_ood.datasets.readers import Item, Paths, Source
     "reader", "table", title="table of pixels", notes="A csv of pixel values, one image per row."
 )
 def table(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
-    """A gzipped csv with an image a row: its pixels in 0..maximum, then its label."""
+    """A gzipped csv with one image per row: its pixels in 0..maximum, then its label."""
     path, (height, width) = paths.only, options["shape"]
     with readable(path), open_gzip(path) as file:
         rows = list(csv.reader(io.TextIOWrapper(io.BytesIO(file.read()), "ascii")))

@@ -20,7 +20,7 @@ CONFIG, CATALOGUE = "config.yaml", CLONE / "resources" / "datasets.yaml"
 
 def add_parsers(stages) -> None:
     """Adds the subcommands to the parser of `ssl_ood`."""
-    parser = stages.add_parser("bundle", help="one file of a run, to pass on")
+    parser = stages.add_parser("bundle", help="pack a run into one file that can be shared")
     parser.add_argument(
         "runs", nargs="*", metavar="RUN", help="a run, or its folder results/runs/RUN"
     )
@@ -32,7 +32,7 @@ def add_parsers(stages) -> None:
         "--output",
         type=Path,
         required=True,
-        help="zip to write; of several runs, a folder of RUN.zip",
+        help="zip file to write; for several runs, a folder that gets one RUN.zip each",
     )
     _add_results(parser)
     parser.add_argument(
@@ -44,18 +44,24 @@ def add_parsers(stages) -> None:
         ("thumbnails", "small pictures of the training images"),
         ("names", "the names of the training images' files"),
     ):
-        parser.add_argument(f"--with-{name}", action="store_true", help=f"take along {words}")
+        parser.add_argument(f"--with-{name}", action="store_true", help=f"include {words}")
     parser.add_argument(
         "--may-name", nargs="+", default=[], metavar="WORD",
-        help="words that may leave although they name this user or machine",
+        help="words to keep although they name this user or machine",
     )  # fmt: skip
     parser.set_defaults(run=_bundle)
-    parser = stages.add_parser("unbundle", help="bring a run from a bundle, checked")
+    parser = stages.add_parser(
+        "unbundle", help="verify a bundle and add its run to a results folder"
+    )
     parser.add_argument("bundle", type=Path, metavar="FILE", nargs="+")
     _add_results(parser)
-    parser.add_argument("--force", action="store_true", help="replace a run of that name")
+    parser.add_argument(
+        "--force", action="store_true", help="replace an existing run of the same name"
+    )
     parser.set_defaults(run=_unbundle)
-    parser = stages.add_parser("export", help="numbers of runs as parquet, with a dictionary")
+    parser = stages.add_parser(
+        "export", help="write all numbers of runs as parquet, with a data dictionary"
+    )
     parser.add_argument(
         "runs", nargs="*", metavar="RUN", help="a run, or its folder results/runs/RUN"
     )
@@ -74,7 +80,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[CONFIG] if Path(CONFIG).is_file() else [],
         metavar="FILE",
-        help="config whose plugins, tables and catalogue are meant, and what is laid over it",
+        help="config files with plugins, tables and catalogue; later files override earlier ones",
     )
 
 

@@ -167,7 +167,7 @@ def _told(output: Path) -> Iterator[Callable[[str, str], None]]:
 
 
 def summary(about: dict[str, Any]) -> list[str]:
-    """What a person wants to know at once, in a few lines."""
+    """The summary of a scan in a few lines."""
     alarms = about["false_alarms"]
     lines = [
         f"{about['flagged']:,} of {about['images']:,} images are flagged by {about['score']} at a "

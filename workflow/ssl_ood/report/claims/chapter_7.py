@@ -1,8 +1,8 @@
 """One small function a claim of chapter 7: what is compared, and when the claim holds.
 
 Of a dataset with several OOD sets the first is judged, as table 7.3 has of RSNA the opacities
-alone; the other sets are told beside it. Other methods have to be beaten on every OOD set, as in
-table 7.1. `chapter_6` says what a check returns.
+alone; the other sets are reported next to it. Other methods have to be beaten on every OOD set, as
+in table 7.1. `chapter_6` says what a check returns.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def add_parsers(stages: Any) -> None:
     """Adds the subcommand `watch`."""
     parser = stages.add_parser(
         "watch",
-        help="run a command and show how far the study is",
+        help="run a command and show the progress of the study",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -68,7 +68,7 @@ def _show_until_it_ends(
         if display.gone and not child.signals:
             child.stop(signal.SIGTERM)
         if child.signals and not stopping:
-            display.say("stopping: the running jobs are told to end")
+            display.say("stopping: asked the running jobs to end")
             stopping = True
         if output.problem and not warned:
             display.say(output.problem)

@@ -56,7 +56,7 @@ class Jobs:
     _reasons: list[str] = field(default_factory=list)  # why the jobs failed that come next
 
     def read(self, event: dict[str, Any]) -> str | None:
-        """Takes an event; returns what a person should see at once."""
+        """Takes an event; returns the lines to show immediately."""
         handler = getattr(self, f"_{event.get('event')}", None)
         return handler(event) if handler else None
 
