@@ -30,7 +30,7 @@ DEMO_ARGS = --profile profiles/$(PROFILE) $(SNAKEMAKE_ARGS) $(if $(SEEDS),--conf
 # Snakemake and the stages it starts find their programs in .venv, whatever is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo demo-full readme test test-slurm prove lint format dry-run reference lock clean
+.PHONY: help env demo demo-full readme test test-slurm prove lint format dry-run reference docs lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -75,8 +75,9 @@ test: $(STAMP) ## all tests (TESTS=tests/study/test_watch.py for some)
 test-slurm: $(STAMP) ## faults played on real processes and on a live SLURM (docs/slurm.md)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -m 'slurm or faults' tests/slurm
 
-prove: $(STAMP) ## thousands of damaged files of every format, minutes: docs/measured/robustness.csv
+prove: $(STAMP) ## thousands of damaged files (docs/measured/robustness.csv); the container's steps, as root
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/prove.py
+	@container/prove.sh
 
 lint: $(STAMP) ## ruff, snakefmt and snakemake's own linter; changes nothing
 	$(BIN)/ruff check
@@ -92,12 +93,19 @@ format: $(STAMP) ## put the code into its canonical form
 dry-run: $(STAMP) ## count the jobs of the thesis-scale study without running one
 	$(BIN)/snakemake all -n --quiet rules --config strict=true $(SNAKEMAKE_ARGS)
 
-reference: $(STAMP) ## write config/README.md and config/config.yaml from the settings and config.yaml
+reference: $(STAMP) ## write the reference in config/ and docs/ from the code and config.yaml
 	@$(BIN)/python -m ssl_ood reference
+
+# With an environment of its own, so that none of its packages is one of the project's.
+docs: $(STAMP) ## build the website of docs/ in site/; a warning, such as a broken link, is an error
+	@[ -x .venv-docs/bin/python ] || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-docs
+	@$(BIN)/uv pip sync --quiet --python .venv-docs/bin/python --require-hashes envs/docs.txt
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet --strict
+	@echo '$(CURDIR)/site/index.html'
 
 lock: $(STAMP) ## write the locks in envs/ from their .in files (UPGRADE=--upgrade: newest)
 	@envs/lock.sh $(UPGRADE)
 
 clean: ## remove the environment and the caches; keeps results/
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis workflow/*.egg-info
+	rm -rf .venv .venv-docs site .pytest_cache .ruff_cache .hypothesis workflow/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

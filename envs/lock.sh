@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `make lock`: writes envs/requirements.txt from requirements.in, then envs/torch-cuda12.txt, which has
-# only what differs for CUDA 12. Options are handed to uv: --upgrade takes the newest of everything.
+# only what differs for CUDA 12, and envs/docs.txt, which is apart from both. Options are handed to uv:
+# --upgrade takes the newest of everything.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . envs/parts.sh
@@ -23,3 +24,4 @@ compile --constraints "$work/others.txt" envs/requirements.in envs/torch-cuda12.
     torch_part "$work/cuda12.txt"
 } >"$work/torch-cuda12.txt"
 mv "$work/torch-cuda12.txt" envs/torch-cuda12.txt
+compile "$@" envs/docs.in --output-file envs/docs.txt

@@ -19,6 +19,7 @@ import ssl_ood
 ROOT = Path(__file__).parents[1]
 LOCK = (ROOT / "envs/requirements.txt").read_text()
 CUDA12 = (ROOT / "envs/torch-cuda12.txt").read_text()
+DOCS = (ROOT / "envs/docs.txt").read_text()
 CONDA_NAMES = {"pytorch": "torch", "python-lmdb": "lmdb", "matplotlib-base": "matplotlib"}
 
 
@@ -39,7 +40,7 @@ def pinned(lock: str = LOCK) -> dict[str, str]:
 # ---- requirements
 
 
-@pytest.mark.parametrize(("lock", "least"), [(LOCK, 50), (CUDA12, 10)])
+@pytest.mark.parametrize(("lock", "least"), [(LOCK, 50), (CUDA12, 10), (DOCS, 20)])
 def test_every_pinned_package_is_hashed(lock, least):
     entries = re.split(r"\n(?=[a-z])", lock.split("\n", 2)[2])
     assert len(entries) == len(pinned(lock)) > least
@@ -309,7 +310,7 @@ def test_a_build_of_torch_is_asked_for_by_the_command_alone():
 def test_ci_checks_everything():
     text = (ROOT / ".ci/run").read_text()
     assert os.access(ROOT / ".ci/run", os.X_OK)
-    assert all(f"make {target}" in text for target in ("env", "lint", "dry-run", "test"))
+    assert all(f"make {target}" in text for target in ("env", "lint", "docs", "dry-run", "test"))
 
 
 @pytest.fixture
