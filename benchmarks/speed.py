@@ -24,7 +24,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
-from compare import against, evaluation, presets, training
+from compare import against, evaluation, kept, presets, training
 from compare.hardware import describe
 from compare.opponents import OPPONENTS
 from compare.timing import CLOCKS, Comparison, number, use_clock
@@ -51,8 +51,9 @@ def main(arguments: list[str] | None = None) -> None:
         parts += found
     if "opponents" in options.parts:
         found, opponents = against.measure(
-            preset, options.opponents, options.workers, options.repeats, device, options.clock
-        )
+            preset, options.opponents, options.workers, options.repeats, device, options.clock,
+            steps=not options.views_alone,
+        )  # fmt: skip
         parts += found
     result = {
         "environment": {
@@ -71,6 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
     }
     show(parts, result)
     write(parts, result, options.output)
+    if options.keep:
+        kept.keep(parts, result)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -96,6 +99,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     names = [opponent.name for opponent in OPPONENTS]
     parser.add_argument("--opponents", nargs="+", choices=names, default=names)
     parser.add_argument(
+        "--views-alone", action="store_true", help="of opponents no step on their views"
+    )
+    parser.add_argument(
         "--clock",
         choices=CLOCKS,
         default=CLOCKS[0],
@@ -103,6 +109,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "for a machine that others use, too (default: wall)",
     )
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/speed"))
+    parser.add_argument(
+        "--keep", action="store_true", help="in docs/measured/speed.csv, which docs/speed.md shows"
+    )
     options = parser.parse_args(arguments)
     if options.repeats < 1 or options.workers < 1:
         parser.error("--repeats and --workers must be at least 1")

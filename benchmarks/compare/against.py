@@ -26,9 +26,11 @@ def measure(
     repeats: int,
     device: torch.device,
     clock: str = CLOCKS[0],
+    *,
+    steps: bool = True,
 ) -> tuple[list[Comparison], dict[str, str]]:
     """The comparisons with those opponents that are installed, and the version of each opponent or
-    how to install it."""
+    how to install it. steps: whether a training step on the views is measured, too."""
     if clock == "processor":
         preset = replace(preset, steps=max(preset.steps, STEPS))
     arrays = [made_up_images(preset.images, preset.config["size"], seed) for seed in (0, 1)]
@@ -41,12 +43,18 @@ def measure(
             states[opponent.name] = f"not installed: {INSTALL}"
             continue
         states[opponent.name] = opponent.version
-        found += _against(opponent, preset, arrays, workers, repeats, device)
+        found += _against(opponent, preset, arrays, workers, repeats, device, steps)
     return found, states
 
 
 def _against(
-    opponent: Opponent, preset: Preset, arrays: list, workers: int, repeats: int, device
+    opponent: Opponent,
+    preset: Preset,
+    arrays: list,
+    workers: int,
+    repeats: int,
+    device: torch.device,
+    steps: bool,
 ) -> list[Comparison]:
     say(f"building {opponent.name}")
     module, ours = opponent.load(), Ours(preset, arrays, device)
@@ -56,10 +64,9 @@ def _against(
     )  # fmt: skip
     images = (preset.batch * preset.steps,) * 2
     note = f"{opponent.name} {opponent.version}: {opponent.note}"
-    sides = {
-        "views": (timed(ours.make_views, device), theirs.make_views),
-        "views and step": (timed(ours.train, device), theirs.train),
-    }
+    sides = {"views": (timed(ours.make_views, device), theirs.make_views)}
+    if steps:
+        sides["views and step"] = timed(ours.train, device), theirs.train
     return [
         compare(f"{part}: {opponent.name}", "images", images, *pair, repeats, note)
         for part, pair in sides.items()
