@@ -29,12 +29,12 @@ def filled(text: str) -> str:
     return BLOCK.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
 
 
-def compared(opponents: bool) -> str:
-    """Ours beside the other side, a row a part: of opponents, or of the usual way."""
+def opponents() -> str:
+    """Ours beside each other library, a row a part."""
     from compare.kept import read
 
-    rows = [row for row in read() if (": " in row["part"]) == opponents]
-    head = ("part", "ours", "opponent" if opponents else "usual", "ratio", "unit", "clock", "load")
+    rows = sorted((row for row in read() if ": " in row["part"]), key=lambda row: row["part"])
+    head = ("part", "ours", "opponent", "ratio", "unit", "clock", "load")
     body = [
         (
             row["part"],
@@ -80,8 +80,7 @@ def _table(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
 
 
 TABLES = {
-    "usual": lambda: compared(False),
-    "opponents": lambda: compared(True),
+    "opponents": opponents,
     "growth": growth,
 }
 
