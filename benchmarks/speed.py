@@ -2,12 +2,14 @@
 
     python benchmarks/speed.py                    # cpu: small, under 4 minutes on 2 cores
     python benchmarks/speed.py --preset thesis    # ViT-S/16, views of 256 and 128 pixels, batch 256
+    python benchmarks/speed.py --parts opponents --clock processor    # on a machine that is shared
 
 The usual way is the DINO reference's, written for the comparison: torchvision transforms on Pillow
 images in DataLoader workers, the same views, network and losses in eager mode; scikit-learn and
-NumPy for the evaluation. The two sides take turns, at least five times each; what is printed is
-the median and, in brackets, the least and the greatest. Writes speed.json and the figure speed.png,
-speed.pdf. docs/speed.md says what the figures mean.
+NumPy for the evaluation. Opponents are other libraries that make the same views, those of
+envs/opponents.txt that are installed. The two sides take turns, at least five times each; what is
+printed is the median and, in brackets, the least and the greatest. Writes speed.json and the figure
+speed.png, speed.pdf. docs/speed.md says what the figures mean.
 """
 
 from __future__ import annotations
@@ -22,9 +24,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
-from compare import evaluation, presets, training
+from compare import against, evaluation, kept, presets, training
 from compare.hardware import describe
-from compare.timing import Comparison, number
+from compare.opponents import OPPONENTS
+from compare.timing import CLOCKS, Comparison, number, use_clock
+
+PARTS = ("training", "evaluation", "opponents")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -34,7 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     preset = presets.load(options.preset)
-    parts, reached, against_product = [], {}, {}
+    use_clock(options.clock)
+    parts, reached, against_product, opponents = [], {}, {}, {}
     if "training" in options.parts:
         found, reached = training.measure(
             preset, options.workers, options.repeats, device, options.compile
@@ -43,16 +49,31 @@ def main(arguments: list[str] | None = None) -> None:
     if "evaluation" in options.parts:
         found, against_product = evaluation.measure(preset, options.repeats, device)
         parts += found
+    if "opponents" in options.parts:
+        found, opponents = against.measure(
+            preset, options.opponents, options.workers, options.repeats, device, options.clock,
+            steps=not options.views_alone,
+        )  # fmt: skip
+        parts += found
     result = {
-        "environment": {**describe(device), "workers": options.workers, "compile": options.compile},
+        "environment": {
+            **describe(device),
+            "workers": options.workers,
+            "compile": options.compile,
+            "clock": options.clock,
+            "load": os.getloadavg(),
+        },
         "preset": vars(preset),
         "repeats": options.repeats,
         "parts": [part.record() for part in parts],
         **reached,
         **against_product,
+        "opponents": opponents,
     }
     show(parts, result)
     write(parts, result, options.output)
+    if options.keep:
+        kept.keep(parts, result)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -73,13 +94,29 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "graphs) or max-autotune-no-cudagraphs",
     )
     parser.add_argument(
-        "--parts", nargs="+", choices=("training", "evaluation"),
-        default=["training", "evaluation"],
+        "--parts", nargs="+", choices=PARTS, default=list(PARTS),
     )  # fmt: skip
+    names = [opponent.name for opponent in OPPONENTS]
+    parser.add_argument("--opponents", nargs="+", choices=names, default=names)
+    parser.add_argument(
+        "--views-alone", action="store_true", help="of opponents no step on their views"
+    )
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default=CLOCKS[0],
+        help="processor: seconds that both sides use of a processor, their workers' among them, "
+        "for a machine that others use, too (default: wall)",
+    )
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/speed"))
+    parser.add_argument(
+        "--keep", action="store_true", help="in docs/measured/speed.csv, which docs/speed.md shows"
+    )
     options = parser.parse_args(arguments)
     if options.repeats < 1 or options.workers < 1:
         parser.error("--repeats and --workers must be at least 1")
+    if options.clock == "processor" and options.device != "cpu":
+        parser.error("--clock processor is for --device cpu: a GPU's work is not the processor's")
     return options
 
 
@@ -87,7 +124,10 @@ def show(parts: list[Comparison], result: dict) -> None:
     """The table on stdout."""
     where = result["environment"]
     print(f"{where['device']}: {where['cores']} cores, {where['threads']} threads, "
-          f"{where['workers']} workers of the usual way; torch {where['torch']}")  # fmt: skip
+          f"{where['workers']} workers of the usual way; torch {where['torch']}; clock: "
+          f"{where['clock']}; load of the machine {where['load'][0]:.1f}")  # fmt: skip
+    for name, state in result["opponents"].items():
+        print(f"{name}: {state}")
     for part in parts:
         print(f"{part.part} ({part.note})")
         for side, speed in part.speed.items():

@@ -9,3 +9,8 @@ torch_part() { # the entries of torch in the lock $1, with their hashes
 other_part() { # all others
     awk -v names="$torch_names" '/^[a-z]/ { off = $0 ~ names } !off' "$1"
 }
+
+entries_beside() { # the entries of the lock $2 whose package is not in the lock $1, with their hashes
+    awk 'FNR == NR { if (/^[a-z]/) { split($0, part, "=="); known[part[1]] = 1 } next }
+         /^[a-z]/ { split($0, part, "=="); on = !(part[1] in known) } on' "$1" "$2"
+}

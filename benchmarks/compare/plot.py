@@ -15,7 +15,7 @@ def draw(parts: list[Comparison], title: str, prefix: Path) -> None:
     """Writes prefix.png, prefix.pdf and the data as prefix.csv."""
     from ssl_ood.report.figures.style import PAGE, new_figure, save_figure
 
-    figure, axes = new_figure(PAGE, 2.5, 1, 2, width_ratios=(1, 1.25))
+    figure, axes = new_figure(PAGE, max(2.5, 0.3 * len(parts)), 1, 2, width_ratios=(1, 1.25))
     training = [part for part in parts if part.unit == "images"]
     _speeds(axes[0, 0], training)
     _ratios(axes[0, 1], parts)
@@ -34,7 +34,7 @@ def _speeds(axis, parts: list[Comparison]) -> None:
     height = 0.38
     for offset, side, colour, label in (
         (-height / 2, "ours", OURS, "this project"),
-        (height / 2, "usual", USUAL, "the usual way"),
+        (height / 2, "usual", USUAL, "the usual way, or the opponent"),
     ):
         spreads = [part.speed[side] for part in parts]
         middle = np.array([s.median for s in spreads])
@@ -80,5 +80,5 @@ def _ratios(axis, parts: list[Comparison]) -> None:
     axis.minorticks_off()
     axis.set_yticks(y, [part.part for part in parts])
     axis.set_ylim(len(parts) - 0.5, -0.5)
-    axis.set_xlabel("times as fast as the usual way")
+    axis.set_xlabel("times as fast as the other side")
     axis.grid(axis="y", visible=False)

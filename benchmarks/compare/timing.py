@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
+import psutil
 import torch
 
 
@@ -112,11 +115,33 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+CLOCKS = ("wall", "processor")
+_clock = CLOCKS[0]
+
+
+def use_clock(name: str) -> None:
+    """Which clock `now` reads: "wall", or "processor", the seconds that this process and those that
+    it started have used of a processor, which neighbours on the machine hardly change."""
+    global _clock
+    _clock = name
+
+
 def now(device: torch.device) -> float:
-    """Seconds on a clock, after all that the device was told to do."""
+    """Seconds on the clock, after all that the device was told to do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter()
+    return time.perf_counter() if _clock == "wall" else _processor_seconds()
+
+
+def _processor_seconds() -> float:
+    """Of this process, its threads and the workers that it has, now and before."""
+    ended = os.times()
+    spent = time.process_time() + ended.children_user + ended.children_system
+    for worker in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            used = worker.cpu_times()
+            spent += used.user + used.system
+    return spent
 
 
 def timed(function: Callable[[], object], device: torch.device) -> Callable[[], float]:

@@ -122,13 +122,16 @@ def test_the_sides_take_turns_and_the_first_of_each_is_not_counted():
 def test_one_command_measures_everything(preset, tmp_path, monkeypatch, capsys):
     import speed
     from compare import presets
+    from compare.opponents import OPPONENTS
 
     monkeypatch.setattr(presets, "load", lambda name: preset)
     speed.main(["--repeats", "2", "--workers", "1", "--device", "cpu", "--output", str(tmp_path)])
     result = json.loads((tmp_path / "speed.json").read_text())
     parts = {part["part"]: part for part in result["parts"]}
     assert {"views", "step", "views and step", "AUROC with interval"} < set(parts)
-    assert len(parts) == 7
+    assert {"views: torchvision v2", "views and step: torchvision v2"} < set(parts)
+    assert len(parts) == 7 + 2 * sum(o.version is not None for o in OPPONENTS)
+    assert set(result["opponents"]) == {o.name for o in OPPONENTS}
     for part in parts.values():
         assert len(part["seconds"]["ours"]) == len(part["seconds"]["usual"]) == 2
         assert part["ratio"]["low"] <= part["ratio"]["median"] <= part["ratio"]["high"]

@@ -4,7 +4,8 @@
     ssl_ood costs --output results/tables/costs   # `snakemake costs`
 
 GPU hours come from the images that the trainings see and `execution.images_per_second` of the
-config, or, where trainings of the same kind have ended here, their own speed. A run that several
+config, or, where trainings of the same kind have ended here, their own speed, or where it was
+measured (`ssl_ood plan --hours`), that. A run that several
 tables share counts for each of them, and once in the sum. Only the size of a network needs torch.
 """
 
@@ -23,6 +24,7 @@ from ssl_ood.datasets.places import missing_restricted, present
 from ssl_ood.study.gaps import describe_gaps, find_gaps
 from ssl_ood.study.networks import check_networks, size_of
 from ssl_ood.study.runs import Experiments, Run, Target, needed_sets, shown_runs, with_initial
+from ssl_ood.study.speeds import measured
 
 FLOAT, DOUBLE = 4, 8  # bytes
 KEPT_STATES = 3  # checkpoints of a training: two, and a third while it is written
@@ -65,7 +67,7 @@ def _trained(experiments: Experiments, run: Run) -> bool:
 
 def speeds(experiments: Experiments) -> dict[tuple[str, str], float]:
     """Images a second of one device, by (study, dataset): the median of the trainings ended here,
-    each as with one negative an image (`RunSettings.work`).
+    each as with one negative an image (`RunSettings.work`); where none has, what was measured.
 
     On the device that the config asks for: a training on the processor says nothing of a GPU.
     """
@@ -76,14 +78,15 @@ def speeds(experiments: Experiments) -> dict[tuple[str, str], float]:
         if told and told["images_per_second"] and (told["device_peak_bytes"] is not None) == on_gpu:
             speed = run.settings.work * told["images_per_second"] / told.get("devices", 1)
             found.setdefault((run.study, run.in_distribution), []).append(speed)
-    return {key: statistics.median(values) for key, values in found.items()}
+    ended = {key: statistics.median(values) for key, values in found.items()}
+    return measured(experiments) | ended
 
 
-def device_hours(experiments: Experiments, run: Run, measured: dict) -> float:
+def device_hours(experiments: Experiments, run: Run, known: dict) -> float:
     """Hours of one device that the training takes; more negatives an image take longer."""
     images = experiments.images(run) * run.settings.training.epochs * run.settings.work
     assumed = experiments.config.execution.images_per_second
-    return images / measured.get((run.study, run.in_distribution), assumed) / 3600
+    return images / known.get((run.study, run.in_distribution), assumed) / 3600
 
 
 def disk_needed(experiments: Experiments, runs: list[Run]) -> Disk:
@@ -134,7 +137,7 @@ def to_download(experiments: Experiments, runs: Iterable[Run]) -> list[tuple[str
     return list(stores.items())
 
 
-def _named(experiments: Experiments, names: list[str]) -> list[Target]:
+def chosen_targets(experiments: Experiments, names: list[str]) -> list[Target]:
     """The targets that a person means, each once; a study of own images is all of its own."""
     named: dict[str, Target] = {}
     for name in names:
@@ -154,15 +157,15 @@ def describe_plan(experiments: Experiments, names: list[str]) -> str:
 
     names: tables, figures, studies of own images. Raises UserError for another name.
     """
-    targets = _named(experiments, names) or experiments.usual
+    targets = chosen_targets(experiments, names) or experiments.usual
     aside = [] if names else [t for t in experiments.targets.values() if t.optional]
     gaps = find_gaps(experiments)
     every = trained_for(targets)
     runs = gaps.runs(every)
     more = {t.name: gaps.runs(_beside(every, trained_for([t]))) for t in aside}
-    execution, measured = experiments.config.execution, speeds(experiments)
+    execution, known_speeds = experiments.config.execution, speeds(experiments)
     counted = every + [run for chosen in more.values() for run in chosen]
-    hours = {run.id: device_hours(experiments, run, measured) for run in counted}
+    hours = {run.id: device_hours(experiments, run, known_speeds) for run in counted}
     pending = {run.id for run in to_train(experiments, gaps.runs(counted))}
     unit = "GPU hours" if execution.devices else "CPU hours"
     rows = [("", "trainings", "to train", unit)]
@@ -174,9 +177,9 @@ def describe_plan(experiments: Experiments, names: list[str]) -> str:
         rows.append((name, str(len(chosen)), str(len(left)), f"{total:,.3g}"))
     left = [run for run in runs if run.id in pending]
     speed = f"{execution.images_per_second:,.0f} images/s a device (execution.images_per_second)"
-    known = [f"{study} {name} {v:,.0f}" for (study, name), v in sorted(measured.items())]
+    known = [f"{study} {name} {v:,.0f}" for (study, name), v in sorted(known_speeds.items())]
     parts = [
-        _aligned(rows),
+        aligned(rows),
         f"Speed: {speed}"
         + (f"; measured here: {', '.join(known)} images/s" if known else "")
         + ".",
@@ -197,7 +200,7 @@ def describe_networks(experiments: Experiments) -> str:
         counts = (size.parameters, size.backbone, size.features, len(runs))
         name = f"{runs[0].method} {runs[0].settings.backbone.name} ({runs[0].study})"
         rows.append((name, *(f"{count:,}" for count in counts)))
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _disk_lines(experiments: Experiments, runs: list[Run]) -> str:
@@ -210,7 +213,7 @@ def _disk_lines(experiments: Experiments, runs: list[Run]) -> str:
         ("checkpoints, if all train at once", f"{disk.checkpoints / 1e9:,.2f}"),
     ]
     note = f"\nof unknown size: {', '.join(disk.unknown)}" if disk.unknown else ""
-    return _aligned(rows) + note
+    return aligned(rows) + note
 
 
 def _dataset_lines(experiments: Experiments, runs: list[Run]) -> str:
@@ -283,15 +286,22 @@ def _spent(told: dict[str, Any]) -> float:
     return told["seconds"] * (1 + told.get("repeated_steps", 0) / steps if steps else 1)
 
 
-def _benchmark_hours(experiments: Experiments, rule: str, runs: list[Run]) -> float:
+def evaluation_seconds(experiments: Experiments) -> float:
+    """Wall time of an evaluation here, the median; 0 where none has ended."""
+    runs = experiments.runs.values()
+    return statistics.median(_benchmark_seconds(experiments, "evaluate", runs) or [0.0])
+
+
+def _benchmark_hours(experiments: Experiments, rule: str, runs: Iterable[Run]) -> float:
     """Wall time of a rule for the runs, from Snakemake's benchmark files."""
+    return sum(_benchmark_seconds(experiments, rule, runs)) / 3600
+
+
+def _benchmark_seconds(experiments: Experiments, rule: str, runs: Iterable[Run]) -> list[float]:
     folder = Path(experiments.config.results_dir) / "benchmarks" / rule
-    seconds = 0.0
-    for run in runs:
-        path = folder / f"{run.id}.jsonl"
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-            seconds += float(json.loads(line)["s"])
-    return seconds / 3600
+    paths = [path for run in runs if (path := folder / f"{run.id}.jsonl").exists()]
+    lines = [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    return [float(json.loads(line)["s"]) for line in lines]
 
 
 def _json(path: Path) -> Any:
@@ -301,7 +311,8 @@ def _json(path: Path) -> Any:
         return None
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> str:
+def aligned(rows: list[tuple[str, ...]]) -> str:
+    """Rows as columns for a person to read, the first to the left."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

@@ -285,16 +285,17 @@ class _Maker:
             pairs.append(part if pair.weight == 1 else part | {"weight": pair.weight})
         return sources, pairs
 
-    def _layers(self, key: Key) -> tuple[tuple[str, dict[str, Any]], ...]:
-        """(place, settings) of the method, study, dataset and variant, each over those before."""
+    def _layers(self, key: Key) -> tuple[tuple[tuple[str, ...], dict[str, Any]], ...]:
+        """(keys that lead there, settings) of the method, study, dataset and variant, each over
+        those before."""
         study = self.config.studies[key.study]
-        here = f"studies.{key.study}"
+        here = ("studies", key.study)
         entry = study.in_distribution[key.in_distribution]
         return (
-            (f"methods.{study.method}", self.config.methods[study.method]),
-            (f"{here}.override", study.override),
-            (f"{here}.in_distribution.{key.in_distribution}.override", entry.override),
-            *((f"variants.{part}", self.config.variants[part]) for part in key.variant.split(JOIN)),
+            (("methods", study.method), self.config.methods[study.method]),
+            ((*here, "override"), study.override),
+            ((*here, "in_distribution", key.in_distribution, "override"), entry.override),
+            *((("variants", p), self.config.variants[p]) for p in key.variant.split(JOIN)),
         )
 
     def _initial(self, key: Key, start: str, needed_by: tuple[Key, ...]) -> Run:

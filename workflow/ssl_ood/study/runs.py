@@ -45,7 +45,7 @@ class Run:
     sources: tuple[PackedSet, ...]  # of the negatives
     evaluation: Evaluation
     evaluation_config: dict[str, Any]
-    places: tuple[tuple[str, dict[str, Any]], ...] = ()
+    places: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = ()
     weights: str | None = None  # of the catalogue, that the backbone starts from
     initial: Run | None = None  # whose backbone it starts from
     calibration: PackedSet | None = None  # on which thresholds are set; None: on the test set
@@ -97,13 +97,20 @@ class Run:
         """Where the config says this setting, such as variants.batch_64.training.batch_size."""
         if key == "size":
             return f"studies.{self.study}.size"
+        path = self.path_of(key)
+        return ".".join(path) if path else f"{self.id}.{key}"
+
+    def path_of(self, key: str) -> tuple[str, ...] | None:
+        """The keys that lead to this setting in the config, the last one that says it; None where
+        none does. Names have dots in them, such as that of the variant lambda_0.5."""
+        parts = tuple(key.split("."))
         for place, layer in reversed(self.places):
             value: Any = layer
-            for part in key.split("."):
+            for part in parts:
                 value = value.get(part) if isinstance(value, dict) else None
             if value is not None:
-                return f"{place}.{key}"
-        return f"{self.id}.{key}"
+                return (*place, *parts)
+        return None
 
     def summary(self) -> dict[str, Any]:
         """What tables and figures need to know of the run."""

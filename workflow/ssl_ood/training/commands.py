@@ -1,8 +1,9 @@
-"""The command line's `train`. Nothing heavy is imported before it runs."""
+"""The command line's `train` and `speed`. Nothing heavy is imported before they run."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -59,6 +60,13 @@ def add_parsers(stages) -> None:
         parser.add_argument(f"--probe-{name}", type=kind, default=given, help=words)
     devices.add_arguments(parser)
     parser.set_defaults(run=_train)
+    parser = stages.add_parser("speed", help="images a second of a run, by a few steps")
+    parser.add_argument(
+        "configs", nargs="+", metavar="CONFIG", help="run configs; - is a JSON list of them"
+    )
+    parser.add_argument("--micro-batch", type=_micro_batch, default=setting("SSL_OOD_MICRO_BATCH"))
+    devices.add_arguments(parser)
+    parser.set_defaults(run=_speed)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -90,6 +98,26 @@ def _train(options: argparse.Namespace) -> None:
         compiled=options.compile == "true",
         probe=ProbePlan(options.probe_epochs, options.probe_images, options.probe_share),
     )
+
+
+def _speed(options: argparse.Namespace) -> None:
+    """Prints a line of JSON for each run: its device, its images a second."""
+    from ssl_ood.common.files import read_json
+    from ssl_ood.methods.settings import read_run
+    from ssl_ood.training.provenance import device_name
+    from ssl_ood.training.speed import images_per_second
+
+    device = devices.chosen(options)
+    told = json.load(sys.stdin) if options.configs == ["-"] else map(read_json, options.configs)
+    for config in told:
+        settings = read_run(config)
+        told_of = {
+            "run": settings.run,
+            "device": device_name(device),
+            "gpu": device.type == "cuda",
+            "images_per_second": images_per_second(settings, device, options.micro_batch),
+        }
+        print(json.dumps(told_of), flush=True)
 
 
 def _micro_batch(text: str) -> int | str:

@@ -16,7 +16,7 @@ GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's convert("L")
 
 def _blend(views: Tensor, other: Tensor, factor: Tensor) -> Tensor:
     factor = factor.view(-1, 1, 1, 1)
-    return (views * factor + other * (1 - factor)).clamp_(0, 1)
+    return (views * factor).add_(other * (1 - factor)).clamp_(0, 1)
 
 
 def _grey(views: Tensor) -> Tensor:
@@ -53,8 +53,10 @@ def hue(views: Tensor, shift: Tensor) -> Tensor:
     inverse = chroma.clamp(min=1e-12).reciprocal_()
     sextant = torch.where(
         red == value,
-        (green - blue) * inverse,
-        torch.where(green == value, (blue - red) * inverse + 2, (red - green) * inverse + 4),
+        (green - blue).mul_(inverse),
+        torch.where(
+            green == value, (blue - red).mul_(inverse).add_(2), (red - green).mul_(inverse).add_(4)
+        ),
     )
     sextant = sextant.add_(6 * shift.view(-1, 1, 1)).remainder_(6)
     # A channel of HSV's inverse: value - chroma * clamp(2 - d, 0, 1), d the distance of the hue
@@ -62,7 +64,7 @@ def hue(views: Tensor, shift: Tensor) -> Tensor:
     out = torch.empty_like(views)
     for channel, opposite in enumerate((3, 5, 1)):
         distance = (sextant - opposite).abs_()
-        distance = torch.minimum(distance, 6 - distance)
+        distance = torch.minimum(distance, 6 - distance, out=distance)
         ramp = distance.neg_().add_(2).clamp_(0, 1)
         torch.addcmul(value, chroma, ramp, value=-1, out=out[:, channel])
     return out

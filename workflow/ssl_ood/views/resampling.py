@@ -57,18 +57,22 @@ def _resize_weights(
     source = torch.arange(full, device=start.device, dtype=torch.float32)
     stretch = scale.clamp(min=1.0)[:, :, None]  # antialiasing: a wider kernel when shrinking
     kernel = KERNELS[interpolation]
-    weights = kernel((source[None, None, :] + 0.5 - centre[:, :, None]) / stretch)
+    # In place from here on: new memory for every step costs more than the arithmetic.
+    weights = kernel((source[None, None, :] + 0.5 - centre[:, :, None]).div_(stretch))
     inside = (source >= start[:, None]) & (source < (start + length)[:, None])
-    weights = weights * inside[:, None, :]
-    return weights / weights.sum(dim=2, keepdim=True)
+    weights.mul_(inside[:, None, :])
+    return weights.div_(weights.sum(dim=2, keepdim=True))
 
 
 def _bicubic(x: Tensor) -> Tensor:
-    """Keys' cubic kernel with a = -0.5, as in Pillow."""
+    """Keys' cubic kernel with a = -0.5, as in Pillow: to either side of 0,
+
+    (1.5 x - 2.5) x x + 1 below 1, and ((-0.5 x + 2.5) x - 4) x + 2 below 2.
+    """
     x = x.abs()
-    near = (1.5 * x - 2.5) * x * x + 1
-    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+    near = (1.5 * x).sub_(2.5).mul_(x).mul_(x).add_(1)
+    far = (-0.5 * x).add_(2.5).mul_(x).sub_(4).mul_(x).add_(2)
+    return torch.where(x < 1, near, far.masked_fill_(x >= 2, 0))
 
 
 def _bilinear(x: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""What benchmarks/growth.py measures, a size in a process of its own."""
