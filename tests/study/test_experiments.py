@@ -17,13 +17,17 @@ STRATEGIES = [
 ]  # fmt: skip
 
 
-# The methods that table 6.1 compares with, and the flows of table 1.1 with their backgrounds.
+# The methods that tables 6.1 and 7.1 compare with, and the flows of table 1.1 with backgrounds.
 FLOWS = ["likelihood-fashion_mnist", "likelihood_colour-cifar10"]
-BASELINES = [
-    f"natural_{method}-{home}"
-    for method in ("supervised", "geometric", "rotation", "simclr", "csi")
-    for home in ("cifar10", "cifar100")
-] + FLOWS
+BASELINES = (
+    [
+        f"natural_{method}-{home}"
+        for method in ("supervised", "geometric", "rotation", "simclr", "csi")
+        for home in ("cifar10", "cifar100")
+    ]
+    + FLOWS
+    + ["medical_uae-rsna"]
+)
 # Chapter 5: five splits whatever the seeds; what a classifier starts from, and its labels.
 CONTRASTIVE = ["base", "batch_64", "batch_256", "crop_0.4", "rotation_10", "jitter_0.25"]
 INITIAL = ["imagenet_con", "rsna_con", "imagenet_classifier", "random"]
@@ -73,10 +77,11 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
         f"rsna_contrastive-rsna-none-{variant}-seed{split}"
         for variant in CONTRASTIVE for split in range(5)
     }  # fmt: skip
+    expected |= {f"rsna_uae-rsna-none-base-seed{split}" for split in range(5)}
     # What only the optional table needs, which is made by its name.
     usual = {run.id for target in found.usual for run in with_initial(target.runs)}
     assert usual == expected
-    assert len(usual) == 83 * len(seeds) + 30
+    assert len(usual) == 84 * len(seeds) + 35
     optional = {f"natural-cifar10-{name}-seed{seed}" for name in PROTOCOL for seed in seeds}
     assert set(found.runs) - usual == optional
     assert all(name == run.id for name, run in found.runs.items())
@@ -252,8 +257,8 @@ def test_a_new_seed_trains_its_own_runs_only(thesis, load):
     changed, new, gone = retrained(load, thesis, thesis | {"seeds": [0, 1]})
     assert (changed, gone) == (set(), set())
     assert {name.rsplit("-", 1)[1] for name in new} == {"seed1"}
-    assert len(new) == 83 + len(PROTOCOL)
-    assert not [name for name in new if name.startswith("rsna_contrastive")]  # has its own
+    assert len(new) == 84 + len(PROTOCOL)
+    assert not [name for name in new if name.startswith(("rsna_contrastive", "rsna_uae"))]
 
 
 def test_a_new_strategy_trains_its_own_run_only(thesis, load):

@@ -38,6 +38,12 @@ OF_METHODS = {
         "views": {"size": 16, "channels": 3, "flip_p": 0.5},
         "backbone": {"name": "glow", "levels": 2, "steps": 2, "hidden": 8},
     },
+    "uae": {
+        "training": {k: v for k, v in SGD.items() if k != "sgd_momentum"}
+        | {"betas": [0.5, 0.999], "lr_base": 0.3},
+        "views": CROPS | {"rotation": 0, "flip_p": 0.0, "shift": 0.0},
+        "backbone": {"name": "uae", "width": 8, "hidden": 32, "latents": 6},
+    },
 }
 
 
