@@ -42,6 +42,13 @@ PROTOCOL = [
     "none-frozen_head", "perm4_imgn-shift_on_image", "perm4_imgn-shift_never_identity",
     "combined-negatives_shared",
 ]  # fmt: skip
+# Chapter 4, one table of pretext tasks on one network, and that network untrained.
+PRETEXT = [
+    *(f"{task}-cifar10-none-base" for task in ("rotation", "simclr", "moco", "byol", "simsiam",
+                                               "dino")),
+    "rotation-cifar10-none-untrained",
+]  # fmt: skip
+BUDGET = 1200  # forward passes of it over every image
 # Chapter 7: tables 7.1 to 7.3 and the figure of where negatives come from.
 BOTH = ["rot_both", "rot360_both", "perm4_both", "perm16_both", "pixperm_both"]
 MEDICAL = {
@@ -83,9 +90,21 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
     assert usual == expected
     assert len(usual) == 84 * len(seeds) + 35
     optional = {f"natural-cifar10-{name}-seed{seed}" for name in PROTOCOL for seed in seeds}
+    optional |= {f"pretext_{name}-seed{seed}" for name in PRETEXT for seed in seeds}
     assert set(found.runs) - usual == optional
     assert all(name == run.id for name, run in found.runs.items())
-    assert (len(thesis["tables"]), len(thesis["figures"])) == (25, 12)
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (26, 12)
+
+
+def test_pretext_tasks_have_one_backbone_and_one_budget(thesis, load):
+    """A method whose studies are of other chapters has its own budget there."""
+    target = load(thesis).targets["table_pretext"]
+    runs = [run.settings for run in target.runs if run.variant != "untrained"]
+    assert {tuple(run.backbone.options.items()) for run in runs} == {()}
+    assert {(run.backbone.name, run.backbone.stem) for run in runs} == {("resnet18", "cifar")}
+    for run in runs:
+        spent = run.training.epochs * run.options.passes(0)
+        assert spent == pytest.approx(BUDGET, rel=0.01), run.run
 
 
 def test_ids_and_settings_of_runs_are_unique(thesis, demo, load):
@@ -257,7 +276,7 @@ def test_a_new_seed_trains_its_own_runs_only(thesis, load):
     changed, new, gone = retrained(load, thesis, thesis | {"seeds": [0, 1]})
     assert (changed, gone) == (set(), set())
     assert {name.rsplit("-", 1)[1] for name in new} == {"seed1"}
-    assert len(new) == 84 + len(PROTOCOL)
+    assert len(new) == 84 + len(PROTOCOL) + len(PRETEXT)
     assert not [name for name in new if name.startswith(("rsna_contrastive", "rsna_uae"))]
 
 

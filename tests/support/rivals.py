@@ -38,6 +38,16 @@ OF_METHODS = {
         "views": {"size": 16, "channels": 3, "flip_p": 0.5},
         "backbone": {"name": "glow", "levels": 2, "steps": 2, "hidden": 8},
     },
+    "simsiam": {
+        "training": SGD,
+        "views": CONTRASTED,
+        "head": {"hidden": 16, "out": 8, "predictor": 6},
+    },
+    "byol": {
+        "training": SGD | {"teacher_momentum": [0.9, 1.0]},
+        "views": CONTRASTED,
+        "head": {"hidden": 16, "out": 8, "predictor": 16},
+    },
     "uae": {
         "training": {k: v for k, v in SGD.items() if k != "sgd_momentum"}
         | {"betas": [0.5, 0.999], "lr_base": 0.3},
