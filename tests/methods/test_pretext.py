@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.spatial.distance import cosine
 from support.rivals import rival
 
 from ssl_ood.methods.base import Moment
 from ssl_ood.methods.byol.loss import byol_loss
+from ssl_ood.methods.npid.loss import nce_loss
 from ssl_ood.methods.simsiam.loss import alike, symmetric
 from ssl_ood.training.sources import open_sources
 from ssl_ood.training.state import make_schedule
@@ -95,3 +98,77 @@ def test_the_target_of_byol_follows_at_its_momentum(data):
         expected = momentum * old + (1 - momentum) * online
         np.testing.assert_allclose(target, expected.detach(), atol=1e-6)
     assert momentum == pytest.approx(0.9) and schedule.moment(8).momentum > 0.99
+
+
+# ---- NPID
+
+
+def slow_nce(own, noise, normaliser, images):
+    """Equations 4.6, 4.8 and 4.9 as they are printed, pair by pair; own, noise: cosines / T."""
+    drawn = 1 / (images - 1)  # P_n, of each other image
+    total = 0.0
+    for mine, others in zip(own, noise, strict=True):
+        p = np.exp(mine) / normaliser
+        total -= np.log(p / (p + len(others) * drawn))
+        for other in others:
+            p = np.exp(other) / normaliser
+            total -= np.log(1 - p / (p + len(others) * drawn))
+    return total / len(own)
+
+
+@given(st.integers(1, 5), st.integers(1, 9), st.floats(1, 1000), st.integers(0, 1000))
+def test_nce_is_the_thesiss_sum(batch, count, normaliser, seed):
+    rng = np.random.default_rng(seed)
+    own, noise = rng.uniform(-5, 5, batch), rng.uniform(-5, 5, (batch, count))
+    tensors = (torch.from_numpy(x) for x in (own, noise, np.asarray(np.log(normaliser))))
+    found = nce_loss(*tensors, images=20).item()
+    assert found == pytest.approx(slow_nce(own, noise, normaliser, 20), rel=1e-9)
+    assert found >= 0
+
+
+def npid_step(config, data):
+    """The first step of a training: the method before it and after it, its batch and its loss."""
+    run, sources = make_training(config, CPU), open_sources(config, data, CPU)
+    batch = sources.batch(0, 3, 8)
+    run.method.begin_step(batch, slice(0, 8), FIRST)
+    memory = run.method.memory.clone()
+    loss, _ = run.method.loss(batch, slice(0, 8), FIRST)
+    return run.method, memory, batch, loss
+
+
+def test_npid_tells_images_of_the_batch_from_others_in_the_memory(data):
+    """All others as noise: by hand from the memory, with Z of the first batch."""
+    method, memory, batch, loss = npid_step(rival("npid", training={"noise": 0}), data)
+    assert memory.shape == (24, 8) and torch.allclose(memory.norm(dim=1), torch.ones(24))
+    vectors = method.network(method.views_of(batch, slice(0, 8), "view", 0)).detach().double()
+    similar = (vectors @ memory.double().T / 0.2).numpy()
+    normaliser = 24 * np.exp(similar).mean()
+    places = batch.places
+    own = similar[np.arange(8), places]
+    noise = np.stack([np.delete(row, place) for row, place in zip(similar, places, strict=True)])
+    assert loss.item() == pytest.approx(slow_nce(own, noise, normaliser, 24), rel=1e-4)
+    assert method.log_normaliser.item() == pytest.approx(np.log(normaliser), rel=1e-5)
+    method.end_step(FIRST)
+    moved = unit(0.5 * memory.numpy()[places] + 0.5 * vectors.numpy())
+    np.testing.assert_allclose(method.memory[places], moved, atol=1e-5)
+    others = np.setdiff1d(np.arange(24), places)
+    assert torch.equal(method.memory[others], memory[others])
+
+
+def test_noise_is_never_the_image_itself_and_always_another_of_all(data):
+    method, _, batch, _ = npid_step(rival("npid", training={"noise": 20}), data)
+    places = torch.from_numpy(batch.places.copy())[:, None]
+    drawn = torch.cat([method._noise(batch, places, step) for step in range(40)], dim=1)
+    for row, own in zip(drawn, places[:, 0], strict=True):
+        counts = torch.bincount(row, minlength=24)
+        assert counts[own] == 0 and (counts > 0).sum() == 23
+    every = make_training(rival("npid", training={"noise": 0}), CPU).method
+    found = every._noise(batch, places, 0)
+    assert all(sorted([*row, own]) == list(range(24)) for row, own in
+               zip(found.tolist(), places[:, 0].tolist(), strict=True))  # fmt: skip
+
+
+def test_more_noise_than_there_are_others_is_refused_before_planning():
+    faults = dict(rival("npid", training={"noise": 24}).faults(24))
+    assert "24 is more than the 23 other images" in faults["training.noise"]
+    assert not list(rival("npid", training={"noise": 23}).faults(24))

@@ -44,9 +44,9 @@ PROTOCOL = [
 ]  # fmt: skip
 # Chapter 4, one table of pretext tasks on one network, and that network untrained.
 PRETEXT = [
-    *(f"{task}-cifar10-none-base" for task in ("rotation", "simclr", "moco", "byol", "simsiam",
-                                               "dino")),
-    "rotation-cifar10-none-untrained",
+    *(f"{task}-cifar10-none-base" for task in ("rotation", "patches", "jigsaw", "simclr", "moco",
+                                               "npid", "byol", "simsiam", "dino")),
+    "npid-cifar10-none-noise_all", "rotation-cifar10-none-untrained",
 ]  # fmt: skip
 BUDGET = 1200  # forward passes of it over every image
 # Chapter 7: tables 7.1 to 7.3 and the figure of where negatives come from.
@@ -93,7 +93,7 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
     optional |= {f"pretext_{name}-seed{seed}" for name in PRETEXT for seed in seeds}
     assert set(found.runs) - usual == optional
     assert all(name == run.id for name, run in found.runs.items())
-    assert (len(thesis["tables"]), len(thesis["figures"])) == (26, 12)
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (28, 12)
 
 
 def test_pretext_tasks_have_one_backbone_and_one_budget(thesis, load):

@@ -48,6 +48,21 @@ OF_METHODS = {
         "views": CONTRASTED,
         "head": {"hidden": 16, "out": 8, "predictor": 16},
     },
+    "npid": {
+        "training": SGD | {"temperature": 0.2, "noise": 5, "memory_momentum": 0.5},
+        "views": CONTRASTED,
+        "head": {"out": 8},
+    },
+    "patches": {
+        "training": SGD,
+        "views": CROPS | {"size": 32, "patch": 8, "gap": 1, "move": 1, "drop_colours": True},
+        "head": {"hidden": 16},
+    },
+    "jigsaw": {
+        "training": SGD,
+        "views": CROPS | {"size": 27, "tile": 8},
+        "head": {"hidden": 16, "permutations": 12},
+    },
     "uae": {
         "training": {k: v for k, v in SGD.items() if k != "sgd_momentum"}
         | {"betas": [0.5, 0.999], "lr_base": 0.3},

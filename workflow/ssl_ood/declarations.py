@@ -27,6 +27,9 @@ DECLARING = (
     "ssl_ood.methods.uae.settings",
     "ssl_ood.methods.simsiam.settings",
     "ssl_ood.methods.byol.settings",
+    "ssl_ood.methods.npid.settings",
+    "ssl_ood.methods.patches.settings",
+    "ssl_ood.methods.jigsaw.settings",
     "ssl_ood.datasets.readers_archives",
     "ssl_ood.datasets.readers_arrays",
     "ssl_ood.datasets.readers_medical",
@@ -61,6 +64,7 @@ DECLARING = (
     "ssl_ood.report.tables.protocol",
     "ssl_ood.report.tables.quality",
     "ssl_ood.report.tables.readings",
+    "ssl_ood.report.tables.scores",
     "ssl_ood.report.tables.shortcuts",
 )
 PLUGINS = "SSL_OOD_PLUGINS"  # the variable that tells jobs
