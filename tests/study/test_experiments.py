@@ -44,8 +44,9 @@ PROTOCOL = [
 ]  # fmt: skip
 # Chapter 4, one table of pretext tasks on one network, and that network untrained.
 PRETEXT = [
-    *(f"{task}-cifar10-none-base" for task in ("rotation", "patches", "jigsaw", "simclr", "moco",
-                                               "npid", "byol", "simsiam", "dino")),
+    *(f"{task}-cifar10-none-base" for task in ("rotation", "inpainting", "patches", "jigsaw",
+                                               "simclr", "moco", "npid", "byol", "simsiam",
+                                               "swav", "dino")),
     "npid-cifar10-none-noise_all", "rotation-cifar10-none-untrained",
 ]  # fmt: skip
 BUDGET = 1200  # forward passes of it over every image

@@ -63,6 +63,17 @@ OF_METHODS = {
         "views": CROPS | {"size": 27, "tile": 8},
         "head": {"hidden": 16, "permutations": 12},
     },
+    "swav": {
+        "training": SGD
+        | {"temperature": 0.1, "epsilon": 0.05, "rounds": 3, "freeze_prototypes_epochs": 1},
+        "views": CONTRASTED,
+        "head": {"hidden": 16, "out": 8, "prototypes": 6},
+    },
+    "inpainting": {
+        "training": SGD | {"lr_base": 0.1},
+        "views": CROPS | {"shift": 0.0, "hole": 6, "place": "random"},
+        "head": {"width": 4},
+    },
     "uae": {
         "training": {k: v for k, v in SGD.items() if k != "sgd_momentum"}
         | {"betas": [0.5, 0.999], "lr_base": 0.3},

@@ -30,6 +30,8 @@ DECLARING = (
     "ssl_ood.methods.npid.settings",
     "ssl_ood.methods.patches.settings",
     "ssl_ood.methods.jigsaw.settings",
+    "ssl_ood.methods.swav.settings",
+    "ssl_ood.methods.inpainting.settings",
     "ssl_ood.datasets.readers_archives",
     "ssl_ood.datasets.readers_arrays",
     "ssl_ood.datasets.readers_medical",
