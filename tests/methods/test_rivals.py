@@ -240,6 +240,7 @@ def test_more_devices_than_one_are_refused_before_planning(method):
         ("csi", "views", {"crop_scale": [0.5, 1.2]}),
         ("geometric", "training", {"dropout": 1.5}),
         ("rotation", "training", {"nesterof": True}),
+        ("uae", "training", {"betas": [0.5, 1.5]}),
     ],
 )
 def test_a_wrong_setting_is_refused(method, section, values):

@@ -79,6 +79,33 @@ def test_a_method_that_waits_for_its_data_says_so(with_csi):
     assert "no data" in markdown
 
 
+def test_a_row_of_another_method_is_measured_with_what_is_reported_below(
+    medical, reported, tmp_path
+):
+    """Table 5.2: UAE on the splits of ours, the score of its own study."""
+    values = {"rsna_opacity": 0.935, "rsna_not_normal": 0.82, "pooled": 0.86}
+    ours = medical.trained("rsna_contrastive", "rsna", aurocs={"mahalanobis": values})
+    theirs = {"rsna_opacity": 0.86, "rsna_not_normal": 0.77, "pooled": 0.81}
+    scored = {"uncertain_error": theirs, "squared_error": dict.fromkeys(theirs, 0.6)}
+    medical.trained("rsna_uae", "rsna", aurocs=scored)
+    own, rival = ([r for r in medical.runs if (r["run"] == ours) == mine] for mine in (True, False))
+    spec = medical.spec("table_rsna_contrastive", reported="table_5_2") | {"runs": own}
+    evaluation = spec["evaluation"] | {"scores": ["uncertain_error", "squared_error"]}
+    rival = [run | {"method": "uae"} for run in rival]
+    spec["baselines"] = {
+        name: {"score": score, "evaluation": evaluation, "runs": rival}
+        for name, score in (("UAE", None), ("Autoencoder", "squared_error"))
+    }
+    make_table(spec, Files(medical.write(), reported=reported), tmp_path / "t")
+    table, lines = pd.read_csv(tmp_path / "t.csv"), (tmp_path / "t.md").read_text().splitlines()
+    (place,) = (i for i, line in enumerate(lines) if line.startswith("| UAE "))
+    assert cells("\n".join(lines), "UAE")[1:] == ["0.860", "0.770", "0.810"]
+    assert "0.890 (−0.030)" in lines[place + 1] and "0.830 (−0.020)" in lines[place + 1]
+    assert cells("\n".join(lines), "Autoencoder")[1:] == ["0.600"] * 3
+    row = table.set_index(["system", "dataset"]).loc[("UAE", "pooled")]
+    assert (row.method, row.score, row.measured) == ("uae", "uncertain_error", 0.81)
+
+
 @pytest.fixture
 def flows(study, reported, tmp_path):
     """Two seeds of a flow and of its background model, with the bits of every image."""

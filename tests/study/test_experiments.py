@@ -17,13 +17,17 @@ STRATEGIES = [
 ]  # fmt: skip
 
 
-# The methods that table 6.1 compares with, and the flows of table 1.1 with their backgrounds.
+# The methods that tables 6.1 and 7.1 compare with, and the flows of table 1.1 with backgrounds.
 FLOWS = ["likelihood-fashion_mnist", "likelihood_colour-cifar10"]
-BASELINES = [
-    f"natural_{method}-{home}"
-    for method in ("supervised", "geometric", "rotation", "simclr", "csi")
-    for home in ("cifar10", "cifar100")
-] + FLOWS
+BASELINES = (
+    [
+        f"natural_{method}-{home}"
+        for method in ("supervised", "geometric", "rotation", "simclr", "csi")
+        for home in ("cifar10", "cifar100")
+    ]
+    + FLOWS
+    + ["medical_uae-rsna"]
+)
 # Chapter 5: five splits whatever the seeds; what a classifier starts from, and its labels.
 CONTRASTIVE = ["base", "batch_64", "batch_256", "crop_0.4", "rotation_10", "jitter_0.25"]
 INITIAL = ["imagenet_con", "rsna_con", "imagenet_classifier", "random"]
@@ -38,6 +42,14 @@ PROTOCOL = [
     "none-frozen_head", "perm4_imgn-shift_on_image", "perm4_imgn-shift_never_identity",
     "combined-negatives_shared",
 ]  # fmt: skip
+# Chapter 4, one table of pretext tasks on one network, and that network untrained.
+PRETEXT = [
+    *(f"{task}-cifar10-none-base" for task in ("rotation", "inpainting", "patches", "jigsaw",
+                                               "simclr", "moco", "npid", "byol", "simsiam",
+                                               "swav", "dino")),
+    "npid-cifar10-none-noise_all", "rotation-cifar10-none-untrained",
+]  # fmt: skip
+BUDGET = 1200  # forward passes of it over every image
 # Chapter 7: tables 7.1 to 7.3 and the figure of where negatives come from.
 BOTH = ["rot_both", "rot360_both", "perm4_both", "perm16_both", "pixperm_both"]
 MEDICAL = {
@@ -73,14 +85,27 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
         f"rsna_contrastive-rsna-none-{variant}-seed{split}"
         for variant in CONTRASTIVE for split in range(5)
     }  # fmt: skip
+    expected |= {f"rsna_uae-rsna-none-base-seed{split}" for split in range(5)}
     # What only the optional table needs, which is made by its name.
     usual = {run.id for target in found.usual for run in with_initial(target.runs)}
     assert usual == expected
-    assert len(usual) == 83 * len(seeds) + 30
+    assert len(usual) == 84 * len(seeds) + 35
     optional = {f"natural-cifar10-{name}-seed{seed}" for name in PROTOCOL for seed in seeds}
+    optional |= {f"pretext_{name}-seed{seed}" for name in PRETEXT for seed in seeds}
     assert set(found.runs) - usual == optional
     assert all(name == run.id for name, run in found.runs.items())
-    assert (len(thesis["tables"]), len(thesis["figures"])) == (25, 12)
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (28, 12)
+
+
+def test_pretext_tasks_have_one_backbone_and_one_budget(thesis, load):
+    """A method whose studies are of other chapters has its own budget there."""
+    target = load(thesis).targets["table_pretext"]
+    runs = [run.settings for run in target.runs if run.variant != "untrained"]
+    assert {tuple(run.backbone.options.items()) for run in runs} == {()}
+    assert {(run.backbone.name, run.backbone.stem) for run in runs} == {("resnet18", "cifar")}
+    for run in runs:
+        spent = run.training.epochs * run.options.passes(0)
+        assert spent == pytest.approx(BUDGET, rel=0.01), run.run
 
 
 def test_ids_and_settings_of_runs_are_unique(thesis, demo, load):
@@ -252,8 +277,8 @@ def test_a_new_seed_trains_its_own_runs_only(thesis, load):
     changed, new, gone = retrained(load, thesis, thesis | {"seeds": [0, 1]})
     assert (changed, gone) == (set(), set())
     assert {name.rsplit("-", 1)[1] for name in new} == {"seed1"}
-    assert len(new) == 83 + len(PROTOCOL)
-    assert not [name for name in new if name.startswith("rsna_contrastive")]  # has its own
+    assert len(new) == 84 + len(PROTOCOL) + len(PRETEXT)
+    assert not [name for name in new if name.startswith(("rsna_contrastive", "rsna_uae"))]
 
 
 def test_a_new_strategy_trains_its_own_run_only(thesis, load):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ssl_ood.common.errors import UserError
-from ssl_ood.study.layers import merge, read_config, read_layers
+from ssl_ood.study.layers import merge, overridden, read_config, read_layers
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +25,16 @@ def files(tmp_path):
         return paths
 
     return write
+
+
+def test_another_backbone_takes_over_no_option_of_the_one_before():
+    method = {"training": {"epochs": 3}, "backbone": {"name": "vit", "depth": 2, "rate": 0.1}}
+    same = overridden(method, {"backbone": {"name": "vit", "depth": 4}})
+    assert same["backbone"] == {"name": "vit", "depth": 4, "rate": 0.1}
+    assert overridden(method, {"backbone": {"depth": 4}})["backbone"] == same["backbone"]
+    other = overridden(method, {"backbone": {"name": "resnet"}}, {"backbone": {"stem": "cifar"}})
+    assert other == {"training": {"epochs": 3}, "backbone": {"name": "resnet", "stem": "cifar"}}
+    assert method["backbone"]["depth"] == 2  # left as it was
 
 
 def test_layers_are_laid_over_each_other(files):

@@ -38,6 +38,48 @@ OF_METHODS = {
         "views": {"size": 16, "channels": 3, "flip_p": 0.5},
         "backbone": {"name": "glow", "levels": 2, "steps": 2, "hidden": 8},
     },
+    "simsiam": {
+        "training": SGD,
+        "views": CONTRASTED,
+        "head": {"hidden": 16, "out": 8, "predictor": 6},
+    },
+    "byol": {
+        "training": SGD | {"teacher_momentum": [0.9, 1.0]},
+        "views": CONTRASTED,
+        "head": {"hidden": 16, "out": 8, "predictor": 16},
+    },
+    "npid": {
+        "training": SGD | {"temperature": 0.2, "noise": 5, "memory_momentum": 0.5},
+        "views": CONTRASTED,
+        "head": {"out": 8},
+    },
+    "patches": {
+        "training": SGD,
+        "views": CROPS | {"size": 32, "patch": 8, "gap": 1, "move": 1, "drop_colours": True},
+        "head": {"hidden": 16},
+    },
+    "jigsaw": {
+        "training": SGD,
+        "views": CROPS | {"size": 27, "tile": 8},
+        "head": {"hidden": 16, "permutations": 12},
+    },
+    "swav": {
+        "training": SGD
+        | {"temperature": 0.1, "epsilon": 0.05, "rounds": 3, "freeze_prototypes_epochs": 1},
+        "views": CONTRASTED,
+        "head": {"hidden": 16, "out": 8, "prototypes": 6},
+    },
+    "inpainting": {
+        "training": SGD | {"lr_base": 0.1},
+        "views": CROPS | {"shift": 0.0, "hole": 6, "place": "random"},
+        "head": {"width": 4},
+    },
+    "uae": {
+        "training": {k: v for k, v in SGD.items() if k != "sgd_momentum"}
+        | {"betas": [0.5, 0.999], "lr_base": 0.3},
+        "views": CROPS | {"rotation": 0, "flip_p": 0.0, "shift": 0.0},
+        "backbone": {"name": "uae", "width": 8, "hidden": 32, "latents": 6},
+    },
 }
 
 

@@ -349,7 +349,7 @@ def scores_of(target):
 
 
 def history_of(target):
-    """The logs of the trainings of every run that a figure is made from."""
+    """The logs of the trainings of every run that a table or figure is made from."""
     runs = GAPS.runs(EXPERIMENTS.targets[target].runs)
     return [f"{R}/runs/{run.id}/log.jsonl" for run in runs]
 

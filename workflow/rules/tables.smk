@@ -9,6 +9,9 @@ rule table:
         ),
         packed=lambda wildcards: packed_meta(shown_sets(wildcards.table)),
         shortcuts=lambda wildcards: shortcuts_of(wildcards.table),
+        history=lambda wildcards: (
+            history_of(wildcards.table) if "history" in needs_of(wildcards.table) else []
+        ),
     output:
         csv=f"{R}/tables/{{table}}.csv",
         page=report(
@@ -37,7 +40,7 @@ rule table:
         "printf '%s\\n' {params.spec:q} > {output.spec:q} &&"
         " python -m ssl_ood table --spec {output.spec:q} --measurements {input.measurements:q}"
         " --scores {input.scores:q} --images {params.images:q}"
-        " --shortcuts {input.shortcuts:q}"
+        " --shortcuts {input.shortcuts:q} --history {input.history:q}"
         " --reported {params.reported:q} --output {params.prefix:q} 2> {log:q}"
 
 

@@ -38,13 +38,16 @@ class Batch:
 
     images: (B, S, S, 3) uint8; labels: (B,) int64 or None; negatives: (n B, S, S, 3) uint8, of
     which rows n i to n (i + 1) belong to image i, or None; shifts: of each negative the shift that
-    is left to its views, empty where none is.
+    is left to its views, empty where none is; places: (B,) int64, of each image its number among
+    the `of` images that are trained on.
     """
 
     images: Tensor
     labels: Tensor | None = None
     negatives: Tensor | None = None
     shifts: tuple[str | None, ...] = ()
+    places: np.ndarray | None = None
+    of: int = 0
 
     def __len__(self) -> int:
         return len(self.images)

@@ -6,12 +6,27 @@ Batch normalisation, or a loss that compares images of a batch with each other, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from ssl_ood.methods.settings import Fault, MethodSettings
+from ssl_ood.views.spec import ViewSpec
 
 
 class WholeBatchSettings(MethodSettings):
-    """Sections of a method that never splits its batch."""
+    """Sections of a method that never splits its batch, and whose views are of one kind."""
+
+    PASSES: ClassVar[float] = 3.0  # see `passes`
+    WORK: ClassVar[float] = 1.0  # against self-distillation of 256 pixels, by their operations
+
+    @property
+    def shown(self) -> ViewSpec:
+        return self.views.spec
+
+    def passes(self, negatives: int) -> float:
+        return self.PASSES
+
+    def work(self, negatives: int) -> float:
+        return self.WORK
 
     @property
     def together(self) -> int:

@@ -20,6 +20,7 @@ DIGITS = {
     "percent": 2,
     "nats": 2,
     "bits": 3,
+    "hours": 2,
     "count": 0,
     "score": 4,
 }  # printed; csv files have all

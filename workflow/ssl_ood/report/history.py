@@ -1,9 +1,9 @@
-"""The logs of trainings, as one tidy frame: what figures of learning curves are drawn from."""
+"""The logs of trainings, as one tidy frame, and the time that they took."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,22 @@ def read_history(files: Sequence[Path], spec: dict[str, Any]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    by_run = {path.parent.name: path for path in files}
     rows: list[dict[str, Any]] = []
+    for run, path in _trained(files, spec):
+        identity = {name: run[name] for name in IDENTITY}
+        rows += [identity | {"kind": "epoch"} | line for line in _read(path)[0]]
+    return pd.DataFrame(rows, columns=None if rows else [*IDENTITY, "kind", "epoch"])
+
+
+def device_hours(files: Sequence[Path], spec: dict[str, Any]) -> dict[str, float]:
+    """What the training of each run took, by its name: hours times devices. Raises as above."""
+    told = {run["run"]: _read(path)[1] for run, path in _trained(files, spec)}
+    return {run: t["seconds"] * t.get("devices", 1) / 3600 for run, t in told.items()}
+
+
+def _trained(files: Sequence[Path], spec: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path]]:
+    """The runs that could be trained, each with its log."""
+    by_run = {path.parent.name: path for path in files}
     for run in spec["runs"]:
         if "status" in run:
             continue
@@ -36,12 +50,11 @@ def read_history(files: Sequence[Path], spec: dict[str, Any]) -> pd.DataFrame:
                 f"{spec['name']}: there is no log of {run['run']}: make it with "
                 f"`snakemake {spec['name']}`, which trains the run."
             )
-        identity = {name: run[name] for name in IDENTITY}
-        rows += [identity | {"kind": "epoch"} | line for line in _lines(by_run[run["run"]])]
-    return pd.DataFrame(rows, columns=None if rows else [*IDENTITY, "kind", "epoch"])
+        yield run, by_run[run["run"]]
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The lines of a log, and train.json beside it."""
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         summary = json.loads(path.with_name("train.json").read_text(encoding="utf-8"))
@@ -54,4 +67,4 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             f"{path} is damaged ({reason}). Delete the folder and run the workflow again, which "
             "trains the run."
         )
-    return lines
+    return lines, summary

@@ -39,8 +39,9 @@ def make_table(spec: dict[str, Any], files: Files, prefix: Path) -> None:
 
     form = lookup("table", spec["form"], spec["name"]).load()
     results = load_results(
-        spec, files.measurements, files.reported, files.scores, files.images, files.shortcuts
-    )
+        spec, files.measurements, files.reported, files.scores, files.images, files.shortcuts,
+        files.history,
+    )  # fmt: skip
     table = form(results)
     notes = reported_notes(results)
     notes += [f"{gap} Its cells have no number." for gap in spec.get("gaps", ())]

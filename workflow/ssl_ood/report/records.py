@@ -42,7 +42,7 @@ def measure(
             shown = results.baselines[system]
             run = shown.spec["runs"][0]
             what = {"variant": run["variant"], "metric": metric, "ood": dataset}
-            summary = shown.summary(in_distribution, run["strategy"], **what)
+            summary = summary or shown.summary(in_distribution, run["strategy"], **what)
             status = MEASURED if summary else shown.status(in_distribution, run["strategy"], **what)
             method = run["method"]
     else:

@@ -107,8 +107,9 @@ class Results:
     measurements of its runs, tidy; see `evaluation.measurements`. quoted: the reported values, see
     `read_reported`; no rows unless spec["show_reported"]. reported_dir: where these and the claims
     in words are. scores_of: the files of the scores of every image, by run; images: folders of
-    packed sets; shortcuts: what needs no learning (`evaluation.shortcuts.rows`); all three for
-    forms that need them. baselines: the results of other methods, by their name.
+    packed sets; shortcuts: what needs no learning (`evaluation.shortcuts.rows`); history: the logs
+    of the trainings; all four for forms that need them. baselines: the results of other methods, by
+    their name.
     """
 
     spec: dict[str, Any]
@@ -120,6 +121,7 @@ class Results:
     images: Sequence[Path] = ()
     shortcuts: pd.DataFrame | None = None
     baselines: dict[str, Results] = field(default_factory=dict)
+    history: Sequence[Path] = ()
 
     @property
     def score(self) -> str:
@@ -276,6 +278,7 @@ def load_results(
     scores: Sequence[Path] = (),
     images: Sequence[Path] = (),
     shortcuts: Sequence[Path] = (),
+    history: Sequence[Path] = (),
 ) -> Results:
     """Reads the measurements of the target's runs and, where they are shown, the reported values.
 
@@ -296,9 +299,9 @@ def load_results(
     for name, other in others.items():
         told = {**spec, **other, "baselines": {}}
         chosen = Scored(score=other["score"])
-        baselines[name] = Results(told, chosen, _of_runs(told, frame), quoted)
+        baselines[name] = Results(told, chosen, _of_runs(told, frame), quoted, history=history)
     folder = reported_dir or Path()
-    return Results(spec, options, own, quoted, folder, files, images, found, baselines)
+    return Results(spec, options, own, quoted, folder, files, images, found, baselines, history)
 
 
 def _of_runs(spec: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:

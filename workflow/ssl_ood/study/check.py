@@ -25,7 +25,7 @@ from ssl_ood.common.vocabulary import (
 from ssl_ood.datasets.names import at_size
 from ssl_ood.methods.network_options import option_fault
 from ssl_ood.methods.settings import INITIAL
-from ssl_ood.study.layers import merge
+from ssl_ood.study.layers import merge, overridden
 from ssl_ood.study.settings import Config, Evaluation, Study
 
 OF_DATASETS = frozenset({"labels"})  # what a score may need that no method has to give
@@ -63,7 +63,7 @@ def check_layer(config: Config, method: str, place: str, layer: dict[str, Any]) 
     """Raises UserError for a setting over those of a method that it does not have, or not so."""
     sections = lookup("method", method).settings
     here = f"config: for method {method}, {place}"
-    read_settings(sections, merge(config.methods[method], layer), here)
+    read_settings(sections, overridden(config.methods[method], layer), here)
 
 
 def _check_methods(config: Config) -> None:

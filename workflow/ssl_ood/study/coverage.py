@@ -76,7 +76,12 @@ def summary(items: Iterable[Item]) -> str:
             "quoted": "are quoted",
             "not_built": "are not built",
         }
-        told = [f"{counts[status]} {words[status]}" for status in words if counts[status]]
+        one = {"run": "runs"} | {w: w.replace("are ", "is ") for w in words.values() if w != "run"}
+        told = [
+            f"{counts[status]} {one[word] if counts[status] == 1 else word}"
+            for status, word in words.items()
+            if counts[status]
+        ]
         total = sum(counts.values()) - counts["drawing"]
         sentences.append(f"Of {total} {title.lower()} {', '.join(told)}.")
     return " ".join(sentences)

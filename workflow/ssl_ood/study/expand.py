@@ -22,7 +22,7 @@ from ssl_ood.common.vocabulary import (
 )
 from ssl_ood.datasets.names import CROP, PackedSet, at_size
 from ssl_ood.methods.settings import read_run
-from ssl_ood.study.layers import merge
+from ssl_ood.study.layers import merge, overridden
 from ssl_ood.study.pairs import Pairs
 from ssl_ood.study.runs import Experiments, Run, Target, with_initial
 from ssl_ood.study.settings import Config, Evaluation
@@ -158,7 +158,7 @@ class _Maker:
         train, test = self._packed(key, None, "train"), self._packed(key, None, "test")
         sources, pairs = self._negatives(key, train)
         places = self._layers(key)
-        sections = merge(*(layer for _, layer in places))
+        sections = overridden(*(layer for _, layer in places))
         if not pairs:
             options = lookup("method", study.method).settings
             sections = merge(sections, options.WITHOUT_NEGATIVES)

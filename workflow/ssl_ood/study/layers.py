@@ -45,6 +45,19 @@ def merge(*layers: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def overridden(sections: dict[str, Any], *layers: dict[str, Any]) -> dict[str, Any]:
+    """The sections of a method with overrides and variants laid over them, see `merge`.
+
+    A layer whose backbone names another network takes over no option of the one before it.
+    """
+    for layer in layers:
+        before, named = (part.get("backbone", {}).get("name") for part in (sections, layer))
+        if named not in (None, before):
+            sections = {key: value for key, value in sections.items() if key != "backbone"}
+        sections = merge(sections, layer)
+    return sections
+
+
 def typed(value: Any) -> Any:
     """The config with text that spells a number, true, false or null turned into that.
 

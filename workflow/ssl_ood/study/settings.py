@@ -80,7 +80,11 @@ class Study(Settings):
     chapter: Count | None = Field(
         None, description="of the thesis: `snakemake chapter_N` makes its tables and figures"
     )
-    override: Sections = Field({}, description="settings of the method, for this study")
+    override: Sections = Field(
+        {},
+        description="settings of the method, for this study; a backbone of another name takes over "
+        "no option of the method's",
+    )
     evaluation: dict[str, Any] = Field({}, description="over that of the top level, key by key")
     in_distribution: dict[str, InDistribution] = Field(description="by dataset of the catalogue")
 

@@ -51,7 +51,8 @@ class Sources:
 
     def batch(self, step: int, steps_per_epoch: int, size: int) -> Batch:
         """The images of a step; within an epoch none comes twice."""
-        rows = self._rows_of(step, steps_per_epoch, size)
+        places = self._places(step, steps_per_epoch, size)
+        rows = self.rows[places]
         labels, negatives, shifts = None, None, ()
         if self.labels is not None:
             labels = to_device(self.labels[rows], self.images.device)
@@ -59,15 +60,15 @@ class Sources:
             negatives = self.negatives.batch(step, steps_per_epoch, size)
             shifts = self.negatives.shifts(size)
         images = self.images.take(rows)
-        self.images.expect(self._rows_of(step + 1, steps_per_epoch, size))
-        return Batch(images, labels, negatives, shifts)
+        self.images.expect(self.rows[self._places(step + 1, steps_per_epoch, size)])
+        return Batch(images, labels, negatives, shifts, places, len(self))
 
-    def _rows_of(self, step: int, steps_per_epoch: int, size: int) -> np.ndarray:
-        """The images of a step, (size,) rows of the packed set."""
+    def _places(self, step: int, steps_per_epoch: int, size: int) -> np.ndarray:
+        """The images of a step, (size,) numbers among those that are used."""
         epoch, position = divmod(step, steps_per_epoch)
         wanted = min(steps_per_epoch * size, len(self))  # the last batch may be a smaller one
         order = epoch_order(self.seed, "positives", epoch, wanted, len(self))
-        return self.rows[order[position * size : (position + 1) * size]]
+        return order[position * size : (position + 1) * size]
 
 
 def open_sources(settings: RunSettings, data: Path, device: torch.device) -> Sources:

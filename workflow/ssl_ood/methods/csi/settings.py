@@ -38,14 +38,11 @@ class CsiViews(ContrastiveViews):
 class CsiSettings(SimclrSettings):
     """The sections of `methods.csi`."""
 
+    PASSES = 24.0  # two views of four rotations, forward and backward
+    WORK = 0.16
+
     training: CsiTraining = Field(description="how long, in which batches, at which rates")
     views: CsiViews = Field(description="what the two views of a turned image are")
-
-    def passes(self, negatives: int) -> float:
-        return 24.0  # two views of four rotations, forward and backward
-
-    def work(self, negatives: int) -> float:
-        return 0.16  # against self-distillation of 256 pixels, by their operations
 
 
 declare(

@@ -11,7 +11,6 @@ from ssl_ood.common.settings import Count, Rising, Share
 from ssl_ood.methods.settings import Crops, Fault, Pixels
 from ssl_ood.methods.sgd import SgdTraining
 from ssl_ood.methods.whole_batch import WholeBatchSettings
-from ssl_ood.views.spec import ViewSpec
 
 
 class FinetuneTraining(SgdTraining):
@@ -35,10 +34,6 @@ class FinetuneSettings(WholeBatchSettings):
 
     training: FinetuneTraining = Field(description="how long, in which batches, at which rates")
     views: FinetuneViews = Field(description="what the classifier is shown")
-
-    @property
-    def shown(self) -> ViewSpec:
-        return self.views.spec
 
     @property
     def labels(self) -> int | None:

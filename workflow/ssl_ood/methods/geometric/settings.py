@@ -22,13 +22,10 @@ class GeometricTraining(SgdTraining):
 class GeometricSettings(SupervisedSettings):
     """The sections of `methods.geometric`."""
 
+    PASSES = 12.0  # four rotations, forward and backward
+    WORK = 0.16
+
     training: GeometricTraining = Field(description="how long, in which batches, at which rates")
-
-    def passes(self, negatives: int) -> float:
-        return 12.0  # four rotations, forward and backward
-
-    def work(self, negatives: int) -> float:
-        return 0.16  # against self-distillation of 256 pixels, by their operations
 
 
 declare(

@@ -66,10 +66,6 @@ class GlowSettings(WholeBatchSettings):
     views: GlowViews = Field(description="what the flow is shown")
     backbone: Flow = Field(description="the flow")
 
-    @property
-    def shown(self) -> ViewSpec:
-        return self.views.spec
-
     def work(self, negatives: int) -> float:
         """By the operations of the couplings: 0.7 for table 1.1's flow of FashionMNIST."""
         flow, pixels = self.backbone, self.views.size**2

@@ -52,6 +52,9 @@ class MocoSettings(MethodSettings):
     def together(self) -> int:
         return min(self.training.batch_norm_images, self.training.batch_size)
 
+    def passes(self, negatives: int) -> float:
+        return 4.0  # the query forward and backward, the key forward
+
     @property
     def momentum(self) -> tuple[float, float]:
         return self.training.teacher_momentum

@@ -8,24 +8,16 @@ from ssl_ood.common.registry import declare
 from ssl_ood.methods.settings import Crops
 from ssl_ood.methods.sgd import SgdTraining
 from ssl_ood.methods.whole_batch import WholeBatchSettings
-from ssl_ood.views.spec import ViewSpec
 
 
 class RotationSettings(WholeBatchSettings):
     """The sections of `methods.rotation`."""
 
+    PASSES = 12.0  # four rotations, forward and backward
+    WORK = 0.065
+
     training: SgdTraining = Field(description="how long, in which batches, at which rates")
     views: Crops = Field(description="what is turned by 0, 90, 180 and 270 degrees")
-
-    @property
-    def shown(self) -> ViewSpec:
-        return self.views.spec
-
-    def passes(self, negatives: int) -> float:
-        return 12.0  # four rotations, forward and backward
-
-    def work(self, negatives: int) -> float:
-        return 0.065  # against self-distillation of 256 pixels, by their operations
 
 
 declare(

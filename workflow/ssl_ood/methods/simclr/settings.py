@@ -37,19 +37,12 @@ class ContrastiveViews(Crops):
 class SimclrSettings(WholeBatchSettings):
     """The sections of `methods.simclr`."""
 
+    PASSES = 6.0  # two views, forward and backward
+    WORK = 0.1
+
     training: ContrastiveTraining = Field(description="how long, in which batches, at which rates")
     views: ContrastiveViews = Field(description="what the two views of an image are")
     head: MocoHead = Field(description="from features to the vectors that are compared")
-
-    @property
-    def shown(self) -> ViewSpec:
-        return self.views.spec
-
-    def passes(self, negatives: int) -> float:
-        return 6.0  # two views, forward and backward
-
-    def work(self, negatives: int) -> float:
-        return 0.1  # against self-distillation of 256 pixels, by their operations
 
 
 declare(

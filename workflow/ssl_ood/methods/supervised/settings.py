@@ -9,7 +9,6 @@ from ssl_ood.common.settings import Settings
 from ssl_ood.methods.settings import Crops
 from ssl_ood.methods.sgd import SgdTraining
 from ssl_ood.methods.whole_batch import WholeBatchSettings
-from ssl_ood.views.spec import ViewSpec
 
 
 class ClassesHead(Settings):
@@ -21,16 +20,11 @@ class ClassesHead(Settings):
 class SupervisedSettings(WholeBatchSettings):
     """The sections of `methods.supervised`."""
 
+    WORK = 0.02
+
     training: SgdTraining = Field(description="how long, in which batches, at which rates")
     views: Crops = Field(description="what the classifier is shown")
     head: ClassesHead = Field(description="from features to the classes")
-
-    @property
-    def shown(self) -> ViewSpec:
-        return self.views.spec
-
-    def work(self, negatives: int) -> float:
-        return 0.02  # against self-distillation of 256 pixels, by their operations
 
 
 declare(

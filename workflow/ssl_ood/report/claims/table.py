@@ -20,6 +20,7 @@ from ssl_ood.common.settings import Many, Settings
 from ssl_ood.common.vocabulary import SEEDS
 from ssl_ood.report.claims import (  # noqa: F401, they fill CHECKS
     chapter_2,
+    chapter_4,
     chapter_5,
     chapter_6,
     chapter_7,

@@ -34,10 +34,11 @@ class MethodsOptions(Beside):
     "table",
     "methods",
     title="Methods",
-    notes="Other methods as they were reported, then ours with each score, one column per OOD set "
-    "(tables 5.2, 7.1 and 7.2).",
+    notes="Other methods as they were reported or, where the table has runs of them, measured; "
+    "then ours with each score, one column per OOD set (tables 5.2, 7.1 and 7.2).",
     needs={"measurements", "shortcuts"},
     settings=MethodsOptions,
+    baselines=True,
 )
 def methods_table(results: Results) -> Table:
     """Other methods with labels, those without, and ours with the reported values below."""
@@ -72,7 +73,9 @@ def _columns(results: Results) -> list[Column]:
 
 def _rows_of_others(results: Results) -> list[Row]:
     """Other methods with labels, which are beside the comparison, and those without."""
-    rows, others = [], other_methods(results)
+    others = other_methods(results)
+    others |= dict.fromkeys(results.baselines.keys() - others, "")
+    rows = []
     for section in (WITH_LABELS, WITHOUT_LABELS):
         labels = section == WITH_LABELS
         methods = [method for method, note in others.items() if (LABELS in note) == labels]
