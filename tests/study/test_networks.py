@@ -65,7 +65,7 @@ def test_check_says_what_it_has_built(capsys, monkeypatch):
     files = ["config.yaml", "profiles/demo/study.yaml"]
     assert main(["check", "--configfile", *files]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("61 runs for 27 tables and 11 figures: no mistake found.")
+    assert said.startswith("69 runs for 27 tables and 11 figures: no mistake found.")
     assert "dino vit_small_patch16_224 (natural)" in said
     assert torch.__version__ in said
 
