@@ -39,6 +39,7 @@ from ssl_ood.declarations import declare_everything
 from ssl_ood.study.bundled import older_code
 from ssl_ood.study.left_behind import describe_left
 from ssl_ood.study.own import own_images_in
+from ssl_ood.study.patterns import alternatives
 from ssl_ood.study.layers import read_layers
 from ssl_ood.study.read import plugins_of, read_study
 
@@ -420,10 +421,6 @@ TRAIN_RETRIES = 0 if workflow.remote_exec else 2 * JOBS_A_TRAINING + 3
 
 
 NOTHING = "(?!)"  # the expression that no text matches
-
-
-def alternatives(names):
-    return "|".join(re.escape(name) for name in sorted(names))
 
 
 wildcard_constraints:
