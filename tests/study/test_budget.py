@@ -136,9 +136,10 @@ def test_too_few_hours_are_a_sentence_with_what_the_least_takes(prices):
     asked = prices("table_negative_sampling", "table_rsna_contrastive")
     with pytest.raises(UserError, match=r"0.001 hours are too few.*one epoch of each"):
         budget.propose(asked, 0.001)
-    # One epoch of the five splits' first.
-    images = next(iter(asked.asked.targets["table_rsna_contrastive"].runs))
-    least = asked.asked.images(images) / 600 / 3600
+    # One epoch of the five splits' first, and of the method that it is compared with.
+    runs = asked.asked.targets["table_rsna_contrastive"].runs
+    firsts = {run.method: run for run in reversed(runs)}.values()
+    least = sum(asked.asked.images(r) * r.settings.work for r in firsts) / 600 / 3600
     assert asked.plan(1, 0, ["table_rsna_contrastive"]).hours == pytest.approx(least)
 
 
