@@ -29,12 +29,13 @@ def filled(text: str) -> str:
     return BLOCK.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
 
 
-def opponents() -> str:
-    """Ours beside each other library, a row a part."""
+def compared(other: str, opponents: bool) -> str:
+    """Ours beside the other side, a row a part: each other library, or the usual way."""
     from compare.kept import read
 
-    rows = sorted((row for row in read() if ": " in row["part"]), key=lambda row: row["part"])
-    head = ("part", "ours", "opponent", "ratio", "unit", "clock", "load")
+    rows = [row for row in read() if (": " in row["part"]) == opponents]
+    rows.sort(key=lambda row: row["part"] if opponents else "")
+    head = ("part", "ours", other, "ratio", "unit", "clock", "load")
     body = [
         (
             row["part"],
@@ -80,7 +81,8 @@ def _table(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
 
 
 TABLES = {
-    "opponents": opponents,
+    "opponents": lambda: compared("opponent", True),
+    "usual": lambda: compared("usual", False),
     "growth": growth,
 }
 

@@ -46,6 +46,7 @@ def test_an_opponent_makes_as_many_views_of_the_same_sizes(name, opponent, prese
     ours = Ours(preset, arrays, CPU)
     batches = opponent(name).load().batches(preset, arrays, 1, CPU)
     made = next(batches)
+    assert torch.is_grad_enabled()
     batches.close()
     for kind, views in zip(("positive", "negative"), made, strict=True):
         expected = [view for size in ours.ready[kind, 0] for view in size]

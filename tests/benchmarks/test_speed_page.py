@@ -13,7 +13,11 @@ def test_the_page_has_what_was_measured():
 
     text = (DOCS / "speed.md").read_text(encoding="utf-8")
     assert speed_page.filled(text) == text
-    assert {found[2] for found in speed_page.BLOCK.finditer(text)} == {"opponents", "growth"}
+    assert {found[2] for found in speed_page.BLOCK.finditer(text)} == {
+        "opponents",
+        "growth",
+        "usual",
+    }
 
 
 def test_every_comparison_and_size_has_its_commit_and_date():

@@ -26,11 +26,12 @@ def batches(
     while True:
         rows = torch.randint(len(sources[0]), (preset.batch,), device=device)
         chosen = [images[rows].to(torch.float32).div_(255) for images in sources]
-        with torch.no_grad():
-            yield tuple(
+        with torch.no_grad():  # not around the yield: the training step needs its gradients
+            made = tuple(
                 [make(images) for make in pipeline]
                 for images, pipeline in zip(chosen, pipelines, strict=True)
             )
+        yield made
 
 
 def transform(spec: ViewSpec, turn: bool) -> nn.Module:
