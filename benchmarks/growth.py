@@ -146,27 +146,28 @@ def draw(rows: list[dict[str, str]], path: Path) -> None:
     from ssl_ood.report.figures.style import PAGE, house_style, new_figure
 
     names = list(dict.fromkeys(row["part"] for row in rows))
+    columns = 4
+    lines = -(-len(names) // columns)
     with house_style():
-        figure, axes = new_figure(PAGE, 1.9, 1, max(len(names), 1))
-        for axis, name in zip(axes[0], names, strict=False):
-            found = [row for row in rows if row["part"] == name]
-            for state, marker in ((MEASURED, "o-"), (EXTRAPOLATED, "s:")):
-                shown = [row for row in found if row["measured"] == state]
-                if state == EXTRAPOLATED and shown:
-                    measured_ones = [row for row in found if row["measured"] == MEASURED]
-                    shown = [measured_ones[-1], *shown]
-                xy = np.array([[float(r["size"]), float(r["processor_seconds"])] for r in shown])
-                fill = "white" if state == EXTRAPOLATED else "#0072B2"
-                style = {"markersize": 3, "color": "#0072B2", "markerfacecolor": fill}
-                if len(xy):
-                    axis.plot(xy[:, 0], xy[:, 1], marker, **style)
-            first, last = found[0], found[-1]
-            start, end = float(first["size"]), float(last["size"])
-            seconds = float(first["processor_seconds"])
-            axis.plot([start, end], [seconds, seconds * end / start], color="#8c8c8c", lw=0.8)
-            axis.set(xscale="log", yscale="log", xlabel=first["unit"], title=name)
-        axes[0, 0].set_ylabel("seconds of a processor")
-        figure.savefig(path, metadata={"Date": None})
+        figure, axes = new_figure(PAGE, 1.7 * lines, lines, columns)
+        for axis, name in zip(axes.flat, names, strict=False):
+            _panel(axis, name, [row for row in rows if row["part"] == name])
+        for axis in axes.flat[len(names) :]:
+            axis.set_axis_off()
+        for row in axes:
+            row[0].set_ylabel("seconds of a processor")
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {})
+
+
+def _panel(axis, name: str, rows: list[dict[str, str]]) -> None:
+    xy = np.array([[float(row["size"]), float(row["processor_seconds"])] for row in rows])
+    known = np.array([row["measured"] == MEASURED for row in rows])
+    (start, seconds), end = xy[0], xy[-1, 0]
+    axis.plot([start, end], [seconds, seconds * end / start], color="#8c8c8c", lw=0.8)
+    axis.plot(*xy.T, ":", color="#0072B2")
+    axis.plot(*xy[known].T, "o-", color="#0072B2", markersize=3)
+    axis.plot(*xy[~known].T, "s", color="#0072B2", markersize=3, markerfacecolor="white")
+    axis.set(xscale="log", yscale="log", xlabel=rows[0]["unit"], title=name)
 
 
 if __name__ == "__main__":
