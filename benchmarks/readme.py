@@ -18,15 +18,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOWN = ROOT / "docs" / "demo"
-TABLES = ("table_quality.md", "table_claims.csv")
+TABLE = "table_quality.txt"  # in docs/demo, where every .md is a page of the website
 FIGURES = ("figure_sensitivity.png", "figure_negatives.png")
+COPIED = {
+    "tables/table_quality.md": TABLE,
+    "tables/table_claims.csv": "table_claims.csv",
+    **{f"figures/{name}": name for name in FIGURES},
+}
 BEGIN, END = "<!-- make readme: begin -->", "<!-- make readme: end -->"
 # Claims of chapter 6 that the README quotes with their measurement, by their ids.
 QUOTED = (
     "gain_rot_imgn_over_none",
-    "fewer_soft_classes",
-    "rotation_ahead",
+    "auroc_follows_sensitivity",
     "sensitivity_beats_knn",
+    "fewer_soft_classes",
 )
 VERDICTS = {"holds": "hold", "does not hold": "do not hold", "undecided": "are undecided"}
 
@@ -35,12 +40,11 @@ def main() -> None:
     """Copies from a results folder, then writes the README."""
     results = Path(sys.argv[1])
     SHOWN.mkdir(exist_ok=True)
-    for folder, names in (("tables", TABLES), ("figures", FIGURES)):
-        for name in names:
-            path = results / folder / name
-            if not path.exists():
-                raise SystemExit(f"There is no {path}: `make demo` makes it.")
-            shutil.copyfile(path, SHOWN / name)
+    for made, name in COPIED.items():
+        path = results / made
+        if not path.exists():
+            raise SystemExit(f"There is no {path}: `make demo` makes it.")
+        shutil.copyfile(path, SHOWN / name)
     readme = ROOT / "README.md"
     readme.write_text(filled(readme.read_text(encoding="utf-8"), SHOWN), encoding="utf-8")
 
@@ -56,7 +60,8 @@ def filled(readme: str, shown: Path) -> str:
 
 def part(shown: Path) -> str:
     """The table, the claims and the figures."""
-    table = (shown / "table_quality.md").read_text(encoding="utf-8").split("\n\n")[0]
+    blocks = (shown / TABLE).read_text(encoding="utf-8").split("\n\n")
+    table = next(block for block in blocks if block.startswith("|"))
     with open(shown / "table_claims.csv", encoding="utf-8", newline="") as file:
         claims = {row["id"]: row for row in csv.DictReader(file)}
     counts = Counter(row["verdict"] for row in claims.values())

@@ -17,7 +17,7 @@ def test_the_readme_shows_the_files_of_docs_demo():
 
 
 def test_only_what_lies_between_the_marks_is_written(tmp_path):
-    (tmp_path / "table_quality.md").write_text("| a |\n|---|\n| 1 |\n\nA note.\n")
+    (tmp_path / readme.TABLE).write_text("A title.\n\n| a |\n|---|\n| 1 |\n\nA note.\n")
     rows = [f"{name},Claim of {name},holds,+1 points" for name in readme.QUOTED]
     rows += ["x,X,undecided,+1", "y,Y,not measured,"]
     (tmp_path / "table_claims.csv").write_text("\n".join(["id,claim,verdict,measured", *rows]))
