@@ -139,8 +139,8 @@ is commit ccf5649, of whose measurement only the figures here are left.
         "Settings of the demo",
         "demo_settings.csv",
         """What was tried for `make demo`, with and without negatives, on a seed that the demo does
-not use. A setting was chosen by the 10-NN accuracy and sensitivity of both strategies together and
-by the time that it takes; no OOD set was read. The one that was chosen is `views_24`: four local
+not use. A setting was chosen by the 10-NN accuracy of both strategies together; sensitivity and
+time were looked at, and no OOD set. The one that was chosen is `views_24`, four local
 views of positives instead of two. `python benchmarks/demo_settings.py` makes the rows of
 [the csv](measured/demo_settings.csv), which has the settings themselves. Seconds are of a machine
 with other work.""",
