@@ -198,3 +198,15 @@ def command_of(process: Path) -> str:
         return (process / "cmdline").read_text()
     except OSError:
         return ""
+
+
+def test_a_place_that_no_socket_fits_into_is_one_sentence(cold, tmp_path):
+    """A socket's path has at most some 100 bytes."""
+    place = tmp_path / ("x" * 100)
+    place.mkdir()
+    code = "from ssl_ood.common.warm.server import start\nstart(1)()"
+    done = run(cold | {"TMPDIR": str(place)}, sys.executable, "-c", code)
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"no socket can be made at {place}")
+    assert done.stderr.endswith("(AF_UNIX path too long): stages start cold\n")
+    assert done.stderr.count("\n") == 1

@@ -54,14 +54,15 @@ def _followed(channel: socket.socket, arguments: list[str]) -> int:
         with contextlib.suppress(OSError):  # it has ended
             channel.send(bytes([number]))
 
-    for number in FORWARDED:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, forward)
     mask = os.umask(0)
     os.umask(mask)
     request = json.dumps([arguments, os.getcwd(), dict(os.environ), mask]).encode()
     socket.send_fds(channel, [SIZE.pack(len(request))], [0, 1, 2])
     channel.sendall(request)
+    # Not before: the number of a signal in the middle of the request would spoil it.
+    for number in FORWARDED:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, forward)
     told = b""
     while len(told) < ENDED.size and (part := channel.recv(ENDED.size - len(told))):
         told += part

@@ -23,6 +23,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from ssl_ood.common.warm.client import ENDED, FORWARDED, SIZE, THREADS, VARIABLE, address
 
@@ -37,7 +38,10 @@ BACKLOG = 64
 
 def start(threads: int) -> Callable[[], None]:
     """Starts a server for stages of `threads` threads, which they find in their environment; a
-    function that ends it once the stages under way have ended."""
+    function that ends it once the stages under way have ended. On Linux alone: elsewhere stages
+    start cold."""
+    if not sys.platform.startswith("linux"):
+        return lambda: None
     folder = tempfile.TemporaryDirectory(prefix="ssl_ood-")  # of this user alone
     path = os.path.join(folder.name, "socket")
     limits = dict.fromkeys((THREADS, "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
@@ -70,12 +74,15 @@ def serve(path: str) -> list[str]:
             importlib.import_module(name)
     importlib.import_module(STAGES).declare_everything()
     if len(os.listdir("/proc/self/task")) > 1:
-        sys.exit("a library has started threads, which no child would have: stages start cold")
+        _give_up("a library has started threads, which no child would have")
     gc.collect()
     gc.freeze()  # else each child's collector would touch, and so copy, all that was imported
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(path)
+        try:
+            listener.bind(path)
+        except OSError as error:  # such as a folder whose name is too long for a socket
+            _give_up(f"no socket can be made at {path} ({error})")
         listener.listen(BACKLOG)
         waiting = set()
         while True:
@@ -94,6 +101,11 @@ def serve(path: str) -> list[str]:
         for child in waiting:
             os.waitpid(child, 0)
         os._exit(0)  # nothing to write, and taking all libraries down takes a second
+
+
+def _give_up(why: str) -> NoReturn:
+    print(f"{why}: stages start cold", file=sys.stderr, flush=True)
+    os._exit(1)  # at the interpreter's own end, a library would complain of frozen objects
 
 
 def _stage(channel: socket.socket) -> list[str]:
