@@ -8,8 +8,11 @@ import timm
 import torch
 
 from ssl_ood.common.errors import UserError
+from ssl_ood.common.proofs import load_tensors, save_tensors
+from ssl_ood.methods.backbones import build_backbone
 from ssl_ood.methods.base import read_run
 from ssl_ood.methods.dino.network import Head, build_network
+from ssl_ood.methods.settings import Backbone
 
 
 def test_prototypes_of_fixed_norm_are_a_weight_normalised_layer_of_gain_one():
@@ -169,3 +172,25 @@ def test_kinds_of_views_of_a_config(tiny):
     assert [specs[k].size for k in ("global_1", "global_2", "local")] == [16, 16, 8]
     assert specs["local"].scale == (0.2, 0.6)
     assert specs["global_1"].scale == specs["global_2"].scale == (0.4, 1.0)
+
+
+def test_convolutions_have_channels_last_and_their_files_have_rows():
+    """The numbers are those of the usual order; a vision transformer stays as timm makes it."""
+    backbone = Backbone(name="resnet18", channels=[8, 16, 16, 16], layers=[1, 1, 1, 1])
+    torch.manual_seed(0)
+    network = build_backbone(backbone).eval()
+    torch.manual_seed(0)
+    usual = timm.create_model("resnet18", num_classes=0, **backbone.options).eval()
+    assert network.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    images = torch.rand(3, 3, 32, 32)
+    torch.testing.assert_close(network(images), usual(images))
+    transformer = build_backbone(Backbone(name="vit_tiny_patch16_224", depth=1), 32)
+    assert transformer.patch_embed.proj.weight.is_contiguous()
+
+
+def test_weights_are_saved_alike_whatever_their_order_in_memory(tmp_path):
+    weight = torch.rand(4, 3, 2, 2)
+    save_tensors({"weight": weight}, tmp_path / "rows", {})
+    save_tensors({"weight": weight.to(memory_format=torch.channels_last)}, tmp_path / "last", {})
+    assert (tmp_path / "rows").read_bytes() == (tmp_path / "last").read_bytes()
+    assert torch.equal(load_tensors(tmp_path / "last")[0]["weight"], weight)

@@ -15,12 +15,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from support.other_methods import MOCO, run_of
 from support.training import read_log
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import write_json
+from ssl_ood.common.proofs import save_tensors
 from ssl_ood.common.streams import stream
 from ssl_ood.evaluation.features import extract
 from ssl_ood.methods.base import Batch, Moment, load_model
@@ -253,14 +254,14 @@ def test_the_backbone_starts_from_the_weights_that_are_named(data, tmp_path):
     config = run_of(MOCO, seed=5)
     other = make_training(config, CPU).method.query
     alone, whole = tmp_path / "backbone.safetensors", tmp_path / "run.safetensors"
-    save_file(other.backbone.state_dict(), alone)
-    save_file(other.state_dict(), whole)
+    save_tensors(other.backbone.state_dict(), alone, {})
+    save_tensors(other.state_dict(), whole, {})
     for path in (alone, whole):
         method = make_training(run_of(MOCO), CPU, path).method
         for network in (method.query, method.key):
             found, expected = network.backbone.state_dict(), other.backbone.state_dict()
             assert all(torch.equal(found[name], expected[name]) for name in expected)
         assert not torch.equal(method.query.head[0].weight, other.head[0].weight)
-    save_file({"conv1.weight": torch.zeros(3)}, alone)
+    save_tensors({"conv1.weight": torch.zeros(3)}, alone, {})
     with pytest.raises(UserError, match="does not hold the weights of this backbone"):
         make_training(run_of(MOCO), CPU, alone)

@@ -52,7 +52,8 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
     """Writes a safetensors file: the same bytes for the same content, its checksum in it."""
     from safetensors.torch import save
 
-    head, data = _parts(save(dict(tensors)))
+    # Whatever order a network keeps its weights in: a file has them row by row.
+    head, data = _parts(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
     metadata = dict(metadata) | {TENSORS: _digest(head, data)}
     header = json.dumps({"__metadata__": metadata} | head, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # the tensors begin at a multiple of 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ssl_ood.common.errors import UserError
@@ -40,6 +41,9 @@ def build_backbone(backbone: Backbone, image_size: int | None = None, **more: ob
         _draw_class_token(network, backbone)
     if backbone.position == "bicubic":
         resample_as_the_reference(network, backbone.name)
+    if not hasattr(network, "num_prefix_tokens"):
+        # Convolutions are faster with channels last: their outputs have the order of their weights.
+        network.to(memory_format=torch.channels_last)
     return network
 
 
