@@ -27,7 +27,7 @@ SPLITS, RATE, IMAGES, SIZE = 20, 0.05, 6000, 32
 
 
 def main() -> int:
-    """Prints a line a split; returns 1 where fewer than 17 of the splits are held."""
+    """Prints one line per split; returns 1 where fewer than 17 of the splits are held."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("images", type=Path)
     parser.add_argument("--output", type=Path)

@@ -5,8 +5,8 @@
 
 What may come of a damaged file is a sentence, or what can still be read of it. A fault is anything
 else: another exception, a crash, a hang, memory without measure, or other images out of a format
-that could have told. A row a format is written to docs/measured/robustness.csv. The exit code is 1
-where there is a fault. `tests/situations/test_damage_is_said.py` runs a short version.
+that could have told. One row per format is written to docs/measured/robustness.csv. The exit code
+is 1 where there is a fault. `tests/situations/test_damage_is_said.py` runs a short version.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def filled(text: str) -> str:
 
 
 def compared(other: str, opponents: bool) -> str:
-    """Ours beside the other side, a row a part: each other library, or the usual way."""
+    """Ours beside the other side, one row per part: each other library, or the usual way."""
     from compare.kept import read
 
     rows = [row for row in read() if (": " in row["part"]) == opponents]

@@ -49,7 +49,7 @@ def on_page_markdown(markdown, page, config, files):
 def relinked(text: str, place: str, site: str) -> str:
     """The text of a page, which lies at `place` in the repository and at `site` on the website.
 
-    A link to what is no page, such as a module or a folder, becomes its text.
+    A link to what is not a page, such as a module or a folder, becomes its text.
     """
 
     def link(found: re.Match[str]) -> str:

@@ -30,7 +30,7 @@ find_python() {
     local name
     if [ -n "${PYTHON:-}" ]; then
         command -v "$PYTHON" >/dev/null ||
-            fail "PYTHON=$PYTHON is no program; give the path of a Python 3.11 or newer"
+            fail "PYTHON=$PYTHON is not a program; give the path of a Python 3.11 or newer"
         recent "$PYTHON" || fail "PYTHON=$PYTHON is Python $(version "$PYTHON"), but 3.11 or newer is needed"
         echo "$PYTHON"
         return

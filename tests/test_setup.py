@@ -154,7 +154,7 @@ def test_python_that_was_asked_for_is_not_replaced_by_another(clone):
     result = build(clone, PYTHON="python3")
     assert result.returncode == 2 and "PYTHON=python3 is Python 3.9.18" in result.stderr
     result = build(clone, PYTHON="python4")
-    assert result.returncode == 2 and "PYTHON=python4 is no program" in result.stderr
+    assert result.returncode == 2 and "PYTHON=python4 is not a program" in result.stderr
 
 
 def test_newer_python_is_found_beside_one_that_is_too_old(clone):

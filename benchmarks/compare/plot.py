@@ -1,4 +1,4 @@
-"""The measurement as a figure: images a second of the training, and the ratio of every part."""
+"""The measurement as a figure: images per second of the training, and the ratio of every part."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def draw(parts: list[Comparison], title: str, prefix: Path) -> None:
 
 
 def _speeds(axis, parts: list[Comparison]) -> None:
-    """Bars of images a second, the range of the repetitions as a line."""
+    """Bars of images per second, the range of the repetitions as a line."""
     height = 0.38
     for offset, side, colour, label in (
         (-height / 2, "ours", OURS, "this project"),
@@ -51,7 +51,7 @@ def _speeds(axis, parts: list[Comparison]) -> None:
     axis.invert_yaxis()
     axis.margins(x=0.16)
     axis.set_xlim(left=0)
-    axis.set_xlabel("images a second")
+    axis.set_xlabel("images per second")
     axis.grid(axis="y", visible=False)
     axis.legend(loc="lower right", frameon=False, borderaxespad=0.1)
 

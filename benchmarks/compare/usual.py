@@ -64,7 +64,7 @@ class Usual:
         return self._consume(lambda *views: self.step(*views, self.preset.usual_micro))
 
     def _consume(self, use) -> float:
-        # The workers start anew in every repetition, not to run beside the other side; what they
+        # The workers start again in every repetition, not to run beside the other side; what they
         # made before the clock starts is used up first, as in the middle of a training.
         batches = self._batches()
         for views in islice(batches, self.prepared):

@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_the_page_in_the_repository_is_up_to_date():
-    """`python benchmarks/measured.py` writes it anew."""
+    """`python benchmarks/measured.py` writes it again."""
     import measured
 
     assert (DOCS / "measured.md").read_text(encoding="utf-8") == measured.page(DOCS / "measured")

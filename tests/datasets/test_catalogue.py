@@ -138,7 +138,7 @@ def test_a_wrong_split_gets_the_list(catalogue):
         ("datasets: [", "is not valid YAML"),
         (
             "datasets: {a: {title: A, derive: {from: b, limit: {test: 3}}}}",
-            "derives a from 'b', which is no entry",
+            "derives a from 'b', which is not an entry",
         ),
         (
             "datasets: {a: {title: A, kind: demo, access: free, licence: null, citation: null,"

@@ -247,7 +247,7 @@ def packed_folder(make, tarred, tmp_path):
 @pytest.mark.parametrize("name", ["images.npy", "labels.npy", "files.txt", "meta.json"])
 def test_a_packed_set_without_a_file_is_none(packed_folder, name):
     (packed_folder / name).unlink()
-    with pytest.raises(UserError, match=f"is no packed dataset: {name} is missing"):
+    with pytest.raises(UserError, match=f"is not a packed dataset: {name} is missing"):
         open_packed(packed_folder)
 
 

@@ -94,7 +94,7 @@ def test_a_killed_packing_goes_on_and_ends_with_the_same_bytes(work, tmp_path, c
     folder = tmp_path / "p"
     kill(kill_after_first_block(work, folder))
     assert not folder.exists()
-    with pytest.raises(UserError, match="is no packed dataset"):
+    with pytest.raises(UserError, match="is not a packed dataset"):
         open_packed(folder)
     # Bytes that were written after the last entry in the journal must not survive.
     for name in ("images.npy", "facts.csv"):
@@ -223,7 +223,7 @@ def test_a_full_disk_is_said_and_packing_goes_on_when_there_is_room(work, tmp_pa
     disk.mkdir()
     if os.geteuid() == 0:
         with mounted(disk, "-o", "size=600k"):
-            with pytest.raises(UserError, match=f"The disk of {disk} is full: free some room"):
+            with pytest.raises(UserError, match=f"The disk of {disk} is full: free some space"):
                 pack_again(work, disk / "p")
             assert not (disk / "p").exists()
             subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
@@ -231,7 +231,7 @@ def test_a_full_disk_is_said_and_packing_goes_on_when_there_is_room(work, tmp_pa
     # And with a limit on the size of a file, which needs no root and gives the same kind of error.
     running = start(work, disk / "q", limit=600_000, workers=1)
     _, said = running.communicate(timeout=30)
-    assert f"The disk of {disk} is full: free some room and start again." in said
+    assert f"The disk of {disk} is full: free some space and start again." in said
     assert not (disk / "q").exists()
     assert pack_again(work, disk / "q")["images_sha256"] == work[2]["images_sha256"]
 

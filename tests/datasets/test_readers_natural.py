@@ -58,7 +58,7 @@ def test_a_pickle_that_calls_something_is_refused(mirror, small, through, make, 
         "cifar-10-batches-py/test_batch": pickle.dumps({"data": Evil(), "labels": []}),
     }
     make.tar(mirror.folder / "cifar-10-python.tar.gz", files)
-    with pytest.raises(UserError, match=r"test_batch is no batch of CIFAR's \(it wants to call"):
+    with pytest.raises(UserError, match=r"test_batch is not a batch of CIFAR's \(it wants to call"):
         through(small("cifar10", mirror.folder, mirror.url, test=1), "test", 32)
     assert not (tmp_path / "evil").exists()
 
@@ -266,6 +266,6 @@ def test_idx_files_that_are_none_are_said(mirror, small, through, make, rng, wha
         path.write_bytes(path.read_bytes()[:-2000])
     elif what == "no idx":
         path.write_bytes(gzip.compress(b"something else"))
-    expected = {"truncated": "truncated or damaged", "no idx": "is no IDX file"}
+    expected = {"truncated": "truncated or damaged", "no idx": "is not an IDX file"}
     with pytest.raises(UserError, match=expected.get(what, "do not belong together")):
         through(small("mnist", mirror.folder, mirror.url, train=9), "train", 28)

@@ -66,9 +66,9 @@ def test_both_sides_are_listed(films, tmp_path):
         (
             ["p2_0.png", "p3_0.png"],
             None,
-            "1 image.s. are in films/train and in films/test too, x/p2",
+            "1 image.s. are in films/train and in films/test too, for example x/p2",
         ),
-        (["p2_1.png", "p1_7.png", "p3_0.png"], PATIENT, "2 patient.s. are in .* too, p1 for one"),
+        (["p2_1.png", "p1_7.png", "p3_0.png"], PATIENT, "2 patient.s. are in .*, for example p1"),
     ],
 )
 def test_a_shared_image_or_patient_is_refused(films, tmp_path, test, group, message):

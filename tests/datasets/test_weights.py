@@ -126,10 +126,10 @@ def test_no_code_in_a_checkpoint_is_run(weights, tmp_path):
     for content in (Evil(mark), {"state_dict": Evil(mark)}):
         path = tmp_path / "evil.pth"
         torch.save(content, path)
-        with pytest.raises(UserError, match=r"evil.pth is no PyTorch checkpoint of tensors"):
+        with pytest.raises(UserError, match=r"evil.pth is not a PyTorch checkpoint of tensors"):
             convert(weights["resnet50_imagenet"], manifest_of(path), tmp_path / "out.safetensors")
         path.write_bytes(pickle.dumps(content, protocol=2))
-        with pytest.raises(UserError, match=r"evil.pth is no PyTorch checkpoint of tensors"):
+        with pytest.raises(UserError, match=r"evil.pth is not a PyTorch checkpoint of tensors"):
             convert(weights["resnet50_imagenet"], manifest_of(path), tmp_path / "out.safetensors")
     assert not mark.exists() and not (tmp_path / "out.safetensors").exists()
 
@@ -145,11 +145,11 @@ def test_a_file_that_is_no_such_checkpoint_is_said(weights, trained, make, tmp_p
 
     (tmp_path / "page.pth").write_text("<html>not found</html>")
     refused(
-        tmp_path / "page.pth", r"page.pth is no PyTorch checkpoint of tensors \(.*fetch it again"
+        tmp_path / "page.pth", r"page.pth is not a PyTorch checkpoint of tensors \(.*fetch it again"
     )
     whole = write(make, "moco_v2_imagenet", tmp_path, legacy=False).read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
-    refused(tmp_path / "cut.pth", r"cut.pth is no PyTorch checkpoint of tensors")
+    refused(tmp_path / "cut.pth", r"cut.pth is not a PyTorch checkpoint of tensors")
     torch.save([1, 2], tmp_path / "list.pth")
     refused(tmp_path / "list.pth", r"list.pth holds a list, not tensors by name")
     other = write(make, "resnet50_imagenet", tmp_path)  # a classifier in place of MoCo

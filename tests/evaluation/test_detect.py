@@ -222,7 +222,7 @@ def test_scores_by_name_and_by_temperature(whole, tmp_path):
         ranks = np.array([[float(row["p"]) * 71 - 1, int(row["rank"])] for row in rows])
         assert np.abs(ranks[:, 0] - ranks[:, 1]).max() <= 2
     for score, said in (
-        ("cosine_tua", "did you mean 'cosine_tau'"), ("cosine_tau@x", "no temperature"),
+        ("cosine_tua", "did you mean 'cosine_tau'"), ("cosine_tau@x", "not a temperature"),
         ("mahalanobis@0.1", "has no temperature"), ("cosine_tau@-1", "above 0"),
         ("logit", "logit"),
     ):  # fmt: skip
@@ -273,12 +273,12 @@ def test_damage_and_mistakes_are_one_sentence(run, tmp_path):
     (tmp_path / "empty" / "x.png").write_bytes(b"%PDF-1.4")
     refused("None of the 1 images .* x.png, is a PDF", tmp_path / "empty")
     (tmp_path / "x.7z").touch()
-    refused("no archive that is read here", tmp_path / "x.7z")
+    refused("an archive that is read here", tmp_path / "x.7z")
     (tmp_path / "x.zip").write_bytes(b"PK\x03\x04 and no more")
     refused("truncated or damaged", tmp_path / "x.zip")
     refused("too few for a false-alarm rate of 0.01", false_alarms=0.01)
     refused("not between 0 and 1", false_alarms=5)
-    with pytest.raises(UserError, match="is no trained run"):
+    with pytest.raises(UserError, match="is not a trained run"):
         package.load(tmp_path)
     features = run.features / "toy-train.npy"
     content = bytearray(features.read_bytes())
@@ -296,7 +296,7 @@ def test_damage_and_mistakes_are_one_sentence(run, tmp_path):
         refused(f"was not evaluated.* `snakemake --cores 1 {path}`, with the --configfile")
     weights = run.folder / "model.safetensors"
     weights.unlink()
-    refused("is no trained run")
+    refused("is not a trained run")
 
 
 def test_chunks_are_whole_groups_and_no_image_is_lost():

@@ -114,7 +114,7 @@ def test_the_class_token_starts_with_the_asked_deviation():
     ("backbone", "sentence"),
     [
         ({"name": "resnet18", "position": "bicubic"},
-         "The backbone resnet18 is no vision transformer with a class token"),
+         "The backbone resnet18 is not a vision transformer with a class token"),
         ({"name": "resnet18", "cls_token_std": 0.02},
          "The backbone resnet18 has no class token: leave out backbone.cls_token_std."),
         (SMALL | {"position": "bicubic", "no_embed_class": True},

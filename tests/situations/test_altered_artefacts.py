@@ -1,6 +1,6 @@
 """A tour of a finished run: every artefact is altered in every way, then what reads it runs again.
 
-There is never another number: what was altered is made anew, or refused in one sentence. Dates are
+There is never another number: what was altered is made again, or refused in one sentence. Dates are
 put back after every alteration, since nobody may trust them.
 """
 

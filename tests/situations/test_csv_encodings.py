@@ -39,8 +39,8 @@ def test_what_is_read(content):
         (b"", "has no column 'name', only nothing"),
         (b"name,value\na\n", "row 1 has not the 2 columns"),
         (b"name,value\na,1\nb,1,2\n", "row 2 has not the 2 columns"),
-        (b'name,value\n"a,1\n', "is no line of a csv"),
-        (b"name,value\n" + b"a" * 200_000 + b",1\n", "is no line of a csv"),
+        (b'name,value\n"a,1\n', "is not a line of a csv"),
+        (b"name,value\n" + b"a" * 200_000 + b",1\n", "is not a line of a csv"),
     ],
     ids=["Latin-1", "UTF-16", "semicolons", "empty", "short", "long", "quote", "field"],
 )
@@ -61,7 +61,7 @@ def test_a_table_in_an_archive_is_named_with_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "encoding", "words"),
-    [("94,2", "utf-8", "columns"), ('"94,2"', "utf-8", "no number"), ("ä", "latin-1", "UTF-8")],
+    [("94,2", "utf-8", "columns"), ('"94,2"', "utf-8", "not a number"), ("ä", "latin-1", "UTF-8")],
 )
 def test_reported_values_of_another_hand(tmp_path, value, encoding, words):
     row = f"table_6_1,a,b,none,base,auroc,,percent,{value},"

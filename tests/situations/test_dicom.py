@@ -259,7 +259,7 @@ def test_a_deflated_file_swells_only_so_far(monkeypatch):
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     monkeypatch.setattr(dicom_module, "MOST_INFLATED", 1 << 20)
     bomb = head[:start] + packer.compress(bytes(2 << 20)) + packer.flush()
-    with pytest.raises(Undecodable, match="swells to over 1,048,576 bytes"):
+    with pytest.raises(Undecodable, match="expands to over 1,048,576 bytes"):
         to_square(bomb, 16)
 
 

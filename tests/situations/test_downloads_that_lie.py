@@ -107,7 +107,7 @@ def test_chunks_beyond_the_size_of_the_catalogue(get):
 
 @pytest.mark.parametrize("length", ["abc", "-5", "1e6", "12, 12", "٣"])
 def test_a_length_that_is_no_number(get, length):
-    with pytest.raises(Unavailable, match="announces a length that is no number of bytes"):
+    with pytest.raises(Unavailable, match="announces a length that is not a number of bytes"):
         get(lambda r: r.send(200, CONTENT, Content_Length=length.encode().decode("latin-1")))
 
 
@@ -140,7 +140,7 @@ def test_a_trickle_for_ever_is_said(get, monkeypatch):
             request.wfile.write(b"x")
             time.sleep(0.05)
 
-    with pytest.raises(Unavailable, match=r"sends no more than \d+ bytes a second"):
+    with pytest.raises(Unavailable, match=r"sends no more than \d+ bytes per second"):
         get(trickle)
 
 

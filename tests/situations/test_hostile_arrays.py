@@ -257,7 +257,7 @@ def test_forged_mat_files(tmp_path, what):
 
 def test_mat_files_of_other_kinds(tmp_path):
     path = mat(tmp_path / "a.mat", X=np.array(["a", "b"], object), y=np.ones((2, 1)))
-    with pytest.raises(UserError, match="X is no array of numbers"):
+    with pytest.raises(UserError, match="X is not an array of numbers"):
         load_mat(path, ("X", "y"))
     with pytest.raises(UserError, match="holds no array Z"):
         load_mat(path, ("y", "Z"))

@@ -134,7 +134,7 @@ def test_a_deflated_dicom_that_swells():
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     body = packer.compress(struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, SWOLLEN))
     body += b"".join(packer.compress(bytes(1 << 20)) for _ in range(300)) + packer.flush()
-    refused(whole[: _end_of_meta(whole)] + body, "it swells to over")
+    refused(whole[: _end_of_meta(whole)] + body, "it expands to over")
 
 
 def _end_of_meta(content: bytes) -> int:

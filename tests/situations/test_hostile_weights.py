@@ -45,8 +45,9 @@ def test_names_that_are_no_text(converted):
     [
         (b"<!DOCTYPE html>", "is a web page and not the file itself"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git-LFS"),
-        (b"", "is no PyTorch checkpoint of tensors"), (bytes(1000), "is no PyTorch checkpoint"),
-        (b"PK\3\4" + bytes(100), "is no PyTorch checkpoint"),
+        (b"", "is not a PyTorch checkpoint of tensors"),
+        (bytes(1000), "is not a PyTorch checkpoint"),
+        (b"PK\3\4" + bytes(100), "is not a PyTorch checkpoint"),
     ],
 )  # fmt: skip
 def test_what_is_no_checkpoint(converted, content, text):

@@ -150,5 +150,5 @@ def test_a_list_has_a_name_a_line(tmp_path, rng):
         packed = packed_here(toy, options={"root": "set", "list": "list.txt", "labels": "none"})
         assert sorted(packed.files) == sorted(f"set/{n}" for n in names)
     zipped(toy.archives / toy.file, files | {"list.txt": b"a\0b"})
-    with pytest.raises(UserError, match=r"list.txt is no text: it is not the list"):
+    with pytest.raises(UserError, match=r"list.txt is not text: it is not the list"):
         packed_here(toy, options={"root": "set", "list": "list.txt", "labels": "none"})

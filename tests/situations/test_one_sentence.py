@@ -118,7 +118,7 @@ def test_a_manifest_that_is_none(tmp_path, said, content):
 
 def test_json_that_is_none_is_still_a_value_error(tmp_path):
     (tmp_path / "a.json").write_bytes(BINARY)
-    with pytest.raises(ValueError, match="is no JSON"):
+    with pytest.raises(ValueError, match="is not JSON"):
         read_json(tmp_path / "a.json")
 
 

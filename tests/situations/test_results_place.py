@@ -45,10 +45,10 @@ ALLOWED = {
 }
 REFUSED = {
     "": "write the path",
-    ".": "no folder of its own",
-    "./": "no folder of its own",
-    "/": "no folder of its own",
-    "..": "no folder of its own",
+    ".": "not a folder of its own",
+    "./": "not a folder of its own",
+    "/": "not a folder of its own",
+    "..": "not a folder of its own",
     "$UNSET/r": "names the variable $UNSET, which is not set",
     "${UNSET}": "names the variable ${UNSET}, which is not set",
     "${UNSET:-there}": "which is not set",
@@ -63,7 +63,7 @@ REFUSED = {
     "results ": "a space at its start or end",
     "-rf": "take for an option",
     "./-rf": "take for an option",
-    "\udcff": "no name of a file",
+    "\udcff": "not a name of a file",
     "n" * 256: "a name longer than disks allow",
     "FILE": "cannot be made",
     "FILE/r": "cannot be made",

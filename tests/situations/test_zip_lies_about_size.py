@@ -45,7 +45,7 @@ def test_a_member_that_swells_beyond_what_it_declares(tmp_path, bomb, size):
     path = zip_of(tmp_path / "a.zip", bomb, size=size)
 
     def reads() -> str:
-        with pytest.raises(Damaged, match="swells to more bytes than it declares") as raised:
+        with pytest.raises(Damaged, match="expands to more bytes than it declares") as raised:
             read(next(iter(members(path))).data)
         return str(raised.value)
 
@@ -92,7 +92,7 @@ def test_a_link_whose_target_swells(tmp_path, bomb, size):
 def test_unpacking_writes_no_more_than_is_declared(tmp_path, bomb):
     path = zip_of(tmp_path / "a.zip", bomb, size=5000)
     with pytest.raises(
-        UserError, match=r"x/a/0.png is damaged: it swells.*Fetch the archive again"
+        UserError, match=r"x/a/0.png is damaged: it expands.*Fetch the archive again"
     ):
         unpack(path, tmp_path / "out")
     assert (tmp_path / "out/x/a/0.png").stat().st_size <= 5000

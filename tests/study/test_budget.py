@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def prices(thesis, tmp_path):
-    """A function: the budget of config.yaml at 600 images a second, on a disk without data."""
+    """A function: the budget of config.yaml at 600 images per second, on a disk without data."""
     places = {"results_dir": str(tmp_path), "downloads_dir": str(tmp_path), "strict": True}
 
     def make(*names, at_once=1, **changes):
@@ -40,7 +40,7 @@ def prices(thesis, tmp_path):
 
 
 def total(experiments):
-    """GPU hours of all that `all` would train, at 600 images a second."""
+    """GPU hours of all that `all` would train, at 600 images per second."""
     runs = to_train(experiments, trained_for(experiments.usual))
     seen = [experiments.images(r) * r.settings.training.epochs * r.settings.work for r in runs]
     return sum(seen) / 600 / 3600
@@ -165,7 +165,7 @@ def test_the_command_measures_once_and_writes_what_check_takes(tmp_path, monkeyp
     assert cli.main(check) == 0
     output.write_text("mine: 1\n", encoding="utf-8")
     assert cli.main(command) == 2
-    assert "is no proposal of this command" in capfd.readouterr().err
+    assert "is not a proposal of this command" in capfd.readouterr().err
 
 
 def test_without_the_gpu_that_the_config_asks_for_nothing_is_measured(prices, monkeypatch):

@@ -140,7 +140,7 @@ def test_a_folder_that_holds_no_results_is_left_alone(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/mine").write_text("x")
     assert run(tmp_path, "packed", "--yes") == 2
-    assert "is no results folder" in capsys.readouterr().err
+    assert "is not a results folder" in capsys.readouterr().err
     assert files(tmp_path) == {"data/mine"}
 
 

@@ -84,7 +84,7 @@ MISTAKES = [
      "config: studies.natural.in_distribution.cifar10.beside: unknown dataset 'svnh'; did you mean "
      "'svhn'?"),
     ("studies/natural/in_distribution/cifar10/beside", ["lsun@big"],
-     "config: studies.natural.in_distribution.cifar10.beside: 'big' is no size in pixels: write "
+     "config: studies.natural.in_distribution.cifar10.beside: 'big' is not a size in pixels: write "
      "lsun@256, for instance."),
     ("studies/natural/in_distribution/cifar10/beside", ["cifar10@256"],
      "config: studies.natural.in_distribution.cifar10.beside names cifar10, which is the "
@@ -304,10 +304,10 @@ UNFIT = [
      "config: studies.medical.override.views.local_size 320 is larger than views.global_size 256: "
      "lower it."),
     ("methods/dino/views/local_size", 100,
-     "config: methods.dino.views.local_size 100 is no multiple of the backbone's patches of 16 "
+     "config: methods.dino.views.local_size 100 is not a multiple of the backbone's patches of 16 "
      "pixels: change one of the two."),
     ("methods/dino/backbone/patch_size", 12,
-     "config: methods.dino.views.global_size 256 is no multiple of the backbone's patches of 12 "
+     "config: methods.dino.views.global_size 256 is not a multiple of the backbone's patches of 12 "
      "pixels: change one of the two."),
     ("methods/dino/backbone", {"name": "vit_small_patch16_224", "embed_dim": 100, "num_heads": 3},
      "config: methods.dino.backbone.num_heads 3 does not divide backbone.embed_dim 100: change one "
@@ -406,7 +406,8 @@ TARGETS = [
     ("tables/table_protocol/optional", "maybe",
      "config: tables.table_protocol.optional is 'maybe': it should be a valid boolean."),
     ("reported_dir", "resources/reprted",
-     "config: reported_dir resources/reprted is no folder: name the one of the reported values."),
+     "config: reported_dir resources/reprted is not a folder: name the one of the reported "
+     "values."),
     ("studies/medical/evaluation/scores", ["mahalanobis", "logit"],
      "config: studies.medical: the score logit of studies.medical.evaluation.scores needs logits, "
      "which method dino does not give: give the study scores of its own without it."),

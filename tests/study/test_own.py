@@ -244,7 +244,9 @@ def test_each_mistake_is_one_sentence_before_anything_is_planned(home):
         images="one"
     )
     (home / "notes.txt").write_text("no archive")
-    assert "is no folder and no archive (.zip, .tar, .tar.gz, .tgz)" in refused(images="notes.txt")
+    assert "is neither a folder nor an archive (.zip, .tar, .tar.gz, .tgz)" in refused(
+        images="notes.txt"
+    )
     (home / "torn").mkdir()
     (home / "torn" / "a.png").write_bytes(b"\x89PNG")
     assert "none of 1 images that were looked at can be read (a.png: " in refused(images="torn")
@@ -266,7 +268,7 @@ def test_mistakes_of_groups(home):
         f"{place}pattern '^im' has no bracket: put the part that names the patient into one, as in "
         r"'^(\d+)_'."
     )
-    assert refused(group="(").startswith(f"{place}pattern '(' is no regular expression (")
+    assert refused(group="(").startswith(f"{place}pattern '(' is not a regular expression (")
     assert refused(group="^(x)") == (
         f"{place}pattern '^(x)' finds no patient in the name im000.png: correct it."
     )

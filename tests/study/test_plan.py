@@ -52,7 +52,7 @@ def test_parameters_are_those_of_the_network(request, scale, load):
 def test_a_run_that_tables_share_counts_once_in_the_sum(study):
     lines = plan.describe_plan(study, ["table_ood_auroc", "table_negative_sampling"]).splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in lines[1:4]}
-    # 50,000 images, 500 epochs, 600 images a second; two negatives an image of both `combined`,
+    # 50,000 images, 500 epochs, 600 images per second; two negatives an image of both `combined`,
     # none of `none`.
     hours = 50_000 * 500 / 600 / 3600
     # Beside its own four runs, five methods on both datasets.
@@ -102,7 +102,7 @@ def test_an_image_costs_what_its_views_and_those_of_its_negatives_cost(study):
     runs = study.runs
     for strategy, expected in zip(("none", "rot_imgn", "combined"), costs, strict=True):
         assert runs[f"natural-cifar10-{strategy}-base-seed0"].settings.work == expected
-    # Shared out, the sources of chapter 7 give one negative an image together.
+    # Shared out, the sources of chapter 7 give one negative per image together.
     both = runs["medical-lag-rot_both-base-seed0"].settings
     assert (len(both.negatives), both.negatives_an_image, both.work) == (2, 1, 1)
     assert runs["rsna_contrastive-rsna-none-base-seed0"].settings.work == 1
@@ -118,7 +118,7 @@ def test_what_is_trained_is_not_planned_until_its_settings_change(study):
 
 def test_a_measured_speed_comes_before_the_assumed_one(study):
     first, second = study.targets["table_negative_sampling"].runs[:2]
-    end(study, first)  # 500 images a second on two devices
+    end(study, first)  # 500 images per second on two devices
     hours = plan.device_hours(study, second, plan.speeds(study))
     # The first has no negatives, of which the second has one an image.
     assert hours == pytest.approx(50_000 * 500 / (250 * NONE) / 3600)

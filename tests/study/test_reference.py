@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_reference_in_the_repository_is_up_to_date(tmp_path):
-    """`ssl_ood reference` writes it anew."""
+    """`ssl_ood reference` writes it again."""
     command = [sys.executable, "-m", "ssl_ood", "reference", "--output", tmp_path / "config"]
     subprocess.run([*command, "--docs", tmp_path / "docs"], cwd=ROOT, check=True)
     written = [p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()]

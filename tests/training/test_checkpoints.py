@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, verified, the right ones kept, one process a run."""
+"""Checkpoints: whole or not at all, verified, the right ones kept, one process per run."""
 
 from __future__ import annotations
 

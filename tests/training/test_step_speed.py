@@ -1,4 +1,4 @@
-"""Images a second by a few steps: of every method, and of as large a batch as the time allows."""
+"""Images per second by a few steps: of every method, and of as large a batch as the time allows."""
 
 from __future__ import annotations
 

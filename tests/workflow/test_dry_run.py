@@ -208,7 +208,7 @@ def test_planning_imports_nothing_heavy():
         ("tables={table_rsna: {metric: auroc}}",
          "config: tables.table_rsna (form methods) has an unknown key 'metric'"),
         ("reported_dir=nowhere",
-         "config: reported_dir nowhere is no folder: name the one of the reported values."),
+         "config: reported_dir nowhere is not a folder: name the one of the reported values."),
         ("methods={dino: {training: {lr_base: '8,0e-3'}}}",
          "config: methods.dino.training.lr_base is the text '8,0e-3', where a number belongs"),
         ("sedes=[1]", "config: the top level has an unknown key 'sedes'; did you mean 'seeds'?"),

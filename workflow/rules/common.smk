@@ -71,7 +71,7 @@ else:
     except UserError as error:
         raise WorkflowError(str(error))
 DATA = f"{R}/data"
-# How and where jobs run reaches them through the environment: it is no parameter of theirs, so an
+# How and where jobs run reaches them through the environment: it is not a parameter of theirs, so an
 # edit of it computes nothing again.
 os.environ.update(
     **as_variables(*of_config(CONFIG)),
@@ -287,7 +287,7 @@ def devices_of(run):
 
 @cache
 def measured_speeds():
-    """Images a second of one device, where trainings of a kind have ended here."""
+    """Images per second of one device, where trainings of a kind have ended here."""
     return plan.speeds(EXPERIMENTS)
 
 
@@ -310,7 +310,7 @@ JOBS_A_TRAINING = 1 + max(
 )
 
 
-# Only the Snakemake that submits tries again: one inside a job would start anew in a job that is
+# Only the Snakemake that submits tries again: one inside a job would start again in a job that is
 # about to end.
 TRAIN_RETRIES = 0 if workflow.remote_exec else 2 * JOBS_A_TRAINING + 3
 

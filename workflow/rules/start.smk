@@ -60,7 +60,7 @@ def tell_of_older_bundles(jobs):
 
 
 def rest_between_jobs(scheduler):
-    """Takes Snakemake's default limit of 100 jobs a second away; one that was asked for stays.
+    """Takes Snakemake's default limit of 100 jobs per second away; one that was asked for stays.
 
     With a limit every job that ends makes the scheduler look through all waiting jobs once a second
     more, from then on (Snakemake 9.27): after some hundred jobs it takes most of a core from them.

@@ -23,7 +23,8 @@ _DESCRIBED = re.compile(r"v(?P<release>\d[\w.]*?)(?:-(?P<ahead>\d+)-g(?P<commit>
 def commit() -> str | None:
     """The commit that the clone is at, with `+changes` where tracked files differ from it.
 
-    None where the package lies neither in a clone nor in an archive of one, or there is no git.
+    None where the package lies neither in a clone nor in an archive of one, and where git is not
+    installed.
     """
     if not (CLONE / ".git").exists():
         return _archived().get("node")

@@ -33,7 +33,9 @@ def rows_of_text(text: str, name: str, columns: Sequence[str] = ()) -> list[dict
     try:
         rows = list(reader)
     except csv.Error as error:
-        raise UserError(f"{name}, line {reader.line_num}, is no line of a csv: {error}.") from None
+        raise UserError(
+            f"{name}, line {reader.line_num}, is not a line of a csv: {error}."
+        ) from None
     names = reader.fieldnames or []
     for column in columns:
         if column not in names:

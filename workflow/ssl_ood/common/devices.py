@@ -44,8 +44,8 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
-def claim_gpus(wanted: int) -> None:
-    """Shows this process, and what it becomes or starts, `wanted` GPUs that no other one of ours
+def claim_gpus(count: int) -> None:
+    """Shows this process, and what it becomes or starts, `count` GPUs that no other one of ours
     uses; all of them where a cluster or a person has chosen already, or where there are no more.
 
     Several jobs of one machine would else all work on its first GPU. A claim ends with the process.
@@ -55,7 +55,7 @@ def claim_gpus(wanted: int) -> None:
     from ssl_ood.common.slurm import job_id
 
     there = torch.cuda.device_count()
-    if not 0 < wanted < there or "CUDA_VISIBLE_DEVICES" in os.environ or job_id():
+    if not 0 < count < there or "CUDA_VISIBLE_DEVICES" in os.environ or job_id():
         return
     claimed = []
     with contextlib.ExitStack() as held:
@@ -65,7 +65,7 @@ def claim_gpus(wanted: int) -> None:
                 # Inheritable: torchrun, which this process may become, goes on holding it.
                 held.enter_context(locks.exclusive(path, f"using GPU {gpu}", inheritable=True))
                 claimed.append(gpu)
-            if len(claimed) == wanted:
+            if len(claimed) == count:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, claimed))
                 CLAIMS.append(held.pop_all())
                 return

@@ -79,12 +79,12 @@ class StopVote:
         self.votes = votes
         self.before: Tensor | None = None
 
-    def after_step(self, wanted: bool) -> bool:
-        """Whether to leave here; `wanted` is this process's wish."""
+    def after_step(self, asked_here: bool) -> bool:
+        """Whether to leave here; `asked_here` is this process's wish."""
         if world()[1] == 1:
-            return wanted
+            return asked_here
         counted, self.before = self.before, self.votes.clone()
-        self.votes.fill_(float(wanted))
+        self.votes.fill_(float(asked_here))
         return counted is not None and bool(counted.item() > 0)
 
 

@@ -123,7 +123,7 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise Unreadable(
-            f"{path} is damaged: it is no JSON ({reason(error)}). Remove it and make it anew."
+            f"{path} is damaged: it is not JSON ({reason(error)}). Remove it and make it again."
         ) from error
 
 

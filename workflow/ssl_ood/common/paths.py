@@ -18,14 +18,14 @@ def expanded(path: str, place: str) -> str:
     """`path` with `~` and variables replaced, without a trailing slash, `//` and `/./`.
 
     place: where it stands, such as "config: results_dir". Raises UserError for a variable that is
-    not set, a home that is not there, and what is no name of a file here.
+    not set, a home that is not there, and what is not a name of a file here.
     """
 
-    def value_of(found: re.Match[str]) -> str:
-        value = os.environ.get(found[1].strip("{}"))
+    def value_of(match: re.Match[str]) -> str:
+        value = os.environ.get(match[1].strip("{}"))
         if not value:
             raise UserError(
-                f"{place}: {path} names the variable {found[0]}, which is not set: set it, or "
+                f"{place}: {path} names the variable {match[0]}, which is not set: set it, or "
                 "write the path."
             )
         return value
@@ -57,7 +57,7 @@ def _fault(path: str) -> str | None:
         longest = max(len(os.fsencode(name)) for name in path.split("/"))
     except UnicodeEncodeError:
         return (
-            ", which is no name of a file in the encoding of this process: take a name in UTF-8, "
+            ", which is not a name of a file in the encoding of this process: take a name in UTF-8 "
             "and set PYTHONUTF8=1 where the locale has another encoding."
         )
     return ", with a name longer than disks allow: shorten it." if longest > LONGEST_NAME else None

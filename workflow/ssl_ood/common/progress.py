@@ -20,7 +20,7 @@ from typing import Any
 from ssl_ood.common.files import atomic_path
 
 BARS = "▁▂▃▄▅▆▇█"
-EVERY = 15.0  # seconds between two lines where the output is no terminal
+EVERY = 15.0  # seconds between two lines where the output is not a terminal
 REFRESH = 0.1  # seconds between two pictures on a terminal
 
 

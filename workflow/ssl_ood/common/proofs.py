@@ -180,7 +180,7 @@ def _column_parts(table: pa.Table) -> Iterator[bytes]:
             column = pc.dictionary_encode(column)
             yield json.dumps(column.dictionary.to_pylist()).encode()
             column = column.indices
-        if column.null_count:  # what lies below a null is no part of it
+        if column.null_count:  # what lies below a null is not a part of it
             column = pc.fill_null(column, 0)
         values = column.to_numpy(zero_copy_only=False)
         yield f"{values.dtype};".encode() + values.tobytes()
@@ -193,4 +193,4 @@ def damaged(kind: str, path: Path, reason: str) -> UserError:
 
 
 def _again(path: Path) -> str:
-    return f"Delete the file and make it anew: `snakemake {shlex.quote(str(path))}`."
+    return f"Delete the file and make it again: `snakemake {shlex.quote(str(path))}`."

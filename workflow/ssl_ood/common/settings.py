@@ -162,6 +162,6 @@ def schema_of(results: Path) -> int | None:
         return int(read_json(results / "schema.json")["schema"])
     versions = []
     for path in results.glob("runs/*/config.json"):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # half a file is no run
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # half a file is not a run
             versions.append(int(read_json(path).get("schema", FIRST_SCHEMA)))
     return min(versions, default=None)

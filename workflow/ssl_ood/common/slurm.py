@@ -25,8 +25,8 @@ def requeue_if_preempted() -> bool:
     job = job_id()
     if not job or not shutil.which("scontrol"):
         return False
-    told = _scontrol("show", "job", job)
-    if not re.search(r"\bPreemptTime=\d", told) or not re.search(r"\bRequeue=1\b", told):
+    record = _scontrol("show", "job", job)
+    if not re.search(r"\bPreemptTime=\d", record) or not re.search(r"\bRequeue=1\b", record):
         return False
     return _scontrol("requeue", job, failed="failed") != "failed"
 

@@ -1,6 +1,6 @@
 """Named random streams: every draw of a run is a pure function of (seed, names).
 
-A stream is made anew from its name wherever it is needed, for instance
+A stream is made again from its name wherever it is needed, for instance
 `stream(seed, "views", step)`. Nothing has to be saved to resume a run: the draws of step 1234 are
 the same whether or not the run was killed at step 1233, and on any number of processes.
 """

@@ -21,7 +21,7 @@ ITEM = re.compile(
 
 
 class _Damaged(Exception):
-    """The file is no array of numbers; the text says why."""
+    """The file is not an array of numbers; the text says why."""
 
 
 def open_npy(path: Path) -> np.ndarray:
@@ -65,13 +65,13 @@ def _mapped(path: Path) -> np.ndarray:
 
 def _header(text: str) -> tuple[np.dtype, tuple[int, ...], bool]:
     """Type, shape and order of a header, a dictionary of Python's; nothing of it is evaluated."""
-    inside, found, at = text.strip()[1:-1], {}, 0
+    inside, fields, at = text.strip()[1:-1], {}, 0
     while match := ITEM.match(inside, at):
-        found |= {key: value for key, value in match.groupdict().items() if value is not None}
+        fields |= {key: value for key, value in match.groupdict().items() if value is not None}
         at = match.end()
-    if at < len(inside) or found.keys() != {"type", "columns_first", "shape"}:
+    if at < len(inside) or fields.keys() != {"type", "columns_first", "shape"}:
         raise _Damaged(f"its header is not of numbers: {text[:100]!r}")
-    lengths = [n.strip().rstrip("L") for n in found["shape"].split(",") if n.strip()]
+    lengths = [n.strip().rstrip("L") for n in fields["shape"].split(",") if n.strip()]
     if len(lengths) > 32 or any(not n.isdigit() or len(n) > 15 for n in lengths):
-        raise _Damaged(f"its shape is ({found['shape'][:100]})")
-    return np.dtype(found["type"]), tuple(map(int, lengths)), found["columns_first"] == "True"
+        raise _Damaged(f"its shape is ({fields['shape'][:100]})")
+    return np.dtype(fields["type"]), tuple(map(int, lengths)), fields["columns_first"] == "True"

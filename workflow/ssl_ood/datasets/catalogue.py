@@ -135,13 +135,13 @@ class Dataset:
             return patients_of(self.options["patients"])(name)
         if self.group is None:
             return None
-        found = re.search(self.group, name)
-        if found is None:
+        match = re.search(self.group, name)
+        if match is None:
             raise UserError(
                 f"The catalogue's `group` of {self.name} ({self.group}) finds no patient in the "
                 f"name {name}: correct it."
             )
-        return found[1]
+        return match[1]
 
     def read_for(self, splits: Iterable[Split]) -> Dataset:
         """The dataset with the optional archives that these splits are read from made necessary.
@@ -185,7 +185,7 @@ def read_catalogue(path: str | Path, validate: bool = True) -> dict[str, Any]:
         raise UserError(f"The dataset catalogue {path} cannot be read: {error.strerror}.") from None
     except ValueError as error:
         raise UserError(
-            f"The dataset catalogue {path} is no text in UTF-8 ({reason(error)}): restore it."
+            f"The dataset catalogue {path} is not text in UTF-8 ({reason(error)}): restore it."
         ) from error
     try:
         data = parse_yaml(text)
@@ -280,8 +280,8 @@ def _derived(
     derive = entry["derive"]
     if derive["from"] not in catalogue:
         raise UserError(
-            f"The dataset catalogue {path} derives {name} from {derive['from']!r}, which is no "
-            "entry of its own (a derived set cannot be derived from another)."
+            f"The dataset catalogue {path} derives {name} from {derive['from']!r}, which is "
+            "not an entry of its own (a derived set cannot be derived from another)."
         )
     parent = catalogue[derive["from"]]
     if "splits" in derive:

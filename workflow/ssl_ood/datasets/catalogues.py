@@ -40,7 +40,7 @@ def load_catalogues(
 
     Raises UserError for a faulty file or entry.
     """
-    found: dict[str, dict[str, Any]] = {"datasets": {}, "weights": {}}
+    entries_of: dict[str, dict[str, Any]] = {"datasets": {}, "weights": {}}
     origin: dict[str, str] = {}
     replaced: dict[str, str] = {}
     layers = [(str(path), read_catalogue(path)) for path in paths]
@@ -49,19 +49,19 @@ def load_catalogues(
         check_schema(layer, IN_CONFIG)
         layers.append((IN_CONFIG, layer))
     for place, layer in layers:
-        for kind, known in found.items():
+        for kind, known in entries_of.items():
             for name, entry in layer.get(kind, {}).items():
                 if name in origin:
                     replaced[name] = f"{place} replaces the entry {name} of {origin[name]}."
                 known[name], origin[name] = entry, place
-    if both := found["datasets"].keys() & found["weights"].keys():
+    if both := entries_of["datasets"].keys() & entries_of["weights"].keys():
         raise UserError(
             f"The catalogues have the name {min(both)} twice, as a dataset and as weights: rename "
             "one."
         )
     where = ", ".join(place for place, _ in layers)
-    datasets = datasets_of(found["datasets"], where)
-    return Catalogues(datasets, weights_of(found["weights"]), replaced)
+    datasets = datasets_of(entries_of["datasets"], where)
+    return Catalogues(datasets, weights_of(entries_of["weights"]), replaced)
 
 
 def of_config(config: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:

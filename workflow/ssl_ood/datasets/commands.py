@@ -139,14 +139,14 @@ def _catalogues(args: argparse.Namespace) -> Catalogues:
     from ssl_ood.common.paths import expanded
     from ssl_ood.datasets.catalogues import SHIPPED, from_variables, load_catalogues, of_config
 
-    told = from_variables()
+    sources = from_variables()
     if args.catalogue is not None:
         return load_catalogues(args.catalogue)
-    if told is None:
+    if sources is None:
         config = parse_yaml(CONFIG.read_text(encoding="utf-8")) if CONFIG.is_file() else {}
         files, entries = of_config({"catalogue": SHIPPED, **config})
-        told = [expanded(file, f"{CONFIG}: catalogues") for file in files], entries
-    return load_catalogues(*told)
+        sources = [expanded(file, f"{CONFIG}: catalogues") for file in files], entries
+    return load_catalogues(*sources)
 
 
 def run_fetch(args: argparse.Namespace) -> None:

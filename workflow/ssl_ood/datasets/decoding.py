@@ -124,7 +124,7 @@ def decode_block(data: Sequence[Data | np.ndarray], decoding: Decoding) -> Decod
     facts: list[Facts] = []
     for i, image in enumerate(data):
         try:
-            pixels[len(facts)], remarkable, told = decoding.apply(image)
+            pixels[len(facts)], remarkable, fact = decoding.apply(image)
         except Undecodable as error:
             bad[i] = error
             continue
@@ -133,7 +133,7 @@ def decode_block(data: Sequence[Data | np.ndarray], decoding: Decoding) -> Decod
         except Exception as error:  # one image is never the end of the others
             bad[i] = Undecodable(f"{type(error).__name__}: {reason(error)}")
             continue
-        facts.append(told)
+        facts.append(fact)
         if remarkable:
             remarks[i] = remarkable
     return pixels[: len(facts)], bad, remarks, facts

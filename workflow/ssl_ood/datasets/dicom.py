@@ -54,13 +54,13 @@ def open_dicom(content: bytes, declared: Range | None) -> Opened:
         try:
             record = _record(content)
             levels = _levels(record, declared)
-            told = of_header(record)
+            header = of_header(record)
         except Undecodable:
             raise
         except Exception as error:  # pydicom raises whatever the damaged field makes it trip over
             raise Undecodable(f"no readable DICOM ({reason(error)})") from error
     height, width = levels.shape[:2]
-    facts = Facts(len(content), "DICOM", width, height, **told)
+    facts = Facts(len(content), "DICOM", width, height, **header)
     return Opened(Image.fromarray(levels), [NARROW] if is_narrow(levels) else [], facts)
 
 
@@ -92,7 +92,7 @@ def _record(content: bytes) -> Dataset:
 
 
 def _check_inflated(content: bytes, force: bool) -> None:
-    """Raises Undecodable for a deflated file that swells beyond measure.
+    """Raises Undecodable for a deflated file that expands beyond measure.
 
     pydicom inflates it in one go, to whatever size it may have.
     """
@@ -109,7 +109,7 @@ def _check_inflated(content: bytes, force: bool) -> None:
         while block := stream.read(BLOCK):
             done += len(block)
             if done > MOST_INFLATED:
-                raise Undecodable(f"no readable DICOM (it swells to over {MOST_INFLATED:,} bytes)")
+                raise Undecodable(f"no readable DICOM (it expands to over {MOST_INFLATED:,} bytes)")
     except Damaged as error:
         raise Undecodable(f"no readable DICOM (it {error})") from error
 

@@ -59,7 +59,7 @@ def download(
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Part(target)
     _check_space(target, size, part)
-    said: dict[str, str] = {}
+    answers: dict[str, str] = {}
     mirrors = list(urls)
     for attempt in range(rounds):
         if attempt and mirrors:
@@ -67,7 +67,7 @@ def download(
         for url in list(mirrors):
             gate = proxy_of(url) or urllib.parse.urlsplit(url).netloc
             if gate in dead_hosts and attempt == 0:
-                said.setdefault(url, _blamed(url, "cannot be reached"))
+                answers.setdefault(url, _blamed(url, "cannot be reached"))
                 continue
             try:
                 hashes = _accepted(url, part, accept, most, context)
@@ -75,7 +75,7 @@ def download(
                 part.forget()
                 return hashes
             except Gone as error:
-                said[url] = str(error)
+                answers[url] = str(error)
                 mirrors.remove(url)
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -83,20 +83,20 @@ def download(
                         f"The disk of {target.parent} is full: {target.name} needs "
                         f"{_megabytes(size)}. What is there is kept and continued next time."
                     ) from error
-                said[url] = _said(error)
-                if "Tunnel connection failed" in said[url]:  # the proxy's word for the host
-                    said[url] = _blamed(url, said[url])
+                answers[url] = _said(error)
+                if "Tunnel connection failed" in answers[url]:  # the proxy's word for the host
+                    answers[url] = _blamed(url, answers[url])
                 elif _unreachable(error):
-                    said[url] = _blamed(url, said[url])
+                    answers[url] = _blamed(url, answers[url])
                     dead_hosts.add(gate)
             except HTTPException as error:
-                said[url] = f"broke off ({type(error).__name__})"
+                answers[url] = f"broke off ({type(error).__name__})"
             except ValueError as error:  # of an address or a proxy that is none
-                said[url] = f"cannot be asked ({reason(error)})"
+                answers[url] = f"cannot be asked ({reason(error)})"
                 mirrors.remove(url)
         if not mirrors:
             break
-    raise Unavailable("; ".join(f"{url} {answer}" for url, answer in said.items()))
+    raise Unavailable("; ".join(f"{url} {answer}" for url, answer in answers.items()))
 
 
 def hash_file(path: Path, title: str | None = None) -> Hashes:
@@ -137,8 +137,8 @@ def _accepted(
         with open(part.path, "rb") as file:
             other = impostor(file.read(LOOKED_AT))
         rejected = part.reject()
-        what = "another file" if other is None else other
-        raise Gone(f"gave {what}, kept as {rejected}: {problem}")
+        content = "another file" if other is None else other
+        raise Gone(f"gave {content}, kept as {rejected}: {problem}")
     raise AssertionError("the second turn ends in any case")
 
 

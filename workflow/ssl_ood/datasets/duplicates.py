@@ -1,6 +1,6 @@
 """Is an image of one packed set also in another? Identical pixels, and near-duplicates.
 
-An auxiliary set that held images of an OOD test set would show the model the very images it is
+An auxiliary set that held images of an OOD test set would show the model the same images it is
 tested on. Identical ones are a mistake; near ones (the same picture scaled, cropped a little or
 compressed again) are counted and reported, never silently dropped.
 """
@@ -63,14 +63,14 @@ def find_duplicates(auxiliary: Packed, other: Packed) -> dict[str, Any]:
         raise UserError(
             f"{auxiliary.path} and {other.path} are packed at different sizes: compare sets of one."
         )
-    mine, theirs = _fingerprints(auxiliary), _fingerprints(other)
-    same = _identical(mine.digests, theirs.digests)
+    ours, theirs = _fingerprints(auxiliary), _fingerprints(other)
+    same = _identical(ours.digests, theirs.digests)
 
     def alike(rows: np.ndarray, matches: np.ndarray) -> np.ndarray:
         return correlation(auxiliary.images[rows], other.images[matches]) >= ALIKE
 
-    wanted = mine.structured & (same < 0)
-    near = _nearest(mine.hashes, wanted, theirs.hashes, theirs.structured, alike)
+    comparable = ours.structured & (same < 0)
+    near = _nearest(ours.hashes, comparable, theirs.hashes, theirs.structured, alike)
     return {
         "images": len(other),
         "identical": int((same >= 0).sum()),
@@ -139,7 +139,7 @@ def _computed(path: Path, version: str) -> _Fingerprints:
 
 def _nearest(
     hashes: np.ndarray,
-    wanted: np.ndarray,
+    comparable: np.ndarray,
     others: np.ndarray,
     usable: np.ndarray,
     alike: Callable[[np.ndarray, np.ndarray], np.ndarray],
@@ -150,21 +150,21 @@ def _nearest(
     NEAR bits agree in one of NEAR + 1 groups of bits (pigeon holes): only those are compared, so
     that 1.28 million against 80,000 are minutes, not hours.
     """
-    found = np.full(len(hashes), -1, np.int64)
-    rows = np.flatnonzero(wanted)
+    nearest = np.full(len(hashes), -1, np.int64)
+    rows = np.flatnonzero(comparable)
     candidates = np.flatnonzero(usable)
     if not len(rows) or not len(candidates):
-        return found
+        return nearest
     edges = np.linspace(0, GRID * GRID, NEAR + 2).astype(int)
     for low, high in pairwise(edges):
         mask = np.uint64((1 << int(high - low)) - 1)
         keys = (others[candidates] >> np.uint64(low)) & mask
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
-        rows = rows[found[rows] < 0]
-        mine = (hashes[rows] >> np.uint64(low)) & mask
-        first = np.searchsorted(keys, mine, "left")
-        count = np.searchsorted(keys, mine, "right") - first
+        rows = rows[nearest[rows] < 0]
+        parts = (hashes[rows] >> np.uint64(low)) & mask
+        first = np.searchsorted(keys, parts, "left")
+        count = np.searchsorted(keys, parts, "right") - first
         for start, stop in _chunks(count):
             chunk = count[start:stop]
             row = np.repeat(rows[start:stop], chunk)
@@ -174,11 +174,11 @@ def _nearest(
             row, match = row[close], match[close]
             for block in range(0, len(row), BLOCK):
                 one, other = row[block : block + BLOCK], match[block : block + BLOCK]
-                open_ = found[one] < 0
+                open_ = nearest[one] < 0
                 one, other = one[open_], other[open_]
                 good = alike(one, other)
-                found[one[good]] = other[good]
-    return found
+                nearest[one[good]] = other[good]
+    return nearest
 
 
 def _chunks(count: np.ndarray, most: int = 1 << 22) -> list[tuple[int, int]]:
@@ -201,10 +201,10 @@ def digests_of(packed: Packed) -> np.ndarray:
     return digests
 
 
-def _identical(mine: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _identical(ours: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(N,) index of an equal digest of `others`, else -1."""
     place = {digest.tobytes(): i for i, digest in enumerate(others)}
-    return np.array([place.get(digest.tobytes(), -1) for digest in mine], np.int64)
+    return np.array([place.get(digest.tobytes(), -1) for digest in ours], np.int64)
 
 
 def _examples(source: Packed, other: Packed, match: np.ndarray) -> list[list[str]]:

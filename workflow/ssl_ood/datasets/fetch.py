@@ -55,7 +55,7 @@ def fetch(
     folder = downloads / dataset.store
     entries: dict[str, dict[str, Any]] = {}
     refused: list[str] = []
-    wanted = [a for a in dataset.archives if not a.package]
+    archives = [a for a in dataset.archives if not a.package]
     for archive in dataset.archives:
         if archive.package:
             path = installed_file(archive.file, archive.package)
@@ -66,12 +66,12 @@ def fetch(
     def look() -> list[Archive]:
         """Finds those that lie there; what is still missing."""
         refused.clear()
-        for archive in wanted:
+        for archive in archives:
             if archive.file not in entries:
-                found = _find(dataset, archive, downloads, archive_dirs, refused)
-                if found:
-                    entries[archive.file] = found
-        return [a for a in wanted if a.file not in entries and (optional or not a.optional)]
+                file = _find(dataset, archive, downloads, archive_dirs, refused)
+                if file:
+                    entries[archive.file] = file
+        return [a for a in archives if a.file not in entries and (optional or not a.optional)]
 
     # Where nothing is missing nothing has to be written, and no lock is taken.
     if look():
@@ -95,9 +95,9 @@ def check(archive: Archive, hashes: Hashes) -> str | None:
         return None
     for kind in ("sha256", "md5"):
         expected = getattr(archive, kind)
-        found = getattr(hashes, kind)
-        if expected is not None and not found.startswith(expected):  # it may be a prefix
-            return f"{kind} expected {expected}, found {found} ({hashes.bytes:,} bytes)"
+        digest = getattr(hashes, kind)
+        if expected is not None and not digest.startswith(expected):  # it may be a prefix
+            return f"{kind} expected {expected}, found {digest} ({hashes.bytes:,} bytes)"
     return None
 
 
@@ -145,9 +145,9 @@ def _get(
         if problem is not None:
             tried.append(problem)
         for archive in list(left):
-            found = _verified_file(archive, folder / archive.file, "Debian's package", tried)
-            if found:
-                entries[archive.file] = found
+            file = _verified_file(archive, folder / archive.file, "Debian's package", tried)
+            if file:
+                entries[archive.file] = file
                 left.remove(archive)
     if left:
         places = ", ".join([*(str(d) for d in archive_dirs), str(folder)])
@@ -180,13 +180,13 @@ def _find(
                 "verified": False,
                 "way": way,
             }
-        found = (
+        file = (
             None
             if archive.folder
             else _verified_file(archive, path, way, refused, downloads / dataset.store)
         )
-        if found:
-            return found
+        if file:
+            return file
     return None
 
 

@@ -51,8 +51,8 @@ def terms_of(licence: str | None) -> Terms:
     """The terms of a licence as the catalogue words it; None: none is stated."""
     if licence is None:
         return UNSTATED
-    found = (terms for terms, words in _WORDS if re.search(words, licence.lower()))
-    return next(found, OWN)
+    matching = (terms for terms, words in _WORDS if re.search(words, licence.lower()))
+    return next(matching, OWN)
 
 
 def most_restrictive(terms: Iterable[Terms]) -> Terms:

@@ -45,12 +45,12 @@ class _Tree:
         self.seen: set[int] = set()
 
     def entries(self) -> Iterator[tuple[bytes, FileRef]]:
-        found = 0
+        count = 0
         for entry in self._below(self.root, 1) if self.root != NO_PAGE else ():
-            found += 1
+            count += 1
             yield entry
-        if found != self.count:
-            raise Damaged(f"it holds {found:,} of {self.count:,} entries")
+        if count != self.count:
+            raise Damaged(f"it holds {count:,} of {self.count:,} entries")
 
     def _meta(self, offset: int) -> tuple[int, int, int, int] | None:
         """Size of the pages, number of entries, root and age; None where there is no such page."""
@@ -75,7 +75,7 @@ class _Tree:
         page = self.file.read(self.page_size)
         own, _, flags, end, _ = PAGE.unpack_from(page)
         if own != number or flags not in (BRANCH, LEAF) or not PAGE.size <= end <= len(page):
-            raise Damaged(f"page {number} is no page of a tree")
+            raise Damaged(f"page {number} is not a page of a tree")
         for place in struct.unpack_from(f"<{(end - PAGE.size) // 2}H", page, PAGE.size):
             if place + NODE.size > len(page):
                 raise Damaged(f"page {number} points out of itself")

@@ -2,8 +2,8 @@
 
 The state of a folder is a digest of its listing (name, size and time of change of every file), that
 of a file of its size and time of change. The plan takes it (100,000 files in under a second), so
-that what was added, removed or written anew is packed again; a file that was only touched counts as
-changed. Light: every dry-run asks.
+that what was added, removed or written again is packed again; a file that was only touched counts
+as changed. Light: every dry-run asks.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _listed(path: str) -> Listing:
         files = ((os.path.basename(path), state.st_size, state.st_mtime_ns),)
     else:
         raise UserError(
-            f"{path} is no folder and no archive ({', '.join(ARCHIVES)}): name one of these."
+            f"{path} is neither a folder nor an archive ({', '.join(ARCHIVES)}): name one of these."
         )
     lines = "".join(f"{name}\0{size}\0{changed}\n" for name, size, changed in files)
     digest = hashlib.sha256(lines.encode("utf-8", "surrogateescape"))
@@ -75,12 +75,12 @@ def _listed(path: str) -> Listing:
 
 
 class _OutOfTheOrdinary(Exception):
-    """A folder has a link in it, or what cannot be read or is no file."""
+    """A folder has a link in it, or what cannot be read or is not a file."""
 
 
 def _quickly(root: str) -> list[Entry]:
     """The files that `files_below` finds, where nothing needs its care: in a third of its time."""
-    found: list[Entry] = []
+    files: list[Entry] = []
     waiting = [("", root)]
     while waiting:
         prefix, folder = waiting.pop()
@@ -92,15 +92,15 @@ def _quickly(root: str) -> list[Entry]:
                         continue
                     if entry.is_file(follow_symlinks=False):
                         state = entry.stat()
-                        found.append((prefix + name, state.st_size, state.st_mtime_ns))
+                        files.append((prefix + name, state.st_size, state.st_mtime_ns))
                     elif entry.is_dir(follow_symlinks=False):
                         waiting.append((f"{prefix}{name}/", entry.path))
                     else:
                         raise _OutOfTheOrdinary
         except OSError:
             raise _OutOfTheOrdinary from None
-    found.sort()
-    return found
+    files.sort()
+    return files
 
 
 def _thoroughly(folder: str) -> Iterator[Entry]:
@@ -122,8 +122,8 @@ def state_of_path(path: str) -> str:
     """The state of any local file or folder."""
     if os.path.isdir(path):
         return listing_of(path).state
-    found = os.stat(path)
-    return f"{found.st_size} bytes at {found.st_mtime_ns}"
+    state = os.stat(path)
+    return f"{state.st_size} bytes at {state.st_mtime_ns}"
 
 
 def local_entry(archive: Archive) -> dict[str, object]:

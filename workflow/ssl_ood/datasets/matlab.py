@@ -37,7 +37,7 @@ def load_mat(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """
     try:
         with open(path, "rb") as file:
-            found = _variables(file, names, Bounds(path))
+            variables = _variables(file, names, Bounds(path))
     except UserError:
         raise
     except FileNotFoundError as error:
@@ -48,9 +48,9 @@ def load_mat(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
             "it and fetch it again."
         ) from error
     for name in names:
-        if name not in found:
+        if name not in variables:
             raise UserError(f"{path} holds no array {name}: it is not what the catalogue means.")
-    return found
+    return variables
 
 
 def _variables(file: IO[bytes], names: Sequence[str], bounds: Bounds) -> dict[str, np.ndarray]:
@@ -63,15 +63,15 @@ def _variables(file: IO[bytes], names: Sequence[str], bounds: Bounds) -> dict[st
         raise Damaged(
             f"it is of another version: {header[:20].decode('latin-1')!r}; save it with -v7"
         )
-    found: dict[str, np.ndarray] = {}
+    variables: dict[str, np.ndarray] = {}
     while tag := file.read(8):
         if len(tag) < 8:
             raise Damaged("it breaks off")
         kind, size = struct.unpack(f"{order}II", tag)
         left = [size]
 
-        def packed(wanted: int, left: list[int] = left) -> bytes:
-            block = file.read(min(wanted, left[0]))
+        def packed(size: int, left: list[int] = left) -> bytes:
+            block = file.read(min(size, left[0]))
             left[0] -= len(block)
             return block
 
@@ -84,11 +84,11 @@ def _variables(file: IO[bytes], names: Sequence[str], bounds: Bounds) -> dict[st
         if kind == MATRIX:
             name, array = _matrix(element, names)
             if array is not None:
-                found[name] = array
+                variables[name] = array
         element.skip(element.left)
         if stream:
             stream.finish()
-    return found
+    return variables
 
 
 class _Element:
@@ -138,7 +138,7 @@ def _matrix(element: _Element, names: Sequence[str]) -> tuple[str, np.ndarray | 
         return name, None
     meant = MEANT.get(flags & 0xFF)
     if meant is None or flags & COMPLEX:
-        raise Damaged(f"{name} is no array of numbers")
+        raise Damaged(f"{name} is not an array of numbers")
     if len(shape) < 2 or min(shape) < 0:
         raise Damaged(f"{name} has the shape {shape}")
     count = math.prod(shape)

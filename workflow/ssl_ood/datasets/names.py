@@ -45,9 +45,9 @@ def packed_path(dataset: str, split: str, size: int, fit: str = CROP) -> str:
 def at_size(name: str) -> tuple[str, int | None]:
     """The dataset and the size, where it has one of its own, of an OOD set: lsun@256, or lsun.
 
-    Raises ValueError for what follows the @ and is no number of pixels.
+    Raises ValueError for what follows the @ and is not a number of pixels.
     """
     dataset, at, size = name.partition(AT)
     if at and not (size.isascii() and size.isdigit() and int(size) >= 8):
-        raise ValueError(f"{size!r} is no size in pixels: write {dataset}{AT}256, for instance")
+        raise ValueError(f"{size!r} is not a size in pixels: write {dataset}{AT}256, for instance")
     return dataset, int(size) if at else None

@@ -17,24 +17,24 @@ class Notes:
     def __init__(self) -> None:
         self._seen: dict[str, set[int]] = {}
 
-    def add(self, what: str, path: Path, name: str) -> None:
+    def add(self, remark: str, path: Path, name: str) -> None:
         """Notes the member `name` of the archive `path`, once."""
         # Hashes in place of names: an archive made on a Mac may hold a million.
-        self._seen.setdefault(what, set()).add(hash((path, name)))
+        self._seen.setdefault(remark, set()).add(hash((path, name)))
 
     def counts(self) -> dict[str, int]:
         """How many names there are of each kind, by kind."""
-        return {what: len(self._seen[what]) for what in sorted(self._seen)}
+        return {remark: len(self._seen[remark]) for remark in sorted(self._seen)}
 
 
 _NOTES: ContextVar[Notes | None] = ContextVar("notes", default=None)
 
 
-def note(what: str, path: Path, name: str) -> None:
+def note(remark: str, path: Path, name: str) -> None:
     """Notes a name where `noted` listens; else nothing."""
     notes = _NOTES.get()
     if notes is not None:
-        notes.add(what, path, name)
+        notes.add(remark, path, name)
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         whole = False
     if not whole:
         raise UserError(
-            f"{path} is no manifest of archives: write it anew with `ssl_ood fetch --manifest`."
+            f"{path} is not a manifest of archives: write it again with `ssl_ood fetch --manifest`."
         )
     return manifest
 
@@ -205,7 +205,7 @@ def _fingerprint(
     dataset: Dataset, split: str, size: int, fit: str, source: list[dict[str, Any]]
 ) -> str:
     spec = dataset.split(split)
-    what = {
+    parts = {
         "dataset": dataset.name,
         "split": split,
         "size": size,
@@ -219,7 +219,7 @@ def _fingerprint(
         **({} if dataset.group is None else {"group": dataset.group}),
         **({} if fit == CROP else {"fit": fit}),
     }
-    return sha256_of_value(what)[:16]
+    return sha256_of_value(parts)[:16]
 
 
 def _finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:

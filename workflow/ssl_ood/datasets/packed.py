@@ -31,7 +31,7 @@ CHECKSUMS = {  # in meta.json, and what they are of
 OPTIONAL = {
     "facts_sha256": facts.FILE
 }  # not there in sets of an older version, which are read all the same
-AGAIN = "Delete the folder and run the workflow (or `ssl_ood pack`) again, which packs it anew."
+AGAIN = "Delete the folder and run the workflow (or `ssl_ood pack`) again, which packs it again."
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,11 @@ class Packed:
                     f"checksum of {name}. {AGAIN}"
                 )
             with _reading(self.path):
-                found = sha256_of(self.path / name)
-            if found != self.meta[key]:
+                digest = sha256_of(self.path / name)
+            if digest != self.meta[key]:
                 raise UserError(
                     f"The packed dataset {self.path} is damaged: {name} is not what was packed, "
-                    f"its checksum is {found[:12]} instead of {self.meta[key][:12]}. {AGAIN}"
+                    f"its checksum is {digest[:12]} instead of {self.meta[key][:12]}. {AGAIN}"
                 )
         return self
 
@@ -142,7 +142,7 @@ def open_packed(path: str | Path) -> Packed:
 def _open(path: Path) -> Packed:
     for name in FILES:
         if not (path / name).is_file():
-            raise UserError(f"{path} is no packed dataset: {name} is missing. Pack it (again).")
+            raise UserError(f"{path} is not a packed dataset: {name} is missing. Pack it (again).")
     stamps = _stamps(path)
     try:
         meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
@@ -172,8 +172,8 @@ def _open(path: Path) -> Packed:
 
 def _stamps(path: Path) -> tuple[Any, ...]:
     there = (*FILES, *(name for name in OPTIONAL.values() if (path / name).is_file()))
-    found = ((path / name).stat() for name in there)
-    return tuple((s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in found)
+    states = ((path / name).stat() for name in there)
+    return tuple((s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in states)
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def _reading(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"The packed dataset {path} cannot be read ({error.strerror}: {error.filename}): "
-            "see to the rights and the disk of its files."
+            "check the disk and the permissions of its files."
         ) from None
 
 

@@ -236,7 +236,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise UserError(
-                f"The disk of {folder.parent} is full: free some room and start again. What was "
+                f"The disk of {folder.parent} is full: free some space and start again. What was "
                 "packed so far is kept and continued."
             ) from None
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):

@@ -36,7 +36,7 @@ def _by_pattern(text: str) -> Patients:
     try:
         pattern = re.compile(text)
     except re.error as error:
-        raise UserError(f"the pattern {text!r} is no regular expression ({error}).") from None
+        raise UserError(f"the pattern {text!r} is not a regular expression ({error}).") from None
     if pattern.groups == 0:
         raise UserError(
             f"the pattern {text!r} has no bracket: put the part that names the patient into one, "
@@ -44,12 +44,12 @@ def _by_pattern(text: str) -> Patients:
         )
 
     def patient(name: str) -> str:
-        found = pattern.search(name)
-        if found is None or found[1] is None:
+        match = pattern.search(name)
+        if match is None or match[1] is None:
             raise UserError(
                 f"the pattern {text!r} finds no patient in the name {printable(name)}: correct it."
             )
-        return found[1]
+        return match[1]
 
     return patient
 
@@ -60,16 +60,16 @@ def _by_table(path: str, image: str, patient: str) -> Patients:
         rows = rows_of(Path(path).read_bytes(), path, [image, patient])
     except OSError as error:
         raise UserError(f"the table {path} cannot be read ({reason(error)}).") from None
-    told = {row[image].replace("\\", "/"): row[patient] for row in rows}
+    patient_of = {row[image].replace("\\", "/"): row[patient] for row in rows}
 
     def find(name: str) -> str:
         name = printable(name)
-        found = told.get(name) or told.get(name.rpartition("/")[2])
-        if not found:
+        known = patient_of.get(name) or patient_of.get(name.rpartition("/")[2])
+        if not known:
             raise UserError(
                 f"the table {path} has no row whose {image} is {name}, or no {patient} there: add "
                 "it."
             )
-        return found
+        return known
 
     return find

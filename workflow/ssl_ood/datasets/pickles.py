@@ -1,7 +1,7 @@
 """CIFAR's pickles, read without Python's unpickler: they build plain values and nothing else.
 
 A pickle is a program. Python's unpickler lets a forged one call functions, take memory for a memo
-of 2**31 places, hash tuples nested beyond all time, and hand NumPy a type that it crashes on. This
+of 2**31 places, hash tuples nested too deeply, and hand NumPy a type that it crashes on. This
 one knows the few operations that dictionaries, lists, text, numbers and arrays need, and turns
 bytes into an array only where type, shape and length agree.
 """
@@ -182,7 +182,7 @@ class _Machine:
     def _reduce(self, _: None) -> None:
         function, arguments = self._take(2)
         if function not in (_reconstruct, _scalar, _type, _encode):
-            raise Unreadable("it calls what is no function")
+            raise Unreadable("it calls what is not a function")
         self.stack.append(function(*arguments))
 
     def _build(self, _: None) -> None:

@@ -73,7 +73,7 @@ def open_picture(content: bytes, declared: Range | None) -> Opened:
 
 
 def check_pixels(*sides: int) -> None:
-    """Raises Undecodable for an image of these sides, and channels, if it is beyond all measure."""
+    """Raises Undecodable for an image of these sides, and channels, if it is beyond every limit."""
     product = math.prod(sides)
     if min(sides) < 1 or product > MOST_PIXELS:
         text = " x ".join(f"{side:,}" for side in sides)
@@ -136,7 +136,7 @@ def _no_picture(content: bytes) -> str:
     if other is not None:
         return f"is {other}"
     head = content[:64].lstrip().lower()
-    for beginning, what in NO_PICTURES:
+    for beginning, kind in NO_PICTURES:
         if head.startswith(beginning):
-            return what
+            return kind
     return f"cannot identify the kind of picture: it begins with {content[:12]!r}"

@@ -133,7 +133,7 @@ def choose(
     labels: np.ndarray,
     groups: np.ndarray,
     select: Mapping[str, Any],
-    what: str = "a split",
+    subject: str = "a split",
     early: np.ndarray | None = None,
 ) -> np.ndarray:
     """Which of the images a `select` takes: (N,) bool, for labels (N,) and groups (N,) ints >= 0.
@@ -143,11 +143,11 @@ def choose(
     goes to the part that its first image is in, so that parts of one seed share no group; groups
     of `early` images, (N,) bool, come before all others, so that none of them reaches over. With
     `parts`, a list of such selections, their union is taken.
-    Raises UserError, naming `what`, where there are fewer than `stop` images to choose from, or
+    Raises UserError, naming `subject`, where there are fewer than `stop` images to choose from, or
     not as many as `of` says.
     """
     if "parts" in select:
-        parts = [choose(labels, groups, part, what, early) for part in select["parts"]]
+        parts = [choose(labels, groups, part, subject, early) for part in select["parts"]]
         return np.any(parts, axis=0)
     chosen = np.arange(len(labels))
     if "classes" in select:
@@ -156,13 +156,13 @@ def choose(
         start, stop = select.get("start", 0), select["stop"]
         if select.get("of") not in (None, len(chosen)):
             raise UserError(
-                f"{what} is chosen from {select['of']:,} images, its archive holds "
+                f"{subject} is chosen from {select['of']:,} images, its archive holds "
                 f"{len(chosen):,} to choose from: another choice would come out. It is incomplete, "
                 "holds more than the dataset, or is not the one the catalogue means."
             )
         if stop > len(chosen):
             raise UserError(
-                f"{what} needs {stop:,} images to choose from, its archive holds "
+                f"{subject} needs {stop:,} images to choose from, its archive holds "
                 f"{len(chosen):,}: it is incomplete or not the one the catalogue means."
             )
         _, first, own, sizes = np.unique(
@@ -195,16 +195,16 @@ def _selected(
         labels.append(item.label)
         # Two sides of a split must share no picture, under whatever names.
         groups.add(item.group, item.data if seeded else None)
-    labels, what = np.array(labels, np.int64), f"Split {split} of {dataset}"
+    labels, subject = np.array(labels, np.int64), f"Split {split} of {dataset}"
     if not verified:
         select, changed = _without_numbers(select, labels)
-        for said, found in changed:
+        for declared, counted in changed:
             print(
-                f"{what} is chosen from {said:,} images, its archive holds {found:,} to choose "
-                "from; that number was never verified, so it is taken.",
+                f"{subject} is chosen from {declared:,} images, its archive holds {counted:,} to "
+                "choose from; that number was never verified, so it is taken.",
                 file=sys.stderr,
             )
-    keep = choose(labels, groups.numbers(), select, what, groups.copied())
+    keep = choose(labels, groups.numbers(), select, subject, groups.copied())
     facts = {}
     if seeded:
         facts = {"chosen_from": [_number(labels, part) for part in seeded], "copies": groups.copies}
@@ -236,4 +236,4 @@ def _without_numbers(
     numbers = [(part["of"], _number(labels, part)) for part in parts if part.get("of")]
     bare = [{k: v for k, v in part.items() if k != "of"} for part in parts]
     result = {**select, "parts": bare} if "parts" in select else bare[0]
-    return result, [(said, found) for said, found in numbers if said != found]
+    return result, [(declared, counted) for declared, counted in numbers if declared != counted]

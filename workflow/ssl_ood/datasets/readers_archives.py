@@ -37,10 +37,10 @@ def image_folders(paths: Paths, options: Mapping[str, Any], scratch: Path) -> So
     """
     path, root = paths.only, _composed(options.get("root", ""))
     exclude = set(map(_composed, options.get("exclude", ())))
-    wanted = None
+    listed = None
     if "list" in options:
         lines = text_of(path, options["list"], find(path, [options["list"]])).splitlines()
-        wanted = {posixpath.join(root, _composed(line.strip())) for line in lines}
+        listed = {posixpath.join(root, _composed(line.strip())) for line in lines}
 
     def is_image(name: str) -> bool:
         # The root may lie deeper than the catalogue says: some zip tools add a folder.
@@ -49,7 +49,7 @@ def image_folders(paths: Paths, options: Mapping[str, Any], scratch: Path) -> So
             return False
         if name.lower().endswith(NOT_READ):
             note(f"files of a kind that is not read ({posixpath.splitext(name)[1]})", path, name)
-        return _is_image(inside) and (wanted is None or posixpath.join(root, inside) in wanted)
+        return _is_image(inside) and (listed is None or posixpath.join(root, inside) in listed)
 
     if options.get("labels") == "none":
         return Source(Item(m.name, NO_LABEL, m.data) for m in members(path, is_image))

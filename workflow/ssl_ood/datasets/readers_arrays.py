@@ -26,9 +26,9 @@ def cifar(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """CIFAR-10 and CIFAR-100: pickled batches in a tar.gz; images (N, 3072), channel by channel."""
     path, folder = paths.only, options["folder"]
     meta = "batches.meta" if folder.startswith("cifar-10-") else "meta"
-    wanted = [f"{folder}/{name}" for name in (meta, *options["batches"])]
-    content = find(path, wanted)
-    names = _unpickle(path, wanted[0], content).get(options["names"])
+    members = [f"{folder}/{name}" for name in (meta, *options["batches"])]
+    content = find(path, members)
+    names = _unpickle(path, members[0], content).get(options["names"])
     if not _all(names, str):
         raise UserError(f"{path}: {meta} holds no names of classes: it is not CIFAR's archive.")
 
@@ -62,7 +62,7 @@ def svhn(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     content = load_mat(path, ("X", "y"))
     images, labels = content["X"], content["y"].ravel()
     if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)):
-        raise UserError(f"{path} holds X of {images.dtype} {images.shape}: it is no SVHN file.")
+        raise UserError(f"{path} holds X of {images.dtype} {images.shape}: it is not an SVHN file.")
     _check_labels(path, labels, 1, 10)
 
     def items() -> Iterator[Item]:
@@ -148,7 +148,7 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
         content = file.read()
     start = 4 + 4 * dimensions
     if len(content) < start or content[:4] != bytes((0, 0, 8, dimensions)):
-        raise UserError(f"{path} is no IDX file of {dimensions}-dimensional bytes.")
+        raise UserError(f"{path} is not an IDX file of {dimensions}-dimensional bytes.")
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if len(content) - start != math.prod(shape):
         raise UserError(
@@ -167,7 +167,7 @@ def _unpickle(path: Path, member: str, content: Mapping[str, bytes]) -> dict[str
     try:
         value = pickles.load(content[member])
     except pickles.Unreadable as error:
-        raise UserError(f"{path}: {member} is no batch of CIFAR's ({reason(error)}).") from error
+        raise UserError(f"{path}: {member} is not a batch of CIFAR's ({reason(error)}).") from error
     if not isinstance(value, dict):
-        raise UserError(f"{path}: {member} is no batch of CIFAR's (a {type(value).__name__}).")
+        raise UserError(f"{path}: {member} is not a batch of CIFAR's (a {type(value).__name__}).")
     return value

@@ -25,7 +25,8 @@ RSNA_LABELS = "stage_2_train_labels.csv"
     notes="DICOM files in a zip, labelled by its detailed class table.",
 )
 def rsna(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
-    """RSNA pneumonia: a DICOM a patient; the class from the detailed table, checked by the labels.
+    """RSNA pneumonia: one DICOM file per patient. The class is read from the detailed table and
+    checked against the labels.
 
     Both tables repeat the row of a patient for every box; Target of the labels is 1 for
     "Lung Opacity" and for nothing else.
@@ -77,7 +78,7 @@ def chexpert(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
     """
     path, table = paths.only, options["csv"]
     rows = _rows(path, table, find(path, [table]), ("Path", "Frontal/Lateral"))
-    wanted = {
+    chosen = {
         _from_split(row["Path"])
         for row in rows
         if row["Frontal/Lateral"] == "Frontal" or not options.get("frontal_only")
@@ -85,14 +86,14 @@ def chexpert(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Source:
 
     def items() -> Iterator[Item]:
         seen: set[str] = set()
-        for member in members(path, lambda n: _from_split(n) in wanted):
+        for member in members(path, lambda n: _from_split(n) in chosen):
             name = _from_split(member.name)
             _once(path, name, seen)
             yield Item(name, NO_LABEL, member.data)
-        if left := wanted - seen:
+        if left := chosen - seen:
             raise UserError(
                 f"{path} lacks {len(left):,} of the images that {table} lists, "
-                f"{min(left)} for one: it is incomplete."
+                f"for example {min(left)}: it is incomplete."
             )
 
     return Source(items())

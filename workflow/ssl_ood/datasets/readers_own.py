@@ -31,10 +31,10 @@ def own_images(paths: Paths, options: Mapping[str, Any], scratch: Path) -> Sourc
     `part`, one of `PARTS`, with `shares` and `seed`: see `own_split`. Of several places the names
     of the images begin with that of the place.
     """
-    part, told = options.get("part"), options.get("patients")
+    part, patients_file = options.get("part"), options.get("patients")
     if part is None and options.get("labels") == "none":
         return Source(Item(m.name, NO_LABEL, m.data) for m in own_members(paths))
-    patients = None if told is None else patients_of(told)
+    patients = None if patients_file is None else patients_of(patients_file)
     names, groups, whose = [], Groups(), []
     for member in own_members(paths):
         patient = None if patients is None else patients(member.name)
@@ -74,10 +74,10 @@ def _classes(names: Sequence[str], whose: Sequence[str]) -> tuple[list[str], lis
         depth += 1
     if not folders or not all(len(f) > depth for f in folders):
         return [], None
-    found = [f[depth] for f in folders]
-    classes = sorted(set(found))
-    pairs = len(set(zip(found, whose, strict=True)))
+    folder_names = [f[depth] for f in folders]
+    classes = sorted(set(folder_names))
+    pairs = len(set(zip(folder_names, whose, strict=True)))
     if pairs == len(classes) == len(set(whose)):
         return [], None
     number = {name: i for i, name in enumerate(classes)}
-    return classes, [number[name] for name in found]
+    return classes, [number[name] for name in folder_names]

@@ -73,17 +73,17 @@ class _Contents:
         """The place of the first image with this content: `place` itself if it is that."""
         if not isinstance(data, FileRef | ZipRef):
             return self._digests.setdefault(_digest(data), place)
-        mine = (place, data)
+        candidate = (place, data)
         size = (data.size, data.crc if isinstance(data, ZipRef) else None)
-        first = self._sizes.setdefault(size, mine)
-        if first is mine:
+        first = self._sizes.setdefault(size, candidate)
+        if first is candidate:
             return place
         if size not in self._shared:
             self._shared.add(size)
             self._beginnings[size, _beginning(first[1])] = first
         beginning = (size, _beginning(data))
-        first = self._beginnings.setdefault(beginning, mine)
-        if first is mine:
+        first = self._beginnings.setdefault(beginning, candidate)
+        if first is candidate:
             return place
         try:
             if beginning not in self._shared:

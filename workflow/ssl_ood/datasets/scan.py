@@ -79,11 +79,11 @@ def scan(places: Mapping[str, str], kept: Path | None = None) -> Scan:
                 return _from(known["scan"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that break a standard but can be read
-        found = _scan(list(listings.values()))
+        result = _scan(list(listings.values()))
     if file is not None:
         with suppress(OSError):  # a folder that only others may write to
-            write_json(file, {"of": key, "scan": asdict(found)})
-    return found
+            write_json(file, {"of": key, "scan": asdict(result)})
+    return result
 
 
 def names_of(places: Mapping[str, str]) -> list[str]:

@@ -72,8 +72,9 @@ def _say_alike(train: Packed, test: Packed) -> None:
     if pairs:
         first, second = train.files[pairs[0][0]], test.files[pairs[0][1]]
         print(
-            f"{len(pairs):,} image(s) of {test.path} have the very pixels of one in {train.path}, "
-            f"{second} those of {first} for one: the same picture may be on both sides.",
+            f"{len(pairs):,} image(s) of {test.path} have exactly the pixels of one in "
+            f"{train.path}, for example {second} those of {first}: the same picture may be on "
+            "both sides.",
             file=sys.stderr,
         )
 
@@ -86,11 +87,11 @@ def parts_of(name: str) -> tuple[str, str]:
     return dataset, split
 
 
-def _refuse_common(one, other, what: str, sets: Mapping[str, str]) -> None:
+def _refuse_common(one, other, unit: str, sets: Mapping[str, str]) -> None:
     common = set(one) & set(other)
     if common:
         raise UserError(
-            f"{len(common):,} {what}(s) are in {sets['train']} and in {sets['test']} too, "
-            f"{min(common)} for one: correct the splits in the catalogue before anything is "
+            f"{len(common):,} {unit}(s) are in {sets['train']} and in {sets['test']} too, "
+            f"for example {min(common)}: correct the splits in the catalogue before anything is "
             "trained."
         )

@@ -14,7 +14,7 @@ def text_of(path: Path, name: str, files: Mapping[str, bytes]) -> str:
 
     UTF-8, with or without a byte order mark, or UTF-16 with one. A byte that is not UTF-8 becomes
     a lone surrogate, as in the names of archives, so that an old list finds its old files.
-    Raises UserError for what is no text.
+    Raises UserError for what is not text.
     """
     content = files[name]
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -26,7 +26,7 @@ def text_of(path: Path, name: str, files: Mapping[str, bytes]) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise UserError(f"{path}: {name} is no text: it is not the list that the catalogue means.")
+        raise UserError(f"{path}: {name} is not text: it is not the list that the catalogue means.")
     return text
 
 

@@ -23,7 +23,7 @@ from ssl_ood.common.files import write_json
 from ssl_ood.common.progress import Progress
 
 CONNECT_TIMEOUT = 10.0  # seconds; also the longest silence in the middle of a file
-SLOWEST = 1024.0  # bytes a second, over so many seconds; whatever is slower is broken off
+SLOWEST = 1024.0  # bytes per second, over so many seconds; whatever is slower is broken off
 SLOW_SECONDS = 20.0
 BLOCK = 1 << 20
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -43,7 +43,7 @@ class Gone(Exception):
 
 
 class Stale(Exception):
-    """What lies there already is no beginning of what the server has."""
+    """What lies there already is not a beginning of what the server has."""
 
 
 class Part:
@@ -145,14 +145,14 @@ def _asked(url: str, part: Part, have: int, context: ssl.SSLContext | None) -> H
     try:
         return opener.open(request, timeout=CONNECT_TIMEOUT)
     except urllib.error.HTTPError as error:
-        said = f"answers {error.code} {' '.join(str(error.reason).split())}"
+        answer = f"answers {error.code} {' '.join(str(error.reason).split())}"
         if error.code == 416:  # nothing after what we have: whole, or of another file
             if error.headers.get("Content-Range", "").endswith(f"/{have}"):
                 return _Nothing(have)
-            raise Stale(f"{said}: it has no such file as the one begun") from error
+            raise Stale(f"{answer}: it has no such file as the one begun") from error
         if error.code in (408, 425, 429) or error.code >= 500:
-            raise OSError(said) from error
-        raise Gone(said) from error
+            raise OSError(answer) from error
+        raise Gone(answer) from error
 
 
 class _Nothing:
@@ -176,7 +176,7 @@ def _announced(response: HTTPResponse, have: int) -> tuple[bool, int | None]:
     """Whether it is the rest that comes, and how many bytes the whole file has, if it says so."""
     length = response.headers.get("Content-Length")
     if length is not None and not (length.isascii() and length.isdigit()):
-        raise Gone(f"announces a length that is no number of bytes ({length[:40]!r})")
+        raise Gone(f"announces a length that is not a number of bytes ({length[:40]!r})")
     if response.status != 206:
         return False, None if length is None else int(length)
     answer = response.headers.get("Content-Range", "")
@@ -235,5 +235,5 @@ class _Pace:
         if seconds < SLOW_SECONDS:
             return
         if self.bytes < SLOWEST * seconds:
-            raise OSError(f"sends no more than {self.bytes / seconds:,.0f} bytes a second")
+            raise OSError(f"sends no more than {self.bytes / seconds:,.0f} bytes per second")
         self.start()

@@ -110,15 +110,15 @@ def _state_dict(path: Path) -> dict[str, Any]:
         other = impostor(file.read(LOOKED_AT))
     if other is not None:
         raise UserError(
-            f"{path} is no PyTorch checkpoint of tensors (it is {other}): remove it and fetch it "
-            "again."
+            f"{path} is not a PyTorch checkpoint of tensors (it is {other}): remove it and fetch "
+            "it again."
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever a foreign file makes it trip over
         raise UserError(
-            f"{path} is no PyTorch checkpoint of tensors ({reason(error)}): remove it and fetch it "
-            "again."
+            f"{path} is not a PyTorch checkpoint of tensors ({reason(error)}): remove it and "
+            "fetch it again."
         ) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
@@ -136,14 +136,14 @@ def _check_backbone(tensors: Mapping[str, Any], weights: Weights, path: Path) ->
     with torch.device("meta"):  # shapes only
         model = timm.create_model(weights.backbone, num_classes=0)
     expected = {k: tuple(v.shape) for k, v in model.state_dict().items() if v.is_floating_point()}
-    found = {key: tuple(value.shape) for key, value in tensors.items()}
+    shapes = {key: tuple(value.shape) for key, value in tensors.items()}
     wrong = [
-        *(f"it lacks {weights.prefix}{key}" for key in expected if key not in found),
-        *(f"{weights.prefix}{key} is unknown" for key in found if key not in expected),
+        *(f"it lacks {weights.prefix}{key}" for key in expected if key not in shapes),
+        *(f"{weights.prefix}{key} is unknown" for key in shapes if key not in expected),
         *(
-            f"{weights.prefix}{key} is {found[key]}, not {shape}"
+            f"{weights.prefix}{key} is {shapes[key]}, not {shape}"
             for key, shape in expected.items()
-            if found.get(key, shape) != shape
+            if shapes.get(key, shape) != shape
         ),
     ]
     if wrong:

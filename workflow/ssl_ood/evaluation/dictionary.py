@@ -35,9 +35,9 @@ class Column:
         """A field of a table schema."""
         limits = {"minimum": self.low, "maximum": self.high, "enum": list(self.words)}
         constraints = {key: value for key, value in limits.items() if value not in (None, [])}
-        told = {"name": self.name, "type": self.kind, "description": self.meaning}
-        told |= {"unit": self.unit} if self.unit else {}
-        return told | ({"constraints": constraints} if constraints else {})
+        entry = {"name": self.name, "type": self.kind, "description": self.meaning}
+        entry |= {"unit": self.unit} if self.unit else {}
+        return entry | ({"constraints": constraints} if constraints else {})
 
 
 @dataclass(frozen=True)

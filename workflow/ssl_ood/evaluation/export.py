@@ -63,19 +63,19 @@ def export_runs(results: Path, runs: Sequence[str], output: Path) -> list[Path]:
 
 def _export(results: Path, run: str, output: Path) -> dict[Path, list[Column]]:
     """The files of a run, below `output`, with their columns."""
-    found: dict[Path, list[Column]] = {}
+    columns_of: dict[Path, list[Column]] = {}
     for kind in ("measurements", "scores"):
         table, _ = read_rows(results / kind / f"{run}.parquet", kind, run)
         columns = measurement_columns() if kind == "measurements" else None
         place = Path(run, f"{kind}.parquet")
         _write(table, output / place)
-        found[place] = columns or score_columns(table.column_names)
+        columns_of[place] = columns or score_columns(table.column_names)
     folder = results / "features" / run
     for path in sorted(folder.glob("*.npy")):
         if path.with_suffix(".json").is_file() and _is_of_features(path, run):
             place = Path(run, "features", f"{path.stem}.parquet")
-            found[place] = _write_features(path, output / place)
-    return found
+            columns_of[place] = _write_features(path, output / place)
+    return columns_of
 
 
 def _is_of_features(path: Path, run: str) -> bool:
@@ -84,7 +84,7 @@ def _is_of_features(path: Path, run: str) -> bool:
     if proof.get("run") != run or proof.get("sha256") != sha256_of(path):
         raise UserError(
             f"The features {path} are damaged or of another run: delete the file and evaluate "
-            f"{run} again, which extracts them anew."
+            f"{run} again, which extracts them again."
         )
     return "code_version" in proof
 

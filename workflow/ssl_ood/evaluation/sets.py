@@ -86,13 +86,13 @@ class Extractor:
 
     def _refuse_other_than_trained_on(self, packed: Packed, name: str) -> None:
         """A set that the run was trained on is still the one that it was trained on."""
-        told = {"images": self.trained["datasets"], "labels": self.trained.get("labels", {})}
-        for what, found in packed.checksums.items():
-            expected = told[what].get(name, found)
-            if found != expected:
+        recorded = {"images": self.trained["datasets"], "labels": self.trained.get("labels", {})}
+        for part, checksum in packed.checksums.items():
+            expected = recorded[part].get(name, checksum)
+            if checksum != expected:
                 raise UserError(
                     f"{packed.path} is not what {self.model.settings.run} was trained on: the "
-                    f"checksum of its {what} is {found[:12]}, train.json of the run says "
+                    f"checksum of its {part} is {checksum[:12]}, train.json of the run says "
                     f"{expected[:12]}. Bring the set back, or delete the run's folder and run the "
                     "workflow again, which trains the run on what is there."
                 )

@@ -25,15 +25,15 @@ class Interval(NamedTuple):
     high: float
 
 
-def checked_scores(scores: ArrayLike, what: str) -> NDArray[np.float64]:
-    """`scores` as a float64 array; UserError that names `what` where they cannot be ranked."""
+def checked_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
+    """`scores` as a float64 array; UserError that names `name` where they cannot be ranked."""
     array = np.asarray(scores, dtype=np.float64).ravel()
     if not len(array):
-        raise UserError(f"There are no {what} scores: nothing can be ranked against them.")
+        raise UserError(f"There are no {name} scores: nothing can be ranked against them.")
     bad = np.count_nonzero(~np.isfinite(array))
     if bad:
         raise UserError(
-            f"{bad} of {len(array)} {what} scores are NaN or infinite: look at the features of the "
+            f"{bad} of {len(array)} {name} scores are NaN or infinite: look at the features of the "
             "run; a training that diverged gives such values."
         )
     return array
@@ -221,9 +221,9 @@ def aupr(in_scores: ArrayLike, out_scores: ArrayLike) -> float:
     order = np.argsort(-scores, kind="stable")
     positive = order >= len(below)
     last = np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])  # of each run of ties
-    found = np.cumsum(positive)[last]
-    precision = found / (last + 1)
-    return float(np.sum(np.diff(np.r_[0, found]) * precision) / len(above))
+    hits = np.cumsum(positive)[last]
+    precision = hits / (last + 1)
+    return float(np.sum(np.diff(np.r_[0, hits]) * precision) / len(above))
 
 
 def accuracy_interval(

@@ -45,7 +45,7 @@ def resample_as_the_reference(backbone: nn.Module, name: str) -> None:
     )
     if not plain:
         raise UserError(
-            f"The backbone {name} is no vision transformer with a class token and position "
+            f"The backbone {name} is not a vision transformer with a class token and position "
             "embeddings that are resampled: take backbone.position antialiased, timm's way."
         )
     backbone._pos_embed = types.MethodType(_with_positions, backbone)

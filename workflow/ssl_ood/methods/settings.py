@@ -202,7 +202,7 @@ class Backbone(Settings):
             if patch < 1 or size % patch:
                 yield (
                     key,
-                    f"{size} is no multiple of the backbone's patches of {patch} pixels: change "
+                    f"{size} is not a multiple of the backbone's patches of {patch} pixels: change "
                     "one of the two.",
                 )
 
@@ -289,7 +289,7 @@ class MethodSettings(Settings):
 
     @property
     def temperature(self) -> tuple[float, float]:
-        """Of the teacher, linear (from, to), one step an epoch."""
+        """Of the teacher, linear (from, to), one step per epoch."""
         return 1.0, 1.0
 
     def sizes(self) -> dict[str, int]:

@@ -60,7 +60,7 @@ def prove_initial(path: Path, settings: RunSettings) -> None:
         elif (found := tensors_metadata(path).get(kind, name)) != name:
             raise UserError(
                 f"{path} holds the weights {found}, not {name}: delete the file and run the "
-                "workflow again, which makes it anew."
+                "workflow again, which makes it again."
             )
 
 

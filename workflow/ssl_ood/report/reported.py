@@ -113,6 +113,6 @@ def _number(row: dict[str, str], path: Path) -> float:
         return float(row["value"])
     except ValueError:
         raise UserError(
-            f"{path}: the value {row['value']!r} of {row['artefact']} is no number: write one with "
-            "a point, such as 94.2."
+            f"{path}: the value {row['value']!r} of {row['artefact']} is not a number: write one "
+            "with a point, such as 94.2."
         ) from None

@@ -62,8 +62,8 @@ class Budget:
         self.asked = reread({})
         self.speeds = speeds(self.asked)
         self.evaluation = evaluation_seconds(self.asked) / 3600
-        wanted = chosen_targets(self.asked, names) or self.asked.usual
-        closed = (_with_shown(self.asked, target.name) for target in wanted)
+        targets = chosen_targets(self.asked, names) or self.asked.usual
+        closed = (_with_shown(self.asked, target.name) for target in targets)
         self.names = list(dict.fromkeys(chain(*closed)))
         config = self.asked.config
         lists = [config.seeds, *(t.seeds or () for t in config.targets.values())]
@@ -89,15 +89,15 @@ class Budget:
     def hours(self, seeds: int, percent: int, targets: Iterable[str]) -> dict[str, float]:
         """Device hours of every run that is to be trained for these targets, by its id. One that is
         shortened is, whatever has been trained."""
-        found = {}
+        by_run = {}
         for name in targets:
             for run, pending in self._runs(seeds, name).values():
                 epochs = run.settings.training.epochs
                 fewer = shortened(epochs, percent)
                 if pending or fewer != epochs:
                     whole = device_hours(self.asked, run, self.speeds)
-                    found[run.id] = whole * fewer / epochs if epochs else 0.0
-        return found
+                    by_run[run.id] = whole * fewer / epochs if epochs else 0.0
+        return by_run
 
     def plan(self, seeds: int, percent: int, targets: Iterable[str]) -> Plan:
         """What these targets take with so many seeds and percent of the epochs."""
@@ -201,24 +201,24 @@ def overlay(budget: Budget, plan: Plan) -> dict[str, Any]:
 
 def epochs_of(budget: Budget, plan: Plan) -> dict[Path, tuple[int, int]]:
     """(asked, proposed) epochs and warm-ups, by the keys that lead to them, of the kept targets."""
-    found: dict[Path, tuple[int, int]] = {}
+    proposals: dict[Path, tuple[int, int]] = {}
     targets = budget.experiments(plan.seeds).targets
     for run in trained_for([targets[name] for name in plan.targets]):
         training = run.settings.training
         if not training.epochs:
             continue
         fewer = shortened(training.epochs, plan.percent)
-        _enter(found, run, "training.epochs", training.epochs, fewer)
+        _enter(proposals, run, "training.epochs", training.epochs, fewer)
         if training.warmup_epochs:
             warmup = min(training.warmup_epochs * plan.percent // 100, fewer - 1)
-            _enter(found, run, "training.warmup_epochs", training.warmup_epochs, warmup)
-    return dict(sorted(found.items()))
+            _enter(proposals, run, "training.warmup_epochs", training.warmup_epochs, warmup)
+    return dict(sorted(proposals.items()))
 
 
-def _enter(found: dict, run: Run, key: str, asked: int, proposed: int) -> None:
+def _enter(proposals: dict, run: Run, key: str, asked: int, proposed: int) -> None:
     path = run.path_of(key)
     if path is not None:
-        found[path] = (asked, min(proposed, found.get(path, (0, proposed))[1]))
+        proposals[path] = (asked, min(proposed, proposals.get(path, (0, proposed))[1]))
 
 
 def nested(path: Path, value: Any) -> dict[str, Any]:

@@ -59,12 +59,12 @@ def bundled_runs(experiments: Experiments) -> dict[str, tuple[str, ...]]:
     Raises UserError for one that lacks a file, or was made with other settings than the config has.
     """
     results = Path(experiments.config.results_dir)
-    found = {}
+    tested = {}
     for run in experiments.runs.values():
         if mark_of(results, run.id).is_file():
             _refuse_incomplete(results, run)
-            found[run.id] = _tested(experiments, run, results)
-    return found
+            tested[run.id] = _tested(experiments, run, results)
+    return tested
 
 
 def brought_pairs(experiments: Experiments, runs: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -74,26 +74,26 @@ def brought_pairs(experiments: Experiments, runs: Iterable[str]) -> dict[str, tu
     Only those whose files are still a bundle's, and of the sets that the config has: any other is
     made here, or not there.
     """
-    results, told = Path(experiments.config.results_dir), set()
+    results, records = Path(experiments.config.results_dir), set()
     for run in runs:
-        told |= {(m["name"], m["sha256"]) for m in read_json(mark_of(results, run))["members"]}
-    found = {}
+        records |= {(m["name"], m["sha256"]) for m in read_json(mark_of(results, run))["members"]}
+    files = {}
     for name, pairs in experiments.pairs.items():
-        if all(_is_told(results, file, told) for file in files_of_pairs(name)):
+        if all(_is_told(results, file, records) for file in files_of_pairs(name)):
             config = dict(read_json(results / files_of_pairs(name)[0]))
             there = [entry["available"] for entry in config["ood"]]
             config["ood"] = [entry | {"available": True} for entry in config["ood"]]
             if config == experiments.shortcuts_config(pairs):
                 ood = [s for s, is_there in zip(pairs.ood, there, strict=True) if is_there]
-                found[name] = tuple(s.path for s in (pairs.train, pairs.test, *ood))
-    return found
+                files[name] = tuple(s.path for s in (pairs.train, pairs.test, *ood))
+    return files
 
 
-def _is_told(results: Path, file: str, told: Collection[tuple[str, str]]) -> bool:
+def _is_told(results: Path, file: str, records: Collection[tuple[str, str]]) -> bool:
     """Whether a file is there, and one that a bundle has brought."""
-    if not any(name == file for name, _ in told) or not (results / file).is_file():
+    if not any(name == file for name, _ in records) or not (results / file).is_file():
         return False
-    return (file, sha256_of(results / file)) in told
+    return (file, sha256_of(results / file)) in records
 
 
 def older_code(experiments: Experiments, runs: Mapping[str, Any]) -> str:
@@ -102,10 +102,10 @@ def older_code(experiments: Experiments, runs: Mapping[str, Any]) -> str:
     others, cues = {}, code_of_shortcuts({entry.name: entry.version for entry in entries("cue")})
     for name in runs:
         run = experiments.runs[name]
-        told = read_json(mark_of(results, name)).get("code", {})
+        recorded = read_json(mark_of(results, name)).get("code", {})
         now = code_of(run.settings, list(run.evaluation.scores)) | cues
         changed = sorted(
-            part for part, version in now.items() if told.get(part, version) != version
+            part for part, version in now.items() if recorded.get(part, version) != version
         )
         if changed:
             others[name] = changed
@@ -124,13 +124,13 @@ def _tested(experiments: Experiments, run: Run, results: Path) -> tuple[str, ...
     trained = read_json(results / "runs" / run.id / "config.json")
     _refuse_changed(run, trained, run.training_config, results)
     evaluated = dict(read_json(results / "evaluation" / f"{run.id}.json"))
-    wanted = experiments.evaluation_config(run)
+    expected = experiments.evaluation_config(run)
     there = [entry.get("available", True) for entry in evaluated["ood"]]
     evaluated["ood"] = [
         {key: value for key, value in entry.items() if key != "available"}
         for entry in evaluated["ood"]
     ]
-    _refuse_changed(run, evaluated, wanted, results)
+    _refuse_changed(run, evaluated, expected, results)
     return tuple(s.path for s, is_there in zip(run.tested, there, strict=True) if is_there)
 
 
@@ -145,9 +145,9 @@ def _refuse_incomplete(results: Path, run: Run) -> None:
 
 
 def _refuse_changed(
-    run: Run, found: Mapping[str, Any], wanted: Mapping[str, Any], results: Path
+    run: Run, recorded: Mapping[str, Any], expected: Mapping[str, Any], results: Path
 ) -> None:
-    changed = list(_differences(found, wanted))
+    changed = list(_differences(recorded, expected))
     if changed:
         raise UserError(
             f"{run.id} came as a bundle with another {', '.join(changed[:5])} than the config has: "
@@ -156,18 +156,18 @@ def _refuse_changed(
         )
 
 
-def _differences(found: Any, wanted: Any, place: str = "") -> list[str]:
+def _differences(recorded: Any, expected: Any, place: str = "") -> list[str]:
     """The dotted places at which two values of JSON differ."""
-    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+    if isinstance(recorded, Mapping) and isinstance(expected, Mapping):
         return [
             difference
-            for key in sorted(found.keys() | wanted.keys())
+            for key in sorted(recorded.keys() | expected.keys())
             for difference in _differences(
-                found.get(key), wanted.get(key), f"{place}.{key}" if place else key
+                recorded.get(key), expected.get(key), f"{place}.{key}" if place else key
             )
         ]
-    if isinstance(found, tuple | list) and isinstance(wanted, tuple | list):
-        same = list(found) == list(wanted)
+    if isinstance(recorded, tuple | list) and isinstance(expected, tuple | list):
+        same = list(recorded) == list(expected)
     else:
-        same = found == wanted
+        same = recorded == expected
     return [] if same else [place]

@@ -24,7 +24,7 @@ def check_targets(config: Config) -> None:
     folder = Path(config.reported_dir)
     if not folder.is_dir():
         raise UserError(
-            f"config: reported_dir {config.reported_dir} is no folder: name the one of the "
+            f"config: reported_dir {config.reported_dir} is not a folder: name the one of the "
             "reported values."
         )
     for name in config.tables.keys() & config.figures.keys():
@@ -206,9 +206,9 @@ def _listed(value: Any) -> list[Any]:
 @cache
 def artefacts(folder: Path) -> tuple[str, ...]:
     """The tables and figures that have reported values in the csv files of a folder."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for path in sorted(folder.glob("*.csv")):
         for row in rows_of(path.read_bytes(), str(path)):
             if "artefact" in row:
-                found[row["artefact"]] = None
-    return tuple(found)
+                names[row["artefact"]] = None
+    return tuple(names)

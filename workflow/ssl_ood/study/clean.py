@@ -38,12 +38,12 @@ class Kind:
 
 
 KINDS = {
-    "checkpoints": Kind(("checkpoints",), "nothing, but trainings that have not ended start anew"),
+    "checkpoints": Kind(("checkpoints",), "nothing, but trainings that have not ended start again"),
     "features": Kind(
-        ("features", "thumbnails", "names"), "minutes a run, on a GPU; of a bundle, unbundling it"
+        ("features", "thumbnails", "names"), "minutes per run, on a GPU; of a bundle, unbundling it"
     ),
-    "scores": Kind(("scores",), "minutes a run, and its features"),
-    "measurements": Kind(("measurements", "metrics"), "minutes a run, and its features"),
+    "scores": Kind(("scores",), "minutes per run, and its features"),
+    "measurements": Kind(("measurements", "metrics"), "minutes per run, and its features"),
     "shortcuts": Kind(("shortcuts",), "minutes each"),
     "tables": Kind(("tables",), "seconds"),
     "figures": Kind(("figures",), "seconds"),
@@ -76,7 +76,9 @@ def _clean(options: argparse.Namespace) -> None:
         if kind not in KINDS:
             raise unknown(kind, KINDS, "kind of files")
     if not any(True for mark in MARKS for _ in results.glob(mark)):
-        raise UserError(f"{results} is no results folder of this workflow: name one by --results.")
+        raise UserError(
+            f"{results} is not a results folder of this workflow: name one by --results."
+        )
     print(describe(results, kinds))
     if not kinds:
         return

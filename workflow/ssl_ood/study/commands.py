@@ -118,7 +118,7 @@ def _propose(options: argparse.Namespace) -> None:
     if options.at_once is not None and options.at_once < 1:
         raise UserError(f"--at-once {options.at_once}: at least one training runs at a time.")
     if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(BUDGET):
-        raise UserError(f"{path} is no proposal of this command: name another --output.")
+        raise UserError(f"{path} is not a proposal of this command: name another --output.")
     asked = _read(config)
     targets = chosen_targets(asked, options.targets) or asked.usual
     runs = to_train(asked, trained_for(targets))

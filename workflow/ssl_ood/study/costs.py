@@ -66,8 +66,8 @@ def _trained(experiments: Experiments, run: Run) -> bool:
 
 
 def speeds(experiments: Experiments) -> dict[tuple[str, str], float]:
-    """Images a second of one device, by (study, dataset): the median of the trainings ended here,
-    each as with one negative an image (`RunSettings.work`); where none has, what was measured.
+    """Images per second of one device, by (study, dataset): the median of the trainings ended here,
+    each as with one negative per image (`RunSettings.work`); where none has, what was measured.
 
     On the device that the config asks for: a training on the processor says nothing of a GPU.
     """

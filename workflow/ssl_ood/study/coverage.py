@@ -77,13 +77,13 @@ def summary(items: Iterable[Item]) -> str:
             "not_built": "are not built",
         }
         one = {"run": "runs"} | {w: w.replace("are ", "is ") for w in words.values() if w != "run"}
-        told = [
+        parts = [
             f"{counts[status]} {one[word] if counts[status] == 1 else word}"
             for status, word in words.items()
             if counts[status]
         ]
         total = sum(counts.values()) - counts["drawing"]
-        sentences.append(f"Of {total} {title.lower()} {', '.join(told)}.")
+        sentences.append(f"Of {total} {title.lower()} {', '.join(parts)}.")
     return " ".join(sentences)
 
 

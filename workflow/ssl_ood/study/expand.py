@@ -207,17 +207,17 @@ class _Maker:
         seeds = self.config.seeds if target.seeds is None else target.seeds
         shown = [*product(target.in_distribution, seeds)]
         shown = [*((run.in_distribution, run.seed) for run in chosen), *shown]
-        found: dict[tuple[str, int | None], Pairs] = {}
+        pairs_of: dict[tuple[str, int | None], Pairs] = {}
         for home, seed in dict.fromkeys(shown):
             key = Key(target.study, home, NO_NEGATIVES, BASE, seed)
             study = self.config.studies[key.study]
             entry = study.in_distribution[home]
             if "{seed}" not in f"{entry.train_split} {entry.test_split}":
                 seed = None
-            if (home, seed) in found:
+            if (home, seed) in pairs_of:
                 continue
             train, test = self._packed(key, None, "train"), self._packed(key, None, "test")
-            found[home, seed] = Pairs(
+            pairs_of[home, seed] = Pairs(
                 key.study,
                 home,
                 seed,
@@ -226,7 +226,7 @@ class _Maker:
                 tuple(self._packed(key, ood, "test") for ood in entry.ood),
                 merge(self.plain["evaluation"], study.evaluation)["confidence"],
             )
-        return tuple(pairs for pairs in found.values() if pairs.ood)
+        return tuple(pairs for pairs in pairs_of.values() if pairs.ood)
 
     def _calibration(self, key: Key, train: PackedSet, test: PackedSet) -> PackedSet | None:
         """The set that thresholds are set on, where the study names a split for it."""

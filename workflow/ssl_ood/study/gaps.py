@@ -79,10 +79,10 @@ class Gaps:
             return []
         own = [s for s in (run.train, run.test, run.calibration) if s is not None]
         needed = [s.path for s in (*own, *run.sources)]
-        found = [self.sets[path] for path in needed if path in self.sets]
+        missing = [self.sets[path] for path in needed if path in self.sets]
         if run.weights in self.weights:
-            found.append(self.weights[run.weights])
-        return list(dict.fromkeys(found + (self.before(run.initial) if run.initial else [])))
+            missing.append(self.weights[run.weights])
+        return list(dict.fromkeys(missing + (self.before(run.initial) if run.initial else [])))
 
     def runs(self, runs: Iterable[Run]) -> list[Run]:
         """Those that can be trained and evaluated, or are there."""
@@ -117,9 +117,9 @@ class Gaps:
         """The gaps of a table or figure; beside: also of sets that its runs are tested against
         beside those that it shows, where its form does not show these too."""
         beside = beside or "beside" in lookup(target.kind, target.form).needs
-        found = [gap for run in target.runs for gap in self.before(run)]
+        missing = [gap for run in target.runs for gap in self.before(run)]
         if target.views:
-            found += [gap for run in target.first_seed for gap in self._of_images(run)]
+            missing += [gap for run in target.first_seed for gap in self._of_images(run)]
         runs = target.runs if target.trains else ()
         sets = [
             s
@@ -136,8 +136,8 @@ class Gaps:
             for s in pairs.sets
             if s.path not in self.brought.get(pairs.name, ())
         ]
-        found += [self.sets[s.path] for s in sets if s.path in self.sets]
-        return list(dict.fromkeys(found))
+        missing += [self.sets[s.path] for s in sets if s.path in self.sets]
+        return list(dict.fromkeys(missing))
 
     def spec(self, name: str) -> dict[str, Any]:
         """What the table or figure stage is told: see `Experiments.spec`; runs that wait have a
@@ -147,10 +147,10 @@ class Gaps:
         if not gaps:
             return spec
         waiting = {run.id: self.before(run)[0].status for run in target.runs if self.before(run)}
-        for told in (spec, *spec.get("baselines", {}).values()):
-            told["runs"] = [
+        for part in (spec, *spec.get("baselines", {}).values()):
+            part["runs"] = [
                 run | ({"status": waiting[run["run"]]} if run["run"] in waiting else {})
-                for run in told["runs"]
+                for run in part["runs"]
             ]
         shown = {run.id for run in self.seen(target.runs)}
         spec["configs"] = [c for c in spec["configs"] if c["run"] in shown]
@@ -193,8 +193,8 @@ class Gaps:
     def frozen(self) -> str:
         """As JSON: jobs go by what the plan has seen, not by what has come since."""
         parts = (self.sets, self.weights)
-        told = [{name: asdict(gap) for name, gap in part.items()} for part in parts]
-        return json.dumps([*told, self.bundled, self.brought])
+        described = [{name: asdict(gap) for name, gap in part.items()} for part in parts]
+        return json.dumps([*described, self.bundled, self.brought])
 
 
 def thawed(experiments: Experiments, text: str) -> Gaps:
@@ -223,7 +223,7 @@ def find_gaps(experiments: Experiments) -> Gaps:
     sets |= {s.path: s for t in experiments.targets.values() for s in t.in_distribution}
     absent = [s for s in sets.values() if not (results / "data" / s.path / "meta.json").exists()]
     runs = [run for run in experiments.runs.values() if run.id not in bundled]
-    wanted = {s.path for run in runs for s in needed_sets(run)}
+    needed = {s.path for run in runs for s in needed_sets(run)}
     of_bundles = {s.dataset for name in bundled for s in needed_sets(experiments.runs[name])}
     gaps: dict[str, Gap] = {}
     for packed in absent:
@@ -231,7 +231,7 @@ def find_gaps(experiments: Experiments) -> Gaps:
         source = dataset.read_for([dataset.split(packed.split)])
         if gap := _gap(source, experiments, NO_DATA):
             gaps[packed.path] = gap
-        elif packed.dataset in of_bundles and packed.path not in wanted:
+        elif packed.dataset in of_bundles and packed.path not in needed:
             gaps[packed.path] = _not_asked_for(source, results / "data" / packed.path)
     weights = {}
     for name in {run.weights for run in runs if run.weights}:
@@ -275,9 +275,9 @@ def _not_asked_for(source: Dataset, packed: Path) -> Gap:
 def _recent_failure(marker: Path) -> str | None:
     """Why a download failed in the last hours; None where none did."""
     try:
-        told = read_json(marker)
-        age = time.time() - told["time"]
-        return str(told["reason"]) if 0 <= age < 3600 * RETRY_HOURS else None
+        failure = read_json(marker)
+        age = time.time() - failure["time"]
+        return str(failure["reason"]) if 0 <= age < 3600 * RETRY_HOURS else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -285,12 +285,12 @@ def _recent_failure(marker: Path) -> str | None:
 def write_gaps(gaps: Gaps, targets: Sequence[Target], path: Path) -> None:
     """Brings the file that `ssl_ood watch` ends by up to date: sentences by table or figure."""
     try:
-        told = dict(read_json(path))
+        sentences = dict(read_json(path))
     except (OSError, ValueError, TypeError):
-        told = {}
+        sentences = {}
     for target in targets:
-        told[target.name] = [gap.sentence() for gap in gaps.of(target)]
-    known = {name: told[name] for name in gaps.experiments.targets if told.get(name)}
+        sentences[target.name] = [gap.sentence() for gap in gaps.of(target)]
+    known = {name: sentences[name] for name in gaps.experiments.targets if sentences.get(name)}
     if known or path.exists():
         write_json(path, known)
 
@@ -301,8 +301,8 @@ def describe_gaps(gaps: Gaps, targets: Sequence[Target], hours: dict[str, float]
     hours: of the training of each run, by id.
     """
     lines = []
-    found = (gap for target in targets for gap in gaps.of(target, beside=True))
-    for gap in dict.fromkeys(found):
+    gaps_of = (gap for target in targets for gap in gaps.of(target, beside=True))
+    for gap in dict.fromkeys(gaps_of):
         train, test = gaps.waiting(gap, shown_runs(targets))
         spent = sum(hours.get(run.id, 0.0) for run in train)
         lines.append(

@@ -80,7 +80,7 @@ def without_nulls(value: Any) -> Any:
 
 
 def parse_config(text: str, name: str) -> dict[str, Any]:
-    """A layer from YAML. Raises UserError for what is no YAML, no mapping, or has a key twice."""
+    """A layer from YAML. Raises UserError for what is not YAML, no mapping, or has a key twice."""
     import yaml
 
     def construct_number(loader: Loader, node: yaml.ScalarNode) -> float:
@@ -114,7 +114,9 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
         reason = " ".join(str(error).split())
         raise UserError(f"The config {name} is not valid YAML: {reason}.") from None
     if not isinstance(layer, dict):
-        raise UserError(f"The config {name} is no mapping of keys to values: write `key: value`.")
+        raise UserError(
+            f"The config {name} is not a mapping of keys to values: write `key: value`."
+        )
     return layer
 
 
@@ -141,7 +143,7 @@ def read_layers(paths: Sequence[str | Path], check: bool = True) -> list[dict[st
 
 
 def read_config(paths: Sequence[str | Path]) -> dict[str, Any]:
-    """One config of files, each laid over those before it, and the first, where it is no whole
+    """One config of files, each laid over those before it, and the first, where it is not whole
     config, over the one that Snakemake would lay it over: so `--configfile mine.yaml` means the
     same to both. Raises UserError as `read_layers`."""
     layers = read_layers(paths, check=False)

@@ -21,14 +21,16 @@ SILENT = 120.0  # seconds without a word after which a training on another machi
 def left_trainings(results: Path) -> dict[str, str]:
     """Who trains which run now, in words, by its name."""
     locks = sorted(results.glob("checkpoints/*/lock"))
-    found = {lock.parent.name: holder(lock) for lock in locks if is_held(lock)}
+    holders = {lock.parent.name: holder(lock) for lock in locks if is_held(lock)}
     for path in sorted(results.glob("progress/*.json")):  # over a disk without locks
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            told = read_json(path)
-            here = told["host"] == socket.gethostname()
-            if time.time() - told["updated"] < SILENT and (not here or is_alive(told["pid"])):
-                found.setdefault(path.stem, f"process {told['pid']} on {told['host']}")
-    return found
+            progress = read_json(path)
+            here = progress["host"] == socket.gethostname()
+            if time.time() - progress["updated"] < SILENT and (
+                not here or is_alive(progress["pid"])
+            ):
+                holders.setdefault(path.stem, f"process {progress['pid']} on {progress['host']}")
+    return holders
 
 
 def is_alive(pid: int) -> bool:

@@ -67,23 +67,23 @@ def _check_features(backbone: Any, settings: RunSettings, key: str, side: int, w
     name = settings.backbone.name
     try:
         with torch.no_grad():
-            found = tuple(backbone(torch.empty(1, 3, side, side, device="meta")).shape)
+            shape = tuple(backbone(torch.empty(1, 3, side, side, device="meta")).shape)
     except (RuntimeError, ValueError, AssertionError, AttributeError) as error:
         why = " ".join(str(error).split())[:200].rstrip(".")
         raise UserError(f"{name} cannot take images of {key} {side} pixels: {why}.") from None
-    if found != (1, width):
+    if shape != (1, width):
         raise UserError(
             f"{name} gives no pooled features: for an image of {key} {side} pixels their shape is "
-            f"{found[1:]}, where ({width},) belongs. Name another backbone."
+            f"{shape[1:]}, where ({width},) belongs. Name another backbone."
         )
 
 
 def distinct(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """The runs by the network that they have."""
-    found: dict[str, list[Run]] = {}
+    by_network: dict[str, list[Run]] = {}
     for run in runs:
-        found.setdefault(identity(run.settings), []).append(run)
-    return found
+        by_network.setdefault(identity(run.settings), []).append(run)
+    return by_network
 
 
 def check_networks(runs: Iterable[Run]) -> list[tuple[Size, list[Run]]]:

@@ -160,17 +160,17 @@ class _Study:
 
     def _check_groups(self) -> None:
         """Refuses a pattern or table that says nothing of an image, before anything is planned."""
-        told = self._patients()
-        if told is None:
+        source = self._patients()
+        if source is None:
             return
         try:
-            patient = patients_of(told)
-            found = {patient(name) for name in names_of(self.places)}
+            patient = patients_of(source)
+            groups = {patient(name) for name in names_of(self.places)}
         except UserError as error:
             raise UserError(f"{self.place}.group: {error}") from None
-        if 0 < len(found) < len(PARTS):
+        if 0 < len(groups) < len(PARTS):
             raise UserError(
-                f"{self.place}.group: all images are of {len(found)} group(s), and a group is "
+                f"{self.place}.group: all images are of {len(groups)} group(s), and a group is "
                 f"never on two sides: {len(PARTS)} are the fewest for training, calibration and "
                 "test."
             )
@@ -187,8 +187,8 @@ class _Study:
         shares = study.split.model_dump(include=set(PARTS))
         options = self._options() | {"labels": study.labels}
         options |= {"shares": shares, "seed": study.split.seed}
-        if (told := self._patients()) is not None:
-            options["patients"] = told
+        if (source := self._patients()) is not None:
+            options["patients"] = source
         splits = {
             part: {"about": max(round(shares[part] * images), 1), "options": {"part": part}}
             for part in PARTS

@@ -42,13 +42,13 @@ def named(values: Iterable[str], place: str) -> dict[str, str]:
 def set_names(study: str, values: Iterable[str], place: str) -> dict[str, str]:
     """The datasets of OOD sets by their values: those of the catalogue keep their names, others are
     called after the study and the last part of their path."""
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for value in values:
         path = path_of(value, place)
         word = "" if path is None else re.sub(r"[^a-z0-9]+", "_", stem(path).lower()).strip("_")
         name = value if path is None else f"{study}_{word or 'set'}"
-        found[value] = _free(name, found.values())
-    return found
+        names[value] = _free(name, names.values())
+    return names
 
 
 def refuse_shared(path: str, places: Mapping[str, str], place: str) -> None:

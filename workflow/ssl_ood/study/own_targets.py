@@ -36,6 +36,8 @@ def targets_of(study: str, strategies: tuple[str, ...], ood: bool) -> dict[str, 
     if set(strategies) != {NO_NEGATIVES}:
         figures["negatives"] = {"form": "negatives"}
     return {
-        "tables": {f"table_{study}_{what}": {**shown, **more} for what, more in tables.items()},
-        "figures": {f"figure_{study}_{what}": {**shown, **more} for what, more in figures.items()},
+        "tables": {f"table_{study}_{suffix}": {**shown, **more} for suffix, more in tables.items()},
+        "figures": {
+            f"figure_{study}_{suffix}": {**shown, **more} for suffix, more in figures.items()
+        },
     }

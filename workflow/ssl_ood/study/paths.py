@@ -77,7 +77,7 @@ def _check_results(path: str) -> None:
     """Raises UserError where no folder can be, or none that Snakemake can name files in."""
     place = f"config: results_dir {path}"
     if path in (".", "/") or Path(path).name == "..":
-        raise UserError(f"{place} is no folder of its own: name one, such as results.")
+        raise UserError(f"{place} is not a folder of its own: name one, such as results.")
     if "{" in path or "}" in path:
         raise UserError(
             f"{place} has curly brackets in its name, with which Snakemake names wildcards: take "
@@ -86,7 +86,9 @@ def _check_results(path: str) -> None:
     check_links(Path(path), "config: results_dir")
     there = next(folder for folder in (Path(path), *Path(path).parents) if os.path.exists(folder))
     if not there.is_dir():
-        raise UserError(f"{place} cannot be made, since {there} is no folder: take another name.")
+        raise UserError(
+            f"{place} cannot be made, since {there} is not a folder: take another name."
+        )
 
 
 def check_links(folder: Path, place: str) -> None:

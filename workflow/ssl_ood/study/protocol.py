@@ -35,7 +35,7 @@ measured and a printed number can be traced to a choice: what the thesis says of
 setting that holds it, and why. Whoever reads a choice otherwise changes that setting; readings
 with a name are variants of `config.yaml`, or second evaluations of the same models: sets beside the
 others, or another metric. What each is worth is in `table_protocol`, which is optional: it needs 17
-trainings that no other table needs, 192 GPU hours at 600 images a second, beside the 278 of all.
+trainings that no other table needs, 192 GPU hours at 600 images per second, beside the 278 of all.
 
 How sure: **certain**, flags or code of every version; **inferred** from them; **open**, versions
 disagree, or it is unknown which one the printed numbers came from; **none**, there is no code.
@@ -94,7 +94,7 @@ class Choice:
 
     @property
     def value(self) -> Any:
-        """Our default, typed as the config has it; words where it is no setting."""
+        """Our default, typed as the config has it; words where it is not a setting."""
         return parse_yaml(self.ours) if self.setting else self.ours
 
     @property

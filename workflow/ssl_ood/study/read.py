@@ -19,24 +19,24 @@ from ssl_ood.study.settings import Config
 
 
 def read_study(
-    config: dict[str, Any], told: tuple[list[str], dict[str, Any]] | None = None
+    config: dict[str, Any], catalogue: tuple[list[str], dict[str, Any]] | None = None
 ) -> Experiments:
     """The experiments of a config, as Snakemake or YAML give it.
 
-    told: files and entries of the catalogue, instead of the config's. Everything has been declared
-    (`ssl_ood.declarations`), the config's plugins included. Raises UserError for the first thing
-    that is wrong. Nothing heavy is imported.
+    catalogue: files and entries of the catalogue, instead of the config's. Everything has been
+    declared (`ssl_ood.declarations`), the config's plugins included. Raises UserError for the first
+    thing that is wrong. Nothing heavy is imported.
     """
     own = expand_own(anchored(without_nulls(typed(config))))
     plain = own.config
     settings = read_settings(Config, plain, "config:")
-    found = load_catalogues(*(told or of_config(plain)))
-    refuse_twins(own.own, plain, found.replaced)
-    check_config(settings, found.datasets, found.weights)
+    catalogues = load_catalogues(*(catalogue or of_config(plain)))
+    refuse_twins(own.own, plain, catalogues.replaced)
+    check_config(settings, catalogues.datasets, catalogues.weights)
     check_targets(settings)
-    experiments = expand(settings, plain, found.datasets, found.weights)
+    experiments = expand(settings, plain, catalogues.datasets, catalogues.weights)
     experiments = replace(
-        experiments, own=own.own, remarks=(*found.replaced.values(), *own.remarks)
+        experiments, own=own.own, remarks=(*catalogues.replaced.values(), *own.remarks)
     )
     check_runs(experiments)
     return experiments

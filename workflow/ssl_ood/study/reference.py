@@ -203,6 +203,6 @@ def _method(entry: Entry) -> list[str]:
     ]
     for name, field in entry.settings.model_fields.items():
         below, _ = _class_in(field.annotation)
-        assert below is not None, f"{entry.name}.{name} is no section"
+        assert below is not None, f"{entry.name}.{name} is not a section"
         parts.append(_rows(below, f"{name}.").rstrip("\n"))
     return [*parts, ""]

@@ -32,7 +32,7 @@ def side_by_side(experiments: Experiments) -> int:
 
 
 def measured(experiments: Experiments) -> dict[Kind, float]:
-    """Images a second of one device, by what was measured here, as with one negative an image."""
+    """Images per second of one device as measured here, converted to one negative per image."""
     kept = _kept(experiments)
     kinds = {kind: _fingerprint(experiments, run) for kind, run in _kinds(experiments).items()}
     return {kind: kept[mark] for kind, mark in kinds.items() if mark in kept}
@@ -44,8 +44,8 @@ def measure(experiments: Experiments, runs: Iterable[Run], known: Iterable[Kind]
     Returns False where the config asks for a GPU that this machine has not. As many processes
     measure at the same time as trainings would run. Raises UserError where the measurement fails.
     """
-    wanted = {(run.study, run.in_distribution) for run in runs if run.settings.training.epochs}
-    kinds = {k: r for k, r in _kinds(experiments).items() if k in wanted - {*known}}
+    needed = {(run.study, run.in_distribution) for run in runs if run.settings.training.epochs}
+    kinds = {k: r for k, r in _kinds(experiments).items() if k in needed - {*known}}
     if not kinds:
         return True
     execution = experiments.config.execution
@@ -57,19 +57,19 @@ def measure(experiments: Experiments, runs: Iterable[Run], known: Iterable[Kind]
     command += ["--device", "cuda" if execution.devices else "cpu"]
     command += ["--threads", str(min(execution.threads.train, usable_cores()))]
     command += ["--micro-batch", str(execution.micro_batch)]
-    told = json.dumps([run.training_config for run in kinds.values()])
+    request = json.dumps([run.training_config for run in kinds.values()])
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     processes = [
         subprocess.Popen(command, text=True, **pipes) for _ in range(side_by_side(experiments))
     ]
     for process in processes:  # all read before any of them is waited for
-        process.stdin.write(told)
+        process.stdin.write(request)
         process.stdin.close()
         process.stdin = None
-    found = [_told(process) for process in processes]
+    measurements = [_told(process) for process in processes]
     kept = _kept(experiments)
     for i, run in enumerate(kinds.values()):
-        slowest = min(speeds[i] for speeds in found) * run.settings.work
+        slowest = min(speeds[i] for speeds in measurements) * run.settings.work
         kept[_fingerprint(experiments, run)] = float(f"{slowest:.3g}")
     write_json(Path(experiments.config.results_dir) / FILE, kept)
     return True
@@ -85,11 +85,11 @@ def _told(process: subprocess.Popen) -> list[float]:
 
 def _kinds(experiments: Experiments) -> dict[Kind, Run]:
     """The run that speaks for each kind: its first one that is trained at all."""
-    found: dict[Kind, Run] = {}
+    runs_of: dict[Kind, Run] = {}
     for run in experiments.runs.values():
         if run.settings.training.epochs:
-            found.setdefault((run.study, run.in_distribution), run)
-    return found
+            runs_of.setdefault((run.study, run.in_distribution), run)
+    return runs_of
 
 
 def _fingerprint(experiments: Experiments, run: Run) -> str:
@@ -105,7 +105,7 @@ def _fingerprint(experiments: Experiments, run: Run) -> str:
 
 def _kept(experiments: Experiments) -> dict[str, float]:
     try:
-        told = json.loads((Path(experiments.config.results_dir) / FILE).read_text("utf-8"))
-        return {str(mark): float(speed) for mark, speed in told.items() if float(speed) > 0}
+        recorded = json.loads((Path(experiments.config.results_dir) / FILE).read_text("utf-8"))
+        return {str(mark): float(speed) for mark, speed in recorded.items() if float(speed) > 0}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

@@ -184,7 +184,7 @@ class Attempt:
         return 0, 0
 
     def _rates(self) -> tuple[float, float]:
-        """(images a second, seconds left) by the mean speed of this attempt."""
+        """(images per second, seconds left) by the mean speed of this attempt."""
         run = self.run
         rate = (run.step - self.first) / max(time.monotonic() - self.began, 1e-9)
         left = (self.schedule.steps - run.step) / max(rate, 1e-9)

@@ -60,7 +60,7 @@ def add_parsers(stages) -> None:
         parser.add_argument(f"--probe-{name}", type=kind, default=given, help=words)
     devices.add_arguments(parser)
     parser.set_defaults(run=_train)
-    parser = stages.add_parser("speed", help="images a second of a run, by a few steps")
+    parser = stages.add_parser("speed", help="images per second of a run, by a few steps")
     parser.add_argument(
         "configs", nargs="+", metavar="CONFIG", help="run configs; - is a JSON list of them"
     )
@@ -101,7 +101,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _speed(options: argparse.Namespace) -> None:
-    """Prints a line of JSON for each run: its device, its images a second."""
+    """Prints a line of JSON for each run: its device, its images per second."""
     from ssl_ood.common.files import read_json
     from ssl_ood.methods.settings import read_run
     from ssl_ood.training.provenance import device_name

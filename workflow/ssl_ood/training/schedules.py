@@ -1,4 +1,4 @@
-"""Schedules of the training as arrays, one value a step (or an epoch); DINO's shapes."""
+"""Schedules of the training as arrays, one value per step (or per epoch); DINO's shapes."""
 
 from __future__ import annotations
 

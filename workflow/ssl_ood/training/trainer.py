@@ -47,7 +47,7 @@ def make_training(
 
 
 def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int | MicroBatches) -> None:
-    """One optimiser step on a batch, in micro-batches of at most `micro` images a process.
+    """One optimiser step on a batch, in micro-batches of at most `micro` images per process.
 
     Without a synchronisation with the host: what the step gives is read when it is asked for.
     """

@@ -79,7 +79,7 @@ def gaussian_blur(views: Tensor, sigma: Tensor, radius: int) -> Tensor:
     """Separable Gaussian with `sigma` (N,) pixels of its own for every image, reflected borders.
 
     The kernel ends `radius` pixels from its middle, or where a smaller image does.
-    As products with one matrix an image from either side: several times as fast as a convolution
+    As products with one matrix per image from either side: several times as fast as a convolution
     with as many groups as there are images.
     """
     count, channels, height, width = views.shape

@@ -78,10 +78,10 @@ class Images:
 
 
 @lru_cache(maxsize=8)
-def epoch_order(seed: int, name: str, epoch: int, wanted: int, available: int) -> np.ndarray:
+def epoch_order(seed: int, name: str, epoch: int, count: int, available: int) -> np.ndarray:
     """(wanted,) row numbers of an epoch: permutations of 0..available-1, one after the other."""
     rng = stream(seed, "order", name, epoch)
-    rounds = -(-wanted // available)
-    order = np.concatenate([rng.permutation(available) for _ in range(rounds)])[:wanted]
+    rounds = -(-count // available)
+    order = np.concatenate([rng.permutation(available) for _ in range(rounds)])[:count]
     order.setflags(write=False)
     return order

@@ -1,8 +1,8 @@
 """Shifting transformations: keep an image's low-level statistics, change its global semantics.
 
 Section 4.1 of the paper in chapter 6. Each is declared as a function that takes a batch
-(N, S, S, 3) uint8 and a generator, and draws for every image anew. What the declaration says beside
-that is for `views.shift_place`, view, where every view of an image is shifted by itself:
+(N, S, S, 3) uint8 and a generator, and draws for every image again. What the declaration adds is
+for `views.shift_place`, view, where every view of an image is shifted by itself:
 
 - after: "crop", before the colours are changed (where nothing is said), or "colours", last;
 - of_views: how the views of a batch are shifted together (`moves.Moves`); without it the function

@@ -34,11 +34,11 @@ def run_warm(arguments: list[str]) -> int | None:
 
     Ends this process by the signal that ended the stage, as if it had been this one.
     """
-    told = os.environ.get(VARIABLE)
-    if not told or any(name in os.environ for name in KEPT_COLD):
+    socket_path = os.environ.get(VARIABLE)
+    if not socket_path or any(name in os.environ for name in KEPT_COLD):
         return None
-    path = json.loads(told)[-1]
-    if told != address(path, os.environ.get(THREADS)):
+    path = json.loads(socket_path)[-1]
+    if socket_path != address(path, os.environ.get(THREADS)):
         return None
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -63,11 +63,11 @@ def _followed(channel: socket.socket, arguments: list[str]) -> int:
     for number in FORWARDED:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, forward)
-    told = b""
-    while len(told) < ENDED.size and (part := channel.recv(ENDED.size - len(told))):
-        told += part
+    received = b""
+    while len(received) < ENDED.size and (part := channel.recv(ENDED.size - len(received))):
+        received += part
     # Without a word: who was to tell was killed, and the stage with it.
-    code = ENDED.unpack(told)[0] if len(told) == ENDED.size else -signal.SIGKILL
+    code = ENDED.unpack(received)[0] if len(received) == ENDED.size else -signal.SIGKILL
     if code < 0:
         if -code != signal.SIGKILL:
             signal.signal(-code, signal.SIG_DFL)

@@ -4,7 +4,7 @@ A member of an uncompressed tar or of a zip comes as a reference (path, offset, 
 worker process reads its bytes itself; one of a compressed tar comes as its bytes.
 
 An archive is refused, with a sentence, if a member has an absolute name or one that leads out of
-the archive's folder, if a link leads out of it, if it swells beyond `Limits` (zip bomb), or if it
+the archive's folder, if a link leads out of it, if it expands beyond `Limits` (zip bomb), or if it
 is damaged anywhere: it is read to its end, where tars and gzip prove that they are whole. Links
 in it are never followed: one that stays inside is passed over, and counted. A folder is read as
 `datasets.folders` says. Names that are none of a dataset's (see `passed_over`) are left out of all
@@ -40,16 +40,16 @@ OF_THE_DISK = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE,
 
 
 def members(
-    path: Path, wanted: Callable[[str], bool] | None = None, limits: Limits | None = None
+    path: Path, choose: Callable[[str], bool] | None = None, limits: Limits | None = None
 ) -> Iterator[Member]:
     """The files of an archive (.tar, .tar.gz, .tgz, .zip) or folder, in a fixed order.
 
-    `wanted` picks by name, before any content is read, among the names that are not passed over.
+    `choose` picks by name, before any content is read, among the names that are not passed over.
     Raises UserError for an archive that is damaged, unsafe or beyond `limits`.
     """
-    picked = wanted or (lambda _: True)
+    picked = choose or (lambda _: True)
 
-    def wanted(name: str) -> bool:
+    def is_chosen(name: str) -> bool:
         return why_passed_over(name) is None and picked(name)
 
     path = Path(path)
@@ -61,13 +61,13 @@ def members(
         elif path.suffix.lower() == ".zip":
             source = zip_members(path, bounds)
         elif path.suffix.lower() in (".gz", ".tgz"):
-            source = tar_gz_members(path, wanted, bounds)
+            source = tar_gz_members(path, is_chosen, bounds)
         else:
             source = tar_members(path)
         for member in source:
             place.member = member.name
             bounds.add(1, 0)
-            if wanted(member.name):
+            if is_chosen(member.name):
                 yield member
             else:
                 _passed_over(path, member.name)
@@ -119,21 +119,21 @@ def find(path: Path, names: Sequence[str]) -> dict[str, bytes]:
 
     Raises UserError that names the first one that is not there.
     """
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
 
     def which(member: str) -> str | None:
         return next((n for n in names if member == n or member.endswith(f"/{n}")), None)
 
     # To the archive's end, though all may be found before: only there it proves to be whole.
-    for member in members(path, lambda m: which(m) not in {None, *found}):
+    for member in members(path, lambda m: which(m) not in {None, *contents}):
         with _content_of(path, member):
-            found[which(member.name)] = read(member.data, 4 * MOST)
+            contents[which(member.name)] = read(member.data, 4 * MOST)
     for name in names:
-        if name not in found:
+        if name not in contents:
             raise UserError(
                 f"{path} holds no {name}: it is not the archive that the catalogue means."
             )
-    return found
+    return contents
 
 
 @contextmanager
@@ -153,7 +153,8 @@ def readable(path: Path) -> Iterator[SimpleNamespace]:
         behind = "" if place.member is None else f", at or behind {shown(place.member)}"
         if isinstance(error, OSError) and error.errno in OF_THE_DISK:
             raise UserError(
-                f"{path} cannot be read ({reason(error)}{behind}): see to its disk and permissions."
+                f"{path} cannot be read ({reason(error)}{behind}): check the disk and its "
+                "permissions."
             ) from error
         raise UserError(
             f"{path} is truncated or damaged ({reason(error)}{behind}): remove it and fetch it "
@@ -162,7 +163,7 @@ def readable(path: Path) -> Iterator[SimpleNamespace]:
 
 
 def open_gzip(path: Path, limits: Limits | None = None) -> Counted:
-    """A gzip file to read, which refuses to swell beyond the limits."""
+    """A gzip file to read, which refuses to expand beyond the limits."""
     return Counted(gzip.open(path, "rb"), Bounds(path, limits))
 
 

@@ -10,7 +10,7 @@ from typing import IO
 
 from ssl_ood.common.errors import UserError
 
-SMALL = 64 << 20  # bytes that any archive may swell to, whatever its ratio
+SMALL = 64 << 20  # bytes that any archive may expand to, whatever its ratio
 BLOCK = 1 << 20
 RAW, WRAPPED = -15, 15  # zlib's words for deflate alone, and with its header and checksum
 
@@ -43,7 +43,7 @@ class Bounds:
         self.bytes += size
         if self.members > self.limits.members or self.bytes > self.most:
             raise UserError(
-                f"{self.path} swells beyond all measure (over {self.most:,} bytes or "
+                f"{self.path} expands beyond every limit (over {self.most:,} bytes or "
                 f"{self.limits.members:,} files): it looks like a zip bomb and was not unpacked."
             )
 
@@ -98,7 +98,7 @@ class Inflated:
     def finish(self) -> None:
         """Raises Damaged unless this is the end, with zlib's own checksum right."""
         if self.read(1):
-            raise Damaged("is damaged: it swells to more bytes than it declares")
+            raise Damaged("is damaged: it expands to more bytes than it declares")
         if self.zlib.unused_data or self.zlib.unconsumed_tail or self.packed(1):
             raise Damaged("is damaged: something follows the end of its packed bytes")
 

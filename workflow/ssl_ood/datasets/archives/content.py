@@ -51,7 +51,7 @@ class Member:
 def read(data: Data, most: int = MOST) -> bytes:
     """The content of a member.
 
-    Raises Damaged if it is cut short, swells beyond what it declares, has another checksum, or
+    Raises Damaged if it is cut short, expands beyond what it declares, has another checksum, or
     declares more than `most` bytes; UserError if the archive itself cannot be read.
     """
     if isinstance(data, bytes):
@@ -109,7 +109,7 @@ def _readable(path: str) -> Iterator[None]:
         raise UserError(f"{path} is no longer there: fetch it again.") from error
     except OSError as error:
         raise UserError(
-            f"{path} cannot be read ({reason(error)}): see to its disk and permissions."
+            f"{path} cannot be read ({reason(error)}): check the disk and its permissions."
         ) from error
 
 

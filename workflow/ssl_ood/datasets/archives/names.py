@@ -17,7 +17,7 @@ def safe_name(path: Path, name: str) -> str:
     """The name as a relative path inside the archive; raises UserError if it is none."""
     if len(name) > LONGEST or "\0" in name:
         raise UserError(
-            f"{path} holds a file whose name of {len(name):,} characters ({shown(name)}) is no "
+            f"{path} holds a file whose name of {len(name):,} characters ({shown(name)}) is not a "
             "path: it is damaged or not the archive that the catalogue means. It was not unpacked."
         )
     clean = posixpath.normpath(name.replace("\\", "/"))
@@ -37,7 +37,7 @@ def pass_over_link(path: Path, name: str, target: str, base: str | None = None) 
     """
     if len(target) > LONGEST or "\0" in target:
         raise UserError(
-            f"{path} holds a link {shown(name)} whose target of {len(target):,} characters is no "
+            f"{path} holds a link {shown(name)} whose target of {len(target):,} characters is not a "
             "path: it is damaged or not the archive that the catalogue means. It was not unpacked."
         )
     inside = posixpath.normpath(posixpath.join(base or posixpath.dirname(name), target))

@@ -62,7 +62,7 @@ def tar_members(path: Path, window: FileRef | None = None) -> Iterator[Member]:
                 yield Member(name, FileRef(str(path), start + stream.at, entry.size))
 
 
-def tar_gz_members(path: Path, wanted: Callable[[str], bool], bounds: Bounds) -> Iterator[Member]:
+def tar_gz_members(path: Path, choose: Callable[[str], bool], bounds: Bounds) -> Iterator[Member]:
     """The files of a gzipped tar, to its end, where its checksum is."""
     with gzip.open(path, "rb") as file:
         stream = _Gzipped(Counted(file, bounds))
@@ -71,7 +71,7 @@ def tar_gz_members(path: Path, wanted: Callable[[str], bool], bounds: Bounds) ->
             if name is None:
                 continue
             content = b""
-            if wanted(name):
+            if choose(name):
                 if entry.size > 4 * MOST:
                     raise UserError(
                         f"{path}: {shown(name)} has {entry.size:,} bytes, more than are read at "
@@ -84,7 +84,7 @@ def tar_gz_members(path: Path, wanted: Callable[[str], bool], bounds: Bounds) ->
 
 
 def _name(path: Path, entry: Entry) -> str | None:
-    """The safe name of a file, None for what is no file; raises UserError for a stray link."""
+    """The safe name of a file, None for what is not a file; raises UserError for a stray link."""
     name = safe_name(path, entry.name)
     if entry.kind == tarfile.SYMTYPE:
         pass_over_link(path, name, entry.link)
@@ -148,7 +148,7 @@ def _header(stream: Stream, info: tarfile.TarInfo) -> bytes:
 
 def _extended(content: bytes) -> dict[str, str]:
     """The records of an extended header, each `LENGTH KEY=VALUE` and a new line."""
-    found: dict[str, str] = {}
+    records: dict[str, str] = {}
     while content.strip(b"\0"):
         length, blank, _ = content.partition(b" ")
         if not blank or not length.isdigit() or not len(length) < int(length) <= len(content):
@@ -157,12 +157,12 @@ def _extended(content: bytes) -> dict[str, str]:
         key, equals, value = record.removesuffix(b"\n").partition(b"=")
         if not equals or not record.endswith(b"\n"):
             raise tarfile.ReadError("an extended header is damaged")
-        found[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
-    if any(key.startswith("GNU.sparse") for key in found):
+        records[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
+    if any(key.startswith("GNU.sparse") for key in records):
         raise tarfile.ReadError("it holds a sparse file")
-    if not found.get("size", "0").isdecimal():
+    if not records.get("size", "0").isdecimal():
         raise tarfile.ReadError("an extended header is damaged")
-    return found
+    return records
 
 
 class _Window:

@@ -45,21 +45,21 @@ def zip_members(path: Path, bounds: Bounds) -> Iterator[Member]:
                 continue
             if name in names:
                 raise UserError(
-                    f"{path} holds two files named {shown(name)}: zip its content anew."
+                    f"{path} holds two files named {shown(name)}: zip its content again."
                 )
             names.add(name)
             yield Member(name, reference)
 
 
-def _check_count(file: IO[bytes], found: int) -> None:
+def _check_count(file: IO[bytes], count: int) -> None:
     """Raises BadZipFile unless the directory has as many entries as the zip's end says."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - LONGEST_END, 0))
     end = file.read()
     end = end[end.rfind(b"PK\x05\x06") :]
     here, declared = struct.unpack_from("<HH", end, 8)
-    if here != declared or declared not in (found & 0xFFFF, 0xFFFF):  # it counts no further
-        raise zipfile.BadZipFile(f"its directory has {found:,} of {declared:,} entries")
+    if here != declared or declared not in (count & 0xFFFF, 0xFFFF):  # it counts no further
+        raise zipfile.BadZipFile(f"its directory has {count:,} of {declared:,} entries")
 
 
 def _check_headers(file: IO[bytes], directory: Sequence[zipfile.ZipInfo]) -> None:
@@ -69,8 +69,8 @@ def _check_headers(file: IO[bytes], directory: Sequence[zipfile.ZipInfo]) -> Non
     hundreds of thousands lie on a slow disk this takes a minute, so it is done once a process.
     """
     state = os.fstat(file.fileno())
-    said = hash(tuple((info.orig_filename, info.header_offset) for info in directory))
-    key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, said)
+    layout = hash(tuple((info.orig_filename, info.header_offset) for info in directory))
+    key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, layout)
     if key in CHECKED:
         return
     for info in directory:
@@ -92,11 +92,11 @@ def _check_packing(path: Path, name: str, info: zipfile.ZipInfo) -> None:
     if info.is_dir():
         raise UserError(f"{path} holds a folder {shown(name)} with content: it is damaged.")
     if info.flag_bits & 1:
-        raise UserError(f"{path} is locked with a password: unlock it and zip it anew.")
+        raise UserError(f"{path} is locked with a password: unlock it and zip it again.")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise UserError(
             f"{path} packs {shown(name)} in a way (method {info.compress_type}) that is not "
-            "supported: zip its content anew."
+            "supported: zip its content again."
         )
 
 

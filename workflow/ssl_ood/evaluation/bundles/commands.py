@@ -128,12 +128,12 @@ def _catalogue(paths: list[Path] | None, configfiles: list[str]) -> Catalogue:
 
     if paths:
         return read_catalogues(paths)
-    told = from_variables()
-    if told is None:
+    sources = from_variables()
+    if sources is None:
         config = anchored(read_config(configfiles)) if configfiles else {}
         config = {key: value for key, value in config.items() if value is not None}
-        told = of_config({"catalogue": str(CATALOGUE)} | config)
-    return read_catalogues(*told)
+        sources = of_config({"catalogue": str(CATALOGUE)} | config)
+    return read_catalogues(*sources)
 
 
 def _runs_of(target: str, configfiles: list[str]) -> list[str]:

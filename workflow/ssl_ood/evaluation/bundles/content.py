@@ -57,8 +57,10 @@ def check_content(results: Path, run: str, path: Path) -> None:
             for file in sorted((results / kind / run).glob("*")):
                 _check_array(file, run, weights if kind == FEATURES else None)
         for file in sorted((results / NAMES / run).glob("*")):
-            told = read_json(file)
-            if told["run"] != run or not all(isinstance(name, str) for name in told["names"]):
+            recorded = read_json(file)
+            if recorded["run"] != run or not all(
+                isinstance(name, str) for name in recorded["names"]
+            ):
                 raise _Wrong(f"{file.name} holds no names of images of {run}")
     except _Wrong as error:
         raise refused(path, str(error)) from None
@@ -115,18 +117,18 @@ def _check_parquet(path: Path) -> None:
 
     try:
         with pq.ParquetFile(path) as file:
-            told, schema = file.metadata, file.schema_arrow
+            metadata, schema = file.metadata, file.schema_arrow
         allowed = {pa.string(), pa.large_string(), pa.int64(), pa.float64()}
         words = [field.name for field in schema if pa.types.is_string(field.type)]
         words += [field.name for field in schema if pa.types.is_large_string(field.type)]
-        if told.num_columns > MOST_COLUMNS or not {field.type for field in schema} <= allowed:
+        if metadata.num_columns > MOST_COLUMNS or not {field.type for field in schema} <= allowed:
             raise _Wrong(f"{path.name} has columns that no run has")
-        most = MOST_CELLS // max(told.num_columns, 1)
-        groups = [told.row_group(i) for i in range(told.num_row_groups)]
+        most = MOST_CELLS // max(metadata.num_columns, 1)
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         Bounds(path, Limits()).add(0, sum(max(group.total_byte_size, 0) for group in groups))
         rows = 0
         with pq.ParquetFile(path, read_dictionary=words) as file:
-            for batch in file.iter_batches(BATCH) if told.num_rows <= most else ():
+            for batch in file.iter_batches(BATCH) if metadata.num_rows <= most else ():
                 rows += batch.num_rows
                 lists = [batch.column(name).dictionary.to_pylist() for name in words]
                 longest = max((len(w) for words in lists for w in words if w), default=0)
@@ -136,8 +138,8 @@ def _check_parquet(path: Path) -> None:
                 longest = 0
     except pa.ArrowException as error:
         raise _Wrong(f"{path.name} is damaged ({reason(error)})") from None
-    if told.num_rows > most or rows > most or longest > LONGEST_WORD:
-        raise _Wrong(f"{path.name} swells to more than any run has")
+    if metadata.num_rows > most or rows > most or longest > LONGEST_WORD:
+        raise _Wrong(f"{path.name} expands to more than any run has")
 
 
 def _check_made_from(proof: Mapping[str, Any], inputs: Mapping[str, Any], kind: str) -> None:
@@ -174,7 +176,7 @@ def _check_array(file: Path, run: str, weights: str | None) -> None:
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise _Wrong(f"{file.name} is no array of numbers ({reason(error)})") from None
+        raise _Wrong(f"{file.name} is not an array of numbers ({reason(error)})") from None
     kinds = ("f4", "f8") if weights else ("u1",)
     if array.dtype.str.lstrip("<|") not in kinds or file.stat().st_size > array.nbytes + 4096:
         raise _Wrong(f"{file.name} is an array of {array.dtype}, which no run has")
@@ -183,6 +185,6 @@ def _check_array(file: Path, run: str, weights: str | None) -> None:
     if not file.with_suffix(".json").is_file():
         raise _Wrong(f"{file.name} has no proof of whose it is")
     proof = read_json(file.with_suffix(".json"))
-    found = {"run": proof["run"], "sha256": proof["sha256"], "weights": proof.get("weights")}
-    if found != {"run": run, "sha256": sha256_of(file), "weights": weights}:
+    recorded = {"run": proof["run"], "sha256": proof["sha256"], "weights": proof.get("weights")}
+    if recorded != {"run": run, "sha256": sha256_of(file), "weights": weights}:
         raise _Wrong(f"{file.name} is not what {run} made of its images")

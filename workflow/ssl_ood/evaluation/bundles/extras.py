@@ -56,11 +56,11 @@ def _features(results: Path, settings: RunSettings, weights: str) -> dict[str, P
         proof = path.with_suffix(".json")
         if not path.is_file() or not proof.is_file():
             raise UserError(
-                f"{run} has no features {path}: make them anew with `snakemake --forcerun evaluate "
-                f"{results}/measurements/{run}.parquet`, or leave out --with-features."
+                f"{run} has no features {path}: make them again with `snakemake --forcerun "
+                f"evaluate {results}/measurements/{run}.parquet`, or leave out --with-features."
             )
-        told = read_json(proof)
-        if (told["weights"], told["sha256"]) != (weights, sha256_of(path)):
+        recorded = read_json(proof)
+        if (recorded["weights"], recorded["sha256"]) != (weights, sha256_of(path)):
             raise UserError(
                 f"The features {path} are damaged or of other weights: delete the file, evaluate "
                 "the run again, and bundle it then."
@@ -85,26 +85,26 @@ def _of_images(
     packed = open_set(results / "data", chosen)
     _refuse_others(results, settings, chosen.path, packed)
     folder.mkdir(parents=True, exist_ok=True)
-    told = {"run": run, "images": packed.checksums["images"]}
+    identity = {"run": run, "images": packed.checksums["images"]}
     members = {}
     if wishes.thumbnails:
         path = folder / f"{chosen.name}.npy"
         with open(path, "wb") as file:
             np.save(file, thumbnails(packed.images))
         proof = folder / f"{chosen.name}.json"
-        write_json(proof, told | {"sha256": sha256_of(path)})
+        write_json(proof, identity | {"sha256": sha256_of(path)})
         members |= {f"{THUMBNAILS}/{run}/{p.name}": p for p in (path, proof)}
     if wishes.names:
         path = folder / f"{chosen.name}-names.json"
-        write_json(path, told | {"names": packed.files})
+        write_json(path, identity | {"names": packed.files})
         members[f"{NAMES}/{run}/{chosen.name}.json"] = path
     return members
 
 
 def _refuse_others(results: Path, settings: RunSettings, name: str, packed: Packed) -> None:
     """Raises UserError where the images that are here are not those that the run was trained on."""
-    told: Mapping = read_json(results / "runs" / settings.run / "train.json")["datasets"]
-    if told.get(name) not in (None, packed.checksums["images"]):
+    recorded: Mapping = read_json(results / "runs" / settings.run / "train.json")["datasets"]
+    if recorded.get(name) not in (None, packed.checksums["images"]):
         raise UserError(
             f"{packed.path} is not what {settings.run} was trained on: leave out --with-thumbnails "
             "and --with-names, or bring the images back."

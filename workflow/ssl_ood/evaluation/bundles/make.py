@@ -126,8 +126,8 @@ def _own_members(
 
 def _refuse_silent_decoding(results: Path, run: RunSettings, task: Mapping[str, Any]) -> None:
     """Raises UserError where only the packed images say how new ones are decoded (`detect`)."""
-    told = Decoding.of(run.size, run.fit, task.get("decoding", {}), run.in_distribution)
-    if read_files(results, run.run).decoding != told:
+    decoding = Decoding.of(run.size, run.fit, task.get("decoding", {}), run.in_distribution)
+    if read_files(results, run.run).decoding != decoding:
         raise UserError(
             f"The evaluation of {run.run}, of an older version, does not say how its images are "
             "decoded, so that new ones would be decoded otherwise elsewhere: evaluate it again by "

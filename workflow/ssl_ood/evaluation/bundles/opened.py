@@ -41,7 +41,8 @@ def opened_bundle(path: Path) -> Iterator[tuple[Path, str]]:
     """A bundle, verified and unpacked into a private folder, which goes when the block ends.
 
     Yields (results, run): a folder laid out as a results folder, with this run alone. Its manifest
-    is runs/RUN/bundle.json there. Raises UserError for what is no bundle or not as it was written.
+    is runs/RUN/bundle.json there. Raises UserError for what is not a bundle or not as it was
+    written.
     """
     if not path.is_file():
         raise UserError(f"There is no bundle {path}: name a file that `ssl_ood bundle` wrote.")
@@ -95,13 +96,13 @@ def _check_names(members: Mapping[str, ZipRef], manifest: Mapping[str, Any], pat
         if not is_member(name, run):
             raise refused(path, f"no bundle of {run} has a member {shown(name)}")
     listed = {entry["name"]: entry["bytes"] for entry in manifest["members"]}
-    found = {name: data.size for name, data in members.items() if name != MANIFEST}
-    if listed != found or len(listed) != len(manifest["members"]):
+    sizes = {name: data.size for name, data in members.items() if name != MANIFEST}
+    if listed != sizes or len(listed) != len(manifest["members"]):
         raise refused(path, "its members are not those that its manifest lists")
     for name in (CARD, *required(run)):
-        if name not in found:
+        if name not in sizes:
             raise refused(path, f"it lacks {name}")
-    for name in found:
+    for name in sizes:
         if not name.endswith((".safetensors", ".parquet", ".npy")):
             _text(members, name, path)
 

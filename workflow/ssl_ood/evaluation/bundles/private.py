@@ -25,17 +25,17 @@ ABSOLUTE = re.compile(r"(?<![\w:/.<])/[\w.~@-]+/[^\s\"'<>|]+|\b[A-Za-z]:\\+\w[^\
 
 def private_names() -> dict[str, str]:
     """Names that must not leave, and what they are: of this user, and of this machine."""
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for variable in ("USER", "LOGNAME", "SUDO_USER"):
-        found.setdefault(os.environ.get(variable, ""), "the name of this user")
+        names.setdefault(os.environ.get(variable, ""), "the name of this user")
     with contextlib.suppress(OSError, KeyError):  # a number without a name, in some containers
-        found.setdefault(getpass.getuser(), "the name of this user")
+        names.setdefault(getpass.getuser(), "the name of this user")
     home = str(Path.home())
-    found.setdefault(home if len(home) > 1 else "", "the home of this user")
+    names.setdefault(home if len(home) > 1 else "", "the home of this user")
     host = socket.gethostname()
     for name in (host, host.partition(".")[0]):
-        found.setdefault(name, "the name of this machine")
-    return {n: w for n, w in found.items() if len(n) >= SHORTEST and n.lower() not in GENERIC}
+        names.setdefault(name, "the name of this machine")
+    return {n: w for n, w in names.items() if len(n) >= SHORTEST and n.lower() not in GENERIC}
 
 
 def refuse_private(members: Mapping[str, Path | bytes], allowed: Collection[str] = ()) -> None:
@@ -43,7 +43,7 @@ def refuse_private(members: Mapping[str, Path | bytes], allowed: Collection[str]
 
     allowed: words that may leave although they are such a name.
     """
-    names = {name: what for name, what in private_names().items() if name not in allowed}
+    names = {name: kind for name, kind in private_names().items() if name not in allowed}
     for member, content in members.items():
         for text in texts_of(member, content):
             if fault := find_private(text, names):
@@ -55,11 +55,11 @@ def refuse_private(members: Mapping[str, Path | bytes], allowed: Collection[str]
 
 def find_private(text: str, names: Mapping[str, str]) -> str | None:
     """The first absolute path or private name in a text, in words; None where there is none."""
-    if (found := ABSOLUTE.search(text)) and found[0] not in names:
-        return f"the absolute path {found[0][:120]!r}"
-    for name, what in names.items():
+    if (match := ABSOLUTE.search(text)) and match[0] not in names:
+        return f"the absolute path {match[0][:120]!r}"
+    for name, kind in names.items():
         if re.search(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", text, re.IGNORECASE):
-            return f"{what}, {name!r}"
+            return f"{kind}, {name!r}"
     return None
 
 
@@ -86,9 +86,9 @@ def _texts_of_parquet(path: Path) -> Iterator[str]:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    told = table.schema.metadata or {}
+    metadata = table.schema.metadata or {}
     yield from (
-        f"{k.decode(errors='replace')} {v.decode(errors='replace')}" for k, v in told.items()
+        f"{k.decode(errors='replace')} {v.decode(errors='replace')}" for k, v in metadata.items()
     )
     for name in table.column_names:
         yield name

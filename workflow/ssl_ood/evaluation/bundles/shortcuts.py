@@ -46,18 +46,18 @@ def prove_shortcuts(
     nobody wrote.
     """
     config, rows = (results / file for file in files_of_pairs(name))
-    told = read_json(config)
-    if name not in names_for(run) or told["run"] != name or not is_of(told, run):
+    task = read_json(config)
+    if name not in names_for(run) or task["run"] != name or not is_of(task, run):
         raise UserError(f"{config} is not of the images of {run.run}: delete it.")
     table, proof = read_rows(rows, SHORTCUTS, name)
-    ood = [OODSet(**entry) for entry in told["ood"]]
-    pairs = [(told["in_distribution"], told[f"{role}_split"]) for role in ("train", "test")]
+    ood = [OODSet(**entry) for entry in task["ood"]]
+    pairs = [(task["in_distribution"], task[f"{role}_split"]) for role in ("train", "test")]
     pairs += [(s.dataset, s.split) for s in ood if s.available]
-    wanted = {f"{dataset}-{split}" for dataset, split in pairs}
+    expected = {f"{dataset}-{split}" for dataset, split in pairs}
     own = {"run": name, "study": run.study, "in_distribution": run.in_distribution}
     if (
         table.column_names != [*COLUMNS, *OWN]
-        or proof["inputs"]["sets"].keys() != wanted
+        or proof["inputs"]["sets"].keys() != expected
         or not all(isinstance(version, int) for version in proof["inputs"]["cues"].values())
         or any(table[key].unique().to_pylist() != [value] for key, value in own.items())
     ):

@@ -35,8 +35,8 @@ def read_catalogues(
 ) -> Catalogue:
     """The entries of catalogue files, and those that stand in a config. Raises UserError for a
     faulty one."""
-    found = load_catalogues(paths, entries)
-    return Catalogue(found.datasets, found.weights)
+    catalogues = load_catalogues(paths, entries)
+    return Catalogue(catalogues.datasets, catalogues.weights)
 
 
 def sources_of(
@@ -85,13 +85,13 @@ def _roles(results: Path, config: Mapping[str, Any]) -> Iterable[tuple[str, str]
     if path.is_file():
         yield from _roles(results, read_json(path))
         return
-    told = _told(mark_of(results, config["run"]))
-    if not told:
+    recorded = _told(mark_of(results, config["run"]))
+    if not recorded:
         raise UserError(
             f"{config['run']} starts from the weights of {initial['run']}, but there is no {path}: "
             "without it nobody can say what those weights were made from; bring that run back."
         )
-    for name, entry in told.items():
+    for name, entry in recorded.items():
         yield from ((name, role) for role in entry["roles"] if role != TESTED)
 
 
@@ -106,8 +106,8 @@ def _entry(results: Path, known: Dataset | Weights) -> dict[str, Any]:
     ]
     manifest = results / "archives" / f"{known.store}.json"
     if manifest.is_file():  # what was read here; its paths and addresses stay
-        found = {a["file"]: a for a in read_json(manifest)["archives"]}
-        archives = [{key: found.get(a["file"], a).get(key) for key in a} for a in archives]
+        recorded = {a["file"]: a for a in read_json(manifest)["archives"]}
+        archives = [{key: recorded.get(a["file"], a).get(key) for key in a} for a in archives]
     archives = [{k: v for k, v in a.items() if v is not None} for a in archives]
     if known.access == DISK:
         archives = []

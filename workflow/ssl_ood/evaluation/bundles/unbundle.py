@@ -25,7 +25,7 @@ def unbundle(path: Path, results: Path, *, force: bool = False) -> tuple[str, bo
     """Brings a bundle into `results`; its run, and whether anything was written.
 
     Every file appears whole or not at all, the mark that the run came as a bundle last: until then
-    the workflow takes the run for one of its own. Raises UserError for what is no bundle and,
+    the workflow takes the run for one of its own. Raises UserError for what is not a bundle and,
     without `force`, where another run of that name is there.
     """
     with opened_bundle(path) as (folder, run):

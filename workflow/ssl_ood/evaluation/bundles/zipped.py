@@ -72,14 +72,14 @@ def read_zip(path: Path) -> dict[str, ZipRef]:
             names.add(name)
         if sum(info.file_size for info in infos) > path.stat().st_size:
             raise refused(path, "its members are larger than the file")
-        found = list(zip_members(path, Bounds(path, LIMITS)))
+        members = list(zip_members(path, Bounds(path, LIMITS)))
     except OSError as error:
         raise UserError(f"The bundle {path} cannot be read ({reason(error)}).") from None
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError) as error:
         raise UserError(
-            f"{path} is no bundle, or a damaged one ({reason(error)}): ask for the file again."
+            f"{path} is not a bundle, or a damaged one ({reason(error)}): ask for the file again."
         ) from None
-    return {member.name: member.data for member in found}
+    return {member.name: member.data for member in members}
 
 
 def unpack(reference: ZipRef, output: Path, path: Path) -> None:

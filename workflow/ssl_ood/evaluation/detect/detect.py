@@ -67,8 +67,8 @@ def detect(
     """Scores the images of a folder, writes what came of them, and returns what was run.
 
     device: is asked once torch is there; show: is called at the end, while the run is open, to make
-    the page. Raises UserError for what is no run, no folder of images, and for a rate that the
-    calibration images are too few for.
+    the page. Raises UserError for what is not a run, for what is not a folder of images, and for a
+    rate that the calibration images are too few for.
     """
     check_path(wanted.folder)
     with contextlib.ExitStack() as stack:

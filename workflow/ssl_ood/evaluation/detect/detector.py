@@ -86,14 +86,14 @@ class Detector:
     def pixels(self, images: Iterable[Any]) -> np.ndarray:
         """(N, S, S, 3) uint8 of images of any size. Raises UserError as `score` does."""
         size = self.files.settings.size
-        found = []
+        batches = []
         for i, image in enumerate(images):
             try:
-                found.append(self.files.decoding.apply(_data(image))[0])
+                batches.append(self.files.decoding.apply(_data(image))[0])
             except (Undecodable, OSError) as error:
-                what = image if isinstance(image, str | Path) else f"image {i}"
-                raise UserError(f"{what} cannot be read ({reason(error)}).") from None
-        return np.stack(found) if found else np.empty((0, size, size, 3), np.uint8)
+                name = image if isinstance(image, str | Path) else f"image {i}"
+                raise UserError(f"{name} cannot be read ({reason(error)}).") from None
+        return np.stack(batches) if batches else np.empty((0, size, size, 3), np.uint8)
 
     @property
     def batch(self) -> int:

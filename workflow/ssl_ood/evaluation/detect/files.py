@@ -59,8 +59,8 @@ def schema(about: dict[str, Any] | None = None) -> pa.Schema:
         return pa.float64() if floating else pa.int64()
 
     fields = [pa.field(n, kind(n), metadata={"description": text}) for n, text in COLUMNS.items()]
-    told = {} if about is None else {PROOF: json.dumps(about, sort_keys=True)}
-    return pa.schema(fields, metadata=told)
+    metadata = {} if about is None else {PROOF: json.dumps(about, sort_keys=True)}
+    return pa.schema(fields, metadata=metadata)
 
 
 class Spool:
@@ -83,14 +83,14 @@ class Spool:
         import pyarrow as pa
 
         n = len(columns["name"])
-        found = columns | {"rank": np.zeros(n, np.int64)}
+        ranked = columns | {"rank": np.zeros(n, np.int64)}
         for i in range(NEIGHBOURS):
             key, there = f"nearest_{i + 1}", i < nearest.shape[1]
-            found[key] = nearest[:, i] if there else [None] * n
-            found[f"{key}_similarity"] = similarities[:, i].astype(float) if there else [None] * n
+            ranked[key] = nearest[:, i] if there else [None] * n
+            ranked[f"{key}_similarity"] = similarities[:, i].astype(float) if there else [None] * n
             named = there and self.names is not None
-            found[f"{key}_name"] = [self.names[j] for j in nearest[:, i]] if named else [None] * n
-        arrays = [pa.array(found[f.name], f.type) for f in self.schema]
+            ranked[f"{key}_name"] = [self.names[j] for j in nearest[:, i]] if named else [None] * n
+        arrays = [pa.array(ranked[f.name], f.type) for f in self.schema]
         self.writer.write_batch(pa.record_batch(arrays, schema=self.schema))
 
     def batches(self, ranks: np.ndarray) -> Iterator[pa.RecordBatch]:
@@ -122,15 +122,15 @@ def write_tables(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    told = schema(about)
+    metadata = schema(about)
     with contextlib.ExitStack() as stack:
         stack.enter_context(writable(output))
         of_csv = stack.enter_context(atomic_path(output / "detected.csv"))
         of_parquet = stack.enter_context(atomic_path(output / "detected.parquet"))
         text = stack.enter_context(open(of_csv, "w", encoding="utf-8", newline=""))
         rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(told.names)
-        writer = stack.enter_context(pq.ParquetWriter(of_parquet, told, compression="zstd"))
+        rows.writerow(metadata.names)
+        writer = stack.enter_context(pq.ParquetWriter(of_parquet, metadata, compression="zstd"))
         waiting: list[pa.RecordBatch] = []
         for batch in batches:
             seen(batch)
@@ -160,5 +160,5 @@ def writable(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written ({reason(error)}): name another folder with --output, or "
-            "see to its rights and the room on its disk."
+            "check its permissions and the free space on its disk."
         ) from None

@@ -16,7 +16,7 @@ from ssl_ood.common.proofs import read_rows
 from ssl_ood.datasets.packed import Packed, open_set
 from ssl_ood.evaluation.detect.run_files import RunFiles
 
-AGAIN = "evaluate the run again with `snakemake --forcerun evaluate`, or open its bundle anew"
+AGAIN = "evaluate the run again with `snakemake --forcerun evaluate`, or open its bundle again"
 
 
 def kept_features(folder: Path, name: str, run: str, weights: str) -> np.ndarray | None:
@@ -30,8 +30,8 @@ def kept_features(folder: Path, name: str, run: str, weights: str) -> np.ndarray
         return None
     try:
         proof = read_json(path.with_suffix(".json"))
-        told = {key: proof[key] for key in ("run", "weights", "sha256")}
-        if told == {"run": run, "weights": weights, "sha256": sha256_of(path)}:
+        identity = {key: proof[key] for key in ("run", "weights", "sha256")}
+        if identity == {"run": run, "weights": weights, "sha256": sha256_of(path)}:
             return np.load(path, allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -102,5 +102,5 @@ class TrainImages:
             packed = open_set(self.files.results / "data", self.files.train, "files.txt")
         except UserError:
             return None
-        told = self.trained["datasets"].get(self.files.train.path)
-        return packed if told in (None, packed.checksums["images"]) else None
+        checksum = self.trained["datasets"].get(self.files.train.path)
+        return packed if checksum in (None, packed.checksums["images"]) else None

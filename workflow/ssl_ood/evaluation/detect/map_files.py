@@ -23,24 +23,24 @@ def kept_bank(detector: Detector) -> tuple[Bank, dict[str, Any]] | None:
     or of other code."""
     path = _path(detector)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        told = read_json(path.with_suffix(".json"))
+        recorded = read_json(path.with_suffix(".json"))
         proof = {**_proof(detector), "sha256": sha256_of(path)}
-        if {key: told[key] for key in proof} == proof:
+        if {key: recorded[key] for key in proof} == proof:
             tokens = np.load(path, allow_pickle=False)
-            return Bank(torch.from_numpy(tokens).to(detector.device)), told["self_test"]
+            return Bank(torch.from_numpy(tokens).to(detector.device)), recorded["self_test"]
     return None
 
 
-def keep_bank(detector: Detector, bank: Bank, told: dict[str, Any]) -> None:
+def keep_bank(detector: Detector, bank: Bank, facts: dict[str, Any]) -> None:
     """Writes the bank and its self-test; results that cannot be written to are left alone."""
     path = _path(detector)
     try:
         with atomic_path(path) as partial, open(partial, "wb") as file:
             np.save(file, bank.tokens.cpu().numpy())
         proof = {**_proof(detector), "sha256": sha256_of(path)}
-        write_json(path.with_suffix(".json"), {**proof, "self_test": told})
+        write_json(path.with_suffix(".json"), {**proof, "self_test": facts})
     except OSError as error:
-        say(f"heat maps: the bank was not kept ({error.strerror}), it is made anew next time")
+        say(f"heat maps: the bank was not kept ({error.strerror}), it is made again next time")
 
 
 def _path(detector: Detector) -> Path:

@@ -73,18 +73,18 @@ def self_test(
     rows = np.sort(stream(seed, "heat map test").permutation(len(images))[:count])
     pasted, where = paste(np.asarray(images[rows]), min(max(8, size // 8), size - 1), seed)
     tokens = unit_tokens(detector, pasted)
-    found = {}
+    results = {}
     for rule in (PLACE, ANYWHERE):
         heat = enlarged(bank.heat(tokens, rule), size).cpu().numpy()
-        found[rule] = auroc(heat[~where], heat[where])
-    return found
+        results[rule] = auroc(heat[~where], heat[where])
+    return results
 
 
 class Mapper:
     """Makes the heat maps of a folder, chunk by chunk, and keeps them in an unnamed file."""
 
-    def __init__(self, detector: Detector, bank: Bank, rule: str, told: dict[str, Any]) -> None:
-        self.detector, self.bank, self.rule, self.told = detector, bank, rule, told
+    def __init__(self, detector: Detector, bank: Bank, rule: str, proof: dict[str, Any]) -> None:
+        self.detector, self.bank, self.rule, self.told = detector, bank, rule, proof
         self.file: IO[bytes] | None = None
         self.shape: tuple[int, int] | None = None
         self.count = 0
@@ -93,10 +93,10 @@ class Mapper:
     @contextlib.contextmanager
     def made(cls, detector: Detector, output: Path) -> Iterator[Mapper]:
         """The mapper of a run. Raises UserError as `bank_of` does."""
-        bank, told = bank_of(detector)
-        say(f"heat maps: {told['note']}")
+        bank, proof = bank_of(detector)
+        say(f"heat maps: {proof['note']}")
         with tempfile.TemporaryFile(dir=output) as file:
-            mapper = cls(detector, bank, told["rule"], told)
+            mapper = cls(detector, bank, proof["rule"], proof)
             mapper.file = file
             yield mapper
 
@@ -150,25 +150,26 @@ def bank_of(detector: Detector) -> tuple[Bank, dict[str, Any]]:
                 f"--maps needs the packed training and calibration images of the run, once: {error}"
             ) from None
         bank = make_bank(detector, train.images)
-        found = self_test(detector, bank, calibration.images)
-        kept = bank, _told(found, len(bank.tokens), calibration.images.shape[1])
+        results = self_test(detector, bank, calibration.images)
+        kept = bank, _told(results, len(bank.tokens), calibration.images.shape[1])
         keep_bank(detector, *kept)
-    bank, told = kept
-    if told["pixel_auroc"] < LEAST:
+    bank, proof = kept
+    if proof["pixel_auroc"] < LEAST:
         raise UserError(
-            f"--maps: the heat maps of {detector.files.run} are not to be trusted: {told['note']}, "
-            f"where {LEAST} is needed. Leave out --maps, or train with more or smaller patches."
+            f"--maps: the heat maps of {detector.files.run} are not to be trusted: "
+            f"{proof['note']}, where {LEAST} is needed. Leave out --maps, or train with more or "
+            "smaller patches."
         )
-    return bank, told
+    return bank, proof
 
 
-def _told(found: dict[str, float], images: int, size: int) -> dict[str, Any]:
-    rule = max(found, key=found.get)
+def _told(results: dict[str, float], images: int, size: int) -> dict[str, Any]:
+    rule = max(results, key=results.get)
     side = max(8, size // 8)
     words = "at the same place of" if rule == PLACE else "anywhere in"
     note = (
         f"distance to the nearest patch {words} {images:,} training images; patches of {side} x "
         f"{side} pixels that are pasted into calibration images are found with a pixel AUROC of "
-        f"{found[rule]:.3f}"
+        f"{results[rule]:.3f}"
     )
-    return {"rule": rule, "pixel_auroc": found[rule], "by_rule": found, "note": note}
+    return {"rule": rule, "pixel_auroc": results[rule], "by_rule": results, "note": note}

@@ -94,8 +94,8 @@ def opened_run(path: Path) -> Iterator[RunFiles]:
     folder = (path.parent if path.name == WEIGHTS else path).absolute()
     if not (folder / WEIGHTS).is_file() or folder.parent.name != "runs":
         raise UserError(
-            f"{path} is no trained run: name the folder of one, results/runs/RUN, or a bundle of "
-            "`ssl_ood bundle`."
+            f"{path} is not a trained run: name the folder of one, results/runs/RUN, or a bundle "
+            "of `ssl_ood bundle`."
         )
     yield read_files(folder.parents[1], folder.name)
 
@@ -123,16 +123,16 @@ def read_files(results: Path, run: str) -> RunFiles:
     return RunFiles(results, settings, evaluation, calibration, role, decoding)
 
 
-def _decoding(results: Path, settings: RunSettings, told: Mapping[str, Any] | None) -> Decoding:
+def _decoding(results: Path, settings: RunSettings, recorded: Mapping[str, Any] | None) -> Decoding:
     """How the training images were decoded, by the evaluation's config or by their metadata."""
-    if told is None:
+    if recorded is None:
         train = settings.packed(settings.in_distribution, settings.train_split)
         meta = results / "data" / train.path / "meta.json"
-        told = {"mode": read_json(meta).get("mode", "RGB")} if meta.is_file() else {}
-    return Decoding.of(settings.size, settings.fit, told, settings.in_distribution)
+        recorded = {"mode": read_json(meta).get("mode", "RGB")} if meta.is_file() else {}
+    return Decoding.of(settings.size, settings.fit, recorded, settings.in_distribution)
 
 
-def choose_score(files: RunFiles, wanted: str | None) -> ChosenScore:
+def choose_score(files: RunFiles, asked_name: str | None) -> ChosenScore:
     """The score to rank by: wanted, NAME or NAME@TAU, or the first that the study names.
 
     The first, since it is the one that the study's tables show and none is chosen by looking at the
@@ -140,24 +140,24 @@ def choose_score(files: RunFiles, wanted: str | None) -> ChosenScore:
     """
     evaluation = files.evaluation
     first = evaluation.scores[0]
-    name, tau = _parsed(wanted) if wanted else (first, None)
+    name, tau = _parsed(asked_name) if asked_name else (first, None)
     if name not in names("score"):
         raise unknown(name, names("score"), "score", "--score")
     entry = lookup("score", name)
     if tau is not None and not entry.more.get("temperature"):
-        raise UserError(f"--score {wanted}: {name} has no temperature: write --score {name}.")
+        raise UserError(f"--score {asked_name}: {name} has no temperature: write --score {name}.")
     if tau is not None and not tau > 0:
-        raise UserError(f"--score {wanted}: a temperature is above 0.")
+        raise UserError(f"--score {asked_name}: a temperature is above 0.")
     tau = evaluation.tau if tau is None else tau
     narrowed = evaluation.model_copy(update={"scores": (name,), "tau": tau, "taus": (tau,)})
-    reason = "it was asked for" if wanted else "it is the first score of its study"
+    reason = "it was asked for" if asked_name else "it is the first score of its study"
     return ChosenScore(entry, tau, narrowed, reason)
 
 
-def _parsed(wanted: str) -> tuple[str, float | None]:
+def _parsed(name: str) -> tuple[str, float | None]:
     try:
-        return split_column(wanted)
+        return split_column(name)
     except ValueError:
         raise UserError(
-            f"--score {wanted}: what follows the @ is no temperature: write cosine_tau@0.04."
+            f"--score {name}: the text after @ is not a temperature: write cosine_tau@0.04."
         ) from None

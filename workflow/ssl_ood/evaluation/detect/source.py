@@ -27,7 +27,7 @@ from ssl_ood.datasets.readers import NO_LABEL, Item
 from ssl_ood.datasets.readers_archives import IMAGES, NOT_READ
 from ssl_ood.datasets.text import printable
 
-NO_IMAGE = "is no image"  # and its name does not say that it were one
+NO_IMAGE = "is not an image"  # and its name does not claim that it is one
 MARK = slice(128, 132)  # of DICOM
 
 
@@ -56,7 +56,7 @@ def images_of(
     """Names of images that can be read, their pixels (n, S, S, 3) uint8, and files looked at.
 
     In the order of the folder, block by block; names are as `printable` writes them. Raises
-    UserError for a path that is no folder and no archive, and for an archive that is damaged.
+    UserError for a path that is neither a folder nor an archive, and for a damaged archive.
     """
     files = files_of(path, unreadable)
     for block, pixels, bad, _, _ in decoded(files, decoding, workers, decode=decode_files):
@@ -72,17 +72,17 @@ def images_of(
 def files_of(path: Path, unreadable: Unreadable | None = None) -> Iterator[Item]:
     """The files that may be images, in the order of the folder or archive.
 
-    unreadable: is told of what is no file, such as a link that leads nowhere. Raises as
+    unreadable: is told of what is not a file, such as a link that leads nowhere. Raises as
     `images_of`.
     """
     check_path(path)
     if path.is_dir():
-        told = unreadable or Unreadable()
-        for found in files_below(path.resolve(), told.add):
-            if may_be_image(found.name):
-                yield Item(found.name, NO_LABEL, FileRef(found.path, 0, found.size))
+        report = unreadable or Unreadable()
+        for file in files_below(path.resolve(), report.add):
+            if may_be_image(file.name):
+                yield Item(file.name, NO_LABEL, FileRef(file.path, 0, file.size))
             else:
-                told.others += 1
+                report.others += 1
     elif path.suffix.lower() in IMAGES:
         yield Item(path.name, NO_LABEL, FileRef(str(path), 0, path.stat().st_size))
     else:
@@ -91,14 +91,14 @@ def files_of(path: Path, unreadable: Unreadable | None = None) -> Iterator[Item]
 
 
 def check_path(path: Path) -> None:
-    """Raises UserError for what is no folder, no image and no archive."""
+    """Raises UserError for what is not a folder, an image or an archive."""
     if not path.exists():
         raise UserError(f"There is no {path}: name a folder of images, a zip or a tar.")
     if path.is_file() and path.name.lower().endswith((*IMAGES, *ARCHIVES)):
         return
     if not path.is_dir():
         raise UserError(
-            f"{path} is no folder, no image and no archive that is read here "
+            f"{path} is not a folder, an image or an archive that is read here "
             f"({', '.join(ARCHIVES)}): unpack it, and name the folder."
         )
 

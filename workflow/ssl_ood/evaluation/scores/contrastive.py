@@ -50,8 +50,8 @@ def ssd(test: Tensor, train: Tensor, clusters: int) -> Tensor:
     train, test = (train - mean) / deviation, (test - mean) / deviation
     parts = [train]
     if clusters > 1:
-        found = KMeans(clusters, n_init=1, random_state=SEED).fit_predict(train.cpu().numpy())
-        parts = [train[torch.from_numpy(found == c).to(train.device)] for c in range(clusters)]
+        assigned = KMeans(clusters, n_init=1, random_state=SEED).fit_predict(train.cpu().numpy())
+        parts = [train[torch.from_numpy(assigned == c).to(train.device)] for c in range(clusters)]
     if min(map(len, parts)) < 2:
         raise UserError(
             f"The score ssd has a cluster of less than 2 of {len(train)} training images: lower "

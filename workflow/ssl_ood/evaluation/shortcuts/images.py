@@ -163,10 +163,10 @@ def pixels(images: Images) -> Tensor:
     """(N, d) float32 in one piece: 12 kB for each image, at most."""
     import torch
 
-    found = np.empty((len(images), small(images[:1]).shape[1]), np.float32)
+    rows = np.empty((len(images), small(images[:1]).shape[1]), np.float32)
     for part in blocks(images):
-        found[part] = small(images[part])
-    return torch.from_numpy(found)
+        rows[part] = small(images[part])
+    return torch.from_numpy(rows)
 
 
 def small(images: Images) -> NDArray[np.float32]:

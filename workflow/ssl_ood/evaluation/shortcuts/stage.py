@@ -35,7 +35,7 @@ def measure_shortcuts(config: Mapping[str, Any], data: Path, output: Path) -> No
         if packed.facts is None:
             say(
                 f"{packed.path} was packed by an older version, without the facts of its files: "
-                "their cues say not_applicable. Delete the folder to have it packed anew, after "
+                "their cues say not_applicable. Delete the folder to have it packed again, after "
                 "which what was made from it is made again."
             )
         return packed

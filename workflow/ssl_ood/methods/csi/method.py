@@ -71,7 +71,7 @@ class Csi(OneNetwork):
         return CsiNetwork(settings)
 
     def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
-        """Both losses of 8 views an image; a turned copy is another image (equation 3 and 5 of the
+        """Both losses of 8 views per image; a turned copy is another image (equation 3 and 5 of the
         paper)."""
         views = [
             torch.rot90(self.views_of(batch, rows, f"{name}{turn}", moment.step), turn, (2, 3))

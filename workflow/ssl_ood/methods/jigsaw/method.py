@@ -22,7 +22,7 @@ from ssl_ood.views.transfer import to_device
 
 
 class Jigsaw(OneNetwork):
-    """Cross-entropy of the order in which an image's tiles are shown: one order a step."""
+    """Cross-entropy of the order in which an image's tiles are shown: one order per step."""
 
     PARTS = ("accuracy",)
 

@@ -36,7 +36,7 @@ def plot_image_grid(
     width: float = PAGE,
     records: list[dict[str, Any]] | None = None,
 ) -> None:
-    """A contact sheet: a label and (n, H, W, 3) uint8 images a row, drawn at equal size.
+    """A contact sheet: a label and (n, H, W, 3) uint8 images per row, drawn at equal size.
 
     Rows may differ in n and in image size. columns: titles over the columns. records: rows of the
     csv file; by default label, number and size of the images of each row. Grey images are (H, W, 3)

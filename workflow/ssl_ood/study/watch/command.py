@@ -82,7 +82,7 @@ def _failed_downloads(results: Path) -> dict[str, int]:
 def _left_out(results: Path) -> list[str]:
     """What the tables and figures in the folder lack; see `study.gaps.write_gaps`."""
     try:
-        told = read_json(results / "gaps.json")
+        sentences = read_json(results / "gaps.json")
     except (OSError, ValueError):
         return []
-    return list(dict.fromkeys(sentence for gaps in told.values() for sentence in gaps))
+    return list(dict.fromkeys(sentence for gaps in sentences.values() for sentence in gaps))

@@ -1,4 +1,4 @@
-"""What is shown, and the display where the output is no terminal."""
+"""What is shown, and the display where the output is not a terminal."""
 
 from __future__ import annotations
 

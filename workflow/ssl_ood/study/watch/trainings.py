@@ -18,7 +18,7 @@ def read_trainings(folder: Path, since: float, now: float) -> list[dict[str, Any
 
     state: "" (running), "stopped" (its process is gone) or "stalled? ..." (silent for long). The
     files of finished trainings are removed; those of processes that were gone before `since` (unix
-    time) are passed over: the training that resumes them writes them anew.
+    time) are passed over: the training that resumes them writes them again.
     """
     trainings = []
     for path in sorted(folder.glob("*.json")):
