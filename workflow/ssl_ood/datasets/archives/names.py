@@ -38,7 +38,8 @@ def pass_over_link(path: Path, name: str, target: str, base: str | None = None) 
     if len(target) > LONGEST or "\0" in target:
         raise UserError(
             f"{path} holds a link {shown(name)} whose target of {len(target):,} characters is not "
-            "a path: it is damaged or not the archive that the catalogue means. It was not unpacked."
+            "a path: it is damaged or not the archive that the catalogue means. It was not "
+            "unpacked."
         )
     inside = posixpath.normpath(posixpath.join(base or posixpath.dirname(name), target))
     if target.startswith("/") or inside.split("/")[0] == "..":
