@@ -9,7 +9,6 @@ STAMP := .venv/.built
 DEMO := results/demo
 REPORT := $(DEMO)/report.html
 PROFILE := demo
-REPORT_FROM = Snakefile workflow/report profiles/demo profiles/$(PROFILE) $(DEMO)/tables $(DEMO)/figures
 LOCK := envs/requirements.txt
 
 # What a person may set: make demo SEEDS=3, make test TESTS=tests/study/test_watch.py, make env PYTHON=...,
@@ -46,20 +45,15 @@ $(STAMP): $(LOCK) pyproject.toml envs/torch-cuda12.txt envs/parts.sh envs/build.
 	@envs/build.sh
 
 # Ends with 3 where data are missing, once it has made and shown what it could.
-demo: $(STAMP) ## the study, small: tables, figures, HTML report (SEEDS=3 for three seeds)
+demo: $(STAMP) ## the study, small: tables, figures and a page of it all (SEEDS=3 for three seeds)
 	@code=0; \
-	$(BIN)/python -m ssl_ood watch --results $(DEMO) -- $(BIN)/snakemake all $(DEMO_ARGS) || code=$$?; \
+	$(BIN)/python -m ssl_ood watch --results $(DEMO) -- $(BIN)/snakemake all report $(DEMO_ARGS) || code=$$?; \
 	[ $$code -eq 0 ] || [ $$code -eq 3 ] || exit $$code; \
 	echo $$code >$(DEMO)/exit_code
-	@if [ ! -e $(REPORT) ] || [ -n "$$(find $(REPORT_FROM) -newer $(REPORT) 2>/dev/null)" ]; then \
-	    echo 'report: putting every table and figure into one page'; \
-	    $(BIN)/snakemake all --report $(REPORT) $(DEMO_ARGS) >$(DEMO)/report.log 2>&1 || \
-	        { tail -n 40 $(DEMO)/report.log; echo 'report: failed; more in $(DEMO)/report.log'; exit 1; } >&2; \
-	fi
 	@echo
 	@$(BIN)/python -m ssl_ood show $(DEMO)/tables/table_negative_sampling.csv
 	@echo
-	@echo 'The report with all tables and figures: $(CURDIR)/$(REPORT)'
+	@echo 'The report: $(CURDIR)/$(REPORT)'
 	@exit $$(cat $(DEMO)/exit_code)
 
 demo-full: PROFILE := demo-full

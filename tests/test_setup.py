@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -324,9 +323,7 @@ def demo(tmp_path: Path) -> Path:
     (tmp_path / "Snakefile").touch()
     stand_in = (
         '#!/bin/bash\necho "${0##*/} $*" >>calls\n'
-        'case "$*" in *print*) echo 1;; *watch*) exit "${WATCH:-0}";;\n'
-        "*--report*) echo because >&2; "
-        '[ -z "$REPORT_FAILS" ] && touch results/demo/report.html;; esac\n'
+        'case "$*" in *print*) echo 1;; *watch*) exit "${WATCH:-0}";; esac\n'
     )
     for name in ("python", "snakemake"):
         (tmp_path / ".venv/bin" / name).write_text(stand_in)
@@ -353,9 +350,9 @@ def test_demo_runs_reports_and_shows(demo):
     assert result.returncode == 0
     assert [re.sub(r" --? .*", "", call) for call in calls] == [
         "python -m ssl_ood watch --results results/demo",
-        "snakemake all --report results/demo/report.html --profile profiles/demo",
         "python -m ssl_ood show results/demo/tables/table_negative_sampling.csv",
     ]
+    assert " -- .venv/bin/snakemake all report --profile profiles/demo" in calls[0]
     assert result.stdout.endswith(f"{demo}/results/demo/report.html\n")
 
 
@@ -363,25 +360,9 @@ def test_the_full_demo_has_a_profile_of_its_own(demo):
     result, calls = make_demo(demo, "demo-full")
     assert result.returncode == 0
     called = [call for call in calls if "snakemake all" in call]
-    assert [call.partition("--profile ")[2].split()[0] for call in called] == [
-        "profiles/demo-full",
-        "profiles/demo-full",
-    ]
-
-
-def test_demo_makes_the_report_again_only_when_something_changed(demo):
-    make_demo(demo)
-    assert not any("--report" in call for call in make_demo(demo)[1])
-    later = time.time() + 5
-    table = demo / "results/demo/tables/table_claims.csv"
-    table.touch()
-    os.utime(table, (later, later))
-    assert any("--report" in call for call in make_demo(demo)[1])
+    assert [call.partition("--profile ")[2].split()[0] for call in called] == ["profiles/demo-full"]
 
 
 def test_demo_that_fails_ends_with_an_error(demo):
     result, calls = make_demo(demo, WATCH="1")
     assert result.returncode != 0 and len(calls) == 1
-    result, calls = make_demo(demo, REPORT_FAILS="1")
-    assert result.returncode != 0 and len(calls) == 2
-    assert "because\nreport: failed" in result.stderr

@@ -9,14 +9,13 @@ import io
 import re
 import shutil
 import socket
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.browser import Page, in_a_browser, refuse_other_addresses
 from support.detecting import finished, scene
 from support.situations import ssl_ood
 
@@ -26,25 +25,6 @@ from ssl_ood.report.detect.page import write_page
 from ssl_ood.report.detect.pictures import overlay, picture
 
 HOSTILE = "<img src=x onerror=alert(1)> & \"quotes\" 'ü'.png"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-
-
-class Page(HTMLParser):
-    """The tags of a page with their attributes, and its text."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags, self.text, self.source = [], "", path.read_text(encoding="utf-8")
-        self.feed(self.source)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text += data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +46,8 @@ def made(tmp_path_factory):
 
 def test_the_page_needs_nothing_else(made):
     page = Page(made[2] / "detected.html")
-    (policy,) = [m for m in page.all("meta") if "http-equiv" in m]
-    assert "default-src 'none'" in policy["content"]
-    assert all(image["src"].startswith("data:image/") for image in page.all("img"))
+    refuse_other_addresses(page)
     assert {a["href"][0] for a in page.all("a")} == {"#"}
-    assert not page.all("link") and not any("src" in script for script in page.all("script"))
-    assert re.findall(r"https?://", page.source) == []
-    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    assert {a["href"][1:] for a in page.all("a")} <= set(ids)
 
 
 def test_each_anomaly_stands_beside_its_nearest_training_images(made):
@@ -164,20 +137,10 @@ def test_a_distribution_of_equal_and_of_extreme_scores_is_drawn(logarithm):
 
 # ---- in a browser
 
-PROBE = """
-<script>
-const faults = [];
-window.addEventListener("error", (event) => faults.push(event.message));
-document.addEventListener("securitypolicyviolation", (event) => faults.push(event.blockedURI));
-</script>
-"""
 STEPS = """
-<script>
-window.addEventListener("load", () => {
   const body = document.querySelector("#images").tBodies[0];
   const column = (i) => [...body.rows].map((row) => row.cells[i].dataset.value);
   const press = (i) => document.querySelectorAll("#images th button")[i].click();
-  const told = {};
   told.first = column(0);
   press(2); told.up = column(2);
   press(2); told.down = column(2);
@@ -186,35 +149,12 @@ window.addEventListener("load", () => {
   filter.value = "onerror"; filter.dispatchEvent(new Event("input"));
   told.left = [...body.rows].filter((row) => !row.hidden).length;
   told.said = document.querySelector("#said").textContent;
-  told.broken = [...document.images].filter((image) => !image.naturalWidth).length;
-  told.images = document.images.length;
-  told.wide = document.documentElement.scrollWidth - window.innerWidth;
-  told.faults = faults;
-  document.body.textContent = "TOLD" + btoa(JSON.stringify(told)) + "END";
-});
-</script>
 """
 
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_in_a_browser_it_sorts_filters_and_shows_every_image(made, tmp_path, width):
-    import json
-
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        pytest.skip(f"no browser here: none of {', '.join(BROWSERS)} is installed")
-    text = (made[2] / "detected.html").read_text(encoding="utf-8")
-    head, rest = text.split("<title>", 1)
-    page = tmp_path / "page.html"
-    page.write_text(head + PROBE + "<title>" + rest.replace("</body>", STEPS + "</body>"), "utf-8")
-    done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900",
-         f"--user-data-dir={tmp_path}/profile", "--host-resolver-rules=MAP * ~NOTFOUND",
-         "--enable-logging=stderr", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    told = json.loads(base64.b64decode(re.search("TOLD(.*?)END", done.stdout)[1]))
-    assert "CONSOLE" not in done.stderr
+    told = in_a_browser(made[2] / "detected.html", width, STEPS, tmp_path)
     assert told["faults"] == []
     assert told["first"] == [str(i) for i in range(1, 72)]
     up = [float(value) for value in told["up"]]

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from golden.cells import FINGERPRINT, GOLDEN, KERNELS, cells_of
 from sklearn.metrics import roc_auc_score
+from support.browser import Page, refuse_other_addresses
 from support.configs import ROOT
 
 pytestmark = pytest.mark.e2e
@@ -104,7 +106,7 @@ def runs_of(study):
 
 
 def test_every_table_and_figure_is_there_in_every_format(study, thesis):
-    for section, suffixes in (("tables", "csv md tex html"), ("figures", "pdf png csv")):
+    for section, suffixes in (("tables", "csv md tex html json"), ("figures", "pdf png csv")):
         names = thesis[section].keys() - LEFT_OUT
         expected = {f"{name}.{suffix}" for name in names for suffix in suffixes.split()}
         assert {path.name for path in (study.results / section).iterdir()} == expected
@@ -247,7 +249,24 @@ def test_a_new_seed_trains_its_own_runs_only(study):
     assert "pack_dataset" not in jobs
 
 
-def test_the_report_is_one_page_with_every_table_and_figure(study, tmp_path, thesis):
+def test_the_report_is_made_of_all_and_each_number_leads_somewhere(study, thesis):
+    done = study.run("report")
+    assert done.returncode == 0, done.stdout[-3000:]
+    path = study.results / "report.html"
+    page = Page(path)
+    refuse_other_addresses(page)
+    assert path.stat().st_size < 10_000_000
+    for name in {*thesis["tables"], *thesis["figures"]} - LEFT_OUT:
+        assert f' id="{name}"' in page.source, name
+    files = [a["href"] for a in page.all("a") if not a["href"].startswith(("#", "data:"))]
+    assert all((study.results / unquote(file)).is_file() for file in files)
+    assert {f"run-{run}" for run in NATURAL} <= {a.get("id") for a in page.all("details")}
+    assert len(page.all("rect")) >= 10  # of the graph of the jobs
+    cells = [row for row in page.all("a") if row["href"].startswith("#table_quality-")]
+    assert len(cells) > 20
+
+
+def test_snakemake_s_own_report_has_every_table_and_figure(study, tmp_path, thesis):
     page = tmp_path / "report.html"
     done = study.run("all", "--report", page)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -1,5 +1,8 @@
 # What the workflow refuses, reports and starts before its first job.
+from collections import Counter
+
 from ssl_ood.common.errors import unknown
+from ssl_ood.common.files import write_json
 from ssl_ood.common.warm.server import start as start_warm
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.study.bundled import older_code
@@ -57,6 +60,19 @@ def tell_of_older_bundles(jobs):
     shown = {run.id for name in names for run in EXPERIMENTS.targets[name].runs}
     if told := older_code(EXPERIMENTS, shown & GAPS.bundled.keys()):
         logger.warning(told)
+
+
+def write_job_graph(dag):
+    """Writes the rules of a plan that makes the report: their jobs, and which needs which."""
+    jobs = list(dag.jobs)
+    if all(job.rule.name != "write_report" for job in jobs):
+        return
+    needed = {job: dag.dependencies[job] for job in jobs}
+    edges = {(before.rule.name, job.rule.name) for job in jobs for before in needed[job]}
+    counts = Counter(job.rule.name for job in jobs)
+    shown = {name: n for name, n in counts.items() if name not in ("all", "report")}
+    kept = sorted([a, b] for a, b in edges if {a, b} <= shown.keys())
+    write_json(Path(R, "job_graph.json"), {"rules": shown, "edges": kept})
 
 
 def rest_between_jobs(scheduler):

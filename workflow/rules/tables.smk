@@ -22,6 +22,7 @@ rule table:
         ),
         markdown=f"{R}/tables/{{table}}.md",
         latex=f"{R}/tables/{{table}}.tex",
+        layout=f"{R}/tables/{{table}}.json",
         spec=f"{R}/specs/{{table}}.json",
     log:
         f"{R}/logs/table/{{table}}.log",

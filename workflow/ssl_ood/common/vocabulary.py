@@ -32,4 +32,5 @@ VERSIONS = {
     "figure": 3,
     "weights": 1,
     "splits": 1,
+    "report": 1,
 }

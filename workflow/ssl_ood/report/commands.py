@@ -1,4 +1,4 @@
-"""The command line's `table`, `figure`, `negatives`, `show` and `detect`.
+"""The command line's `table`, `figure`, `negatives`, `show`, `report`, `trace` and `detect`.
 
 Nothing heavy is imported before a stage runs.
 """
@@ -46,7 +46,39 @@ def add_parsers(stages) -> None:
     parser = stages.add_parser("show", help="print a table of the results in the terminal")
     parser.add_argument("table", type=Path, help="the .md or .csv file of a table")
     parser.set_defaults(run=_show)
+    _add_report(stages)
     _add_detect(stages)
+
+
+def _add_report(stages) -> None:
+    parser = stages.add_parser(
+        "report", help="write everything that was made as one page to send on"
+    )
+    parser.add_argument(
+        "--configfile",
+        nargs="+",
+        default=["config.yaml"],
+        metavar="FILE",
+        help="config files, as for `ssl_ood plan`; - reads one as JSON from stdin",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="default: report.html in the results folder"
+    )
+    parser.set_defaults(run=_report)
+    parser = stages.add_parser(
+        "trace", help="follow a number of a table to its run, settings, images and commit"
+    )
+    parser.add_argument("table", help="name of a table, or its csv file")
+    parser.add_argument("row", help="words of the row, as the table prints them")
+    parser.add_argument("column", help="title of the column, with that of its group if need be")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="results folder of a table that is named without its path (default: results)",
+    )
+    parser.set_defaults(run=_trace)
 
 
 def _add_detect(stages) -> None:
@@ -128,6 +160,24 @@ def _detect(options: argparse.Namespace) -> None:
     )
     say_summary(about)
     print(output / "detected.html")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from ssl_ood.report.page.write import write_report
+    from ssl_ood.study.commands import read_experiments
+
+    experiments = read_experiments(options.configfile)
+    results = Path(experiments.config.results_dir)
+    print(write_report(experiments, options.output or results / "report.html"))
+
+
+def _trace(options: argparse.Namespace) -> None:
+    from ssl_ood.report.trace import trace
+
+    path = Path(options.table)
+    results = path.parent.parent if path.parent.name == "tables" else options.results
+    for line in trace(results, path.stem, options.row, options.column):
+        print(line)
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -127,6 +127,18 @@ class Grid:
         return self.measure(self.results, **of)
 
     @cached_property
+    def _shown(self) -> pd.Series:
+        """Whether the csv file has a record: of quoted ones only those with a value."""
+        return (self.frame["status"] != QUOTED) | self.frame["reported"].notna()
+
+    @cached_property
+    def _rows_of_csv(self) -> dict[tuple[int, int], tuple[int, ...]]:
+        """The rows of the csv file that every cell shows, by row and column."""
+        line = self._shown.cumsum() - 1
+        kept = self.frame[self._shown].groupby(PLACE).groups.items()
+        return {place: tuple(int(line[i]) for i in of) for place, of in kept}
+
+    @cached_property
     def _cells(self) -> dict[tuple[int, int], list[Record]]:
         """The pivot: the records of every cell, by row and column."""
         records = self.frame.to_dict("records")
@@ -174,7 +186,7 @@ class Grid:
         ]
         grouped = any(title for title, _ in groups)
         own = grid.frame[grid.frame["status"] != SHORTCUT]
-        shown = grid.frame[(grid.frame["status"] != QUOTED) | grid.frame["reported"].notna()]
+        shown = grid.frame[grid._shown]
         return Table(
             grid.results.spec["name"],
             caption,
@@ -194,7 +206,7 @@ class Grid:
             [
                 cell
                 for j, column in enumerate(self.columns)
-                for cell in self._printed(row, column, self._cells.get((i, j), []))
+                for cell in self._printed(row, column, i, j)
             ]
             for i, row in enumerate(self.rows)
         ]
@@ -212,15 +224,15 @@ class Grid:
                     lines[i][place] = cell
         return lines
 
-    @staticmethod
-    def _printed(row: Row, column: Column, records: list[Record]) -> list[Cell]:
-        """What is printed of a cell's records, side by side."""
+    def _printed(self, row: Row, column: Column, i: int, j: int) -> list[Cell]:
+        """What is printed of the records at a place, side by side."""
         pieces = list(column.shown.values())
         if row.of is None:
             return [Cell("")] * len(pieces)
+        records, of = self._cells.get((i, j), []), self._rows_of_csv.get((i, j), ())
         if SHORTCUT in row.of:
-            return [best_cell(records), *[Cell("")] * (len(pieces) - 1)]
-        return [piece(records) for piece in pieces]
+            return [best_cell(records)._replace(of=of), *[Cell("")] * (len(pieces) - 1)]
+        return [piece(records)._replace(of=of) for piece in pieces]
 
     def _beside_shortcuts(self, words: int) -> Grid:
         """This grid and, where its target shows it, the best shortcuts of every pair: last rows for

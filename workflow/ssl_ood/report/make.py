@@ -30,7 +30,7 @@ class Files:
 
 
 def make_table(spec: dict[str, Any], files: Files, prefix: Path) -> None:
-    """Writes a table to prefix.csv, .md, .tex and .html; spec: see `Experiments.spec`.
+    """Writes a table to prefix.csv, .md, .tex, .html and .json; spec: see `Experiments.spec`.
 
     Whatever the form, notes on the thesis's values that it shows, and on gaps, stand below it.
     """

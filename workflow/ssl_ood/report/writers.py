@@ -49,12 +49,13 @@ LATEX = {
 
 
 def write_table(table: Table, prefix: Path) -> None:
-    """Writes prefix.csv, .md, .tex and .html, each whole or not at all."""
+    """Writes prefix.csv, .md, .tex, .html and .json (its layout), each whole or not at all."""
     for suffix, text in (
         ("csv", to_csv(table.records)),
         ("md", to_markdown(table)),
         ("tex", to_latex(table)),
         ("html", to_html(table)),
+        ("json", table.to_json() + "\n"),
     ):
         write_text(prefix.with_name(f"{prefix.name}.{suffix}"), text)
 

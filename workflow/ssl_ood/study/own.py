@@ -35,6 +35,7 @@ RULES = frozenset(  # of the workflow: a study is a target, too
         *("all", "all_tables", "all_figures", "datasets", "fetch_dataset", "pack_dataset"),
         *("write_split", "fetch_weights", "convert_weights", "build_negatives", "train"),
         *("evaluate", "shortcuts", "table", "figure", "plan", "costs", "write_costs"),
+        *("report", "write_report"),
     }
 )
 KINDS = {"colour": "colour", "grey": "grey", "medical": "grey DICOM"}

@@ -144,6 +144,7 @@ class ClaimsOptions(Scored):
     "table",
     "claims",
     title="Claims",
+    section="claims",
     notes="What a chapter of the thesis says in words, what was measured, and a verdict.",
     needs={"measurements", "scores", "tested_images"},
     settings=ClaimsOptions,
@@ -158,7 +159,7 @@ def claims_table(results: Results) -> Table:
     shows = results.spec["show_reported"]
     header = ["Claim", "Where"] + ["Thesis"] * shows + ["Measured", "Verdict", "Why"]
     rows = []
-    for record in records:
+    for index, record in enumerate(records):
         thesis = record["reported"].replace("-", "−")
         unit = {"percent": " %", "points": " points", "sets": " sets"}.get(record["unit"], "")
         rows.append(
@@ -166,7 +167,7 @@ def claims_table(results: Results) -> Table:
                 Cell(record["claim"]),
                 Cell(record["where"]),
                 *[Cell(thesis + unit)] * shows,
-                Cell(record["measured"] or "not measured"),
+                Cell(record["measured"] or "not measured", of=(index,)),
                 Cell(record["verdict"], bold=record["verdict"] != UNKNOWN),
                 Cell(record["reason"]),
             ]

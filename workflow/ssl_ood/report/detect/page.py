@@ -19,11 +19,8 @@ from ssl_ood.evaluation.score_columns import split_column
 from ssl_ood.report.detect.assets import SCRIPT, STYLE
 from ssl_ood.report.detect.distribution import distribution
 from ssl_ood.report.detect.pictures import EXACT, overlay, picture
+from ssl_ood.report.web import POLICY
 
-POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'"
-)
 NOT_MEDICAL = (
     "This is not a medical device. It ranks images by how unlike the training images they are; it "
     "tells nothing about a disease, and no decision about a person may rest on it."
@@ -179,7 +176,7 @@ def _table(detection: Detection) -> Iterator[str]:
         '<span id="said" role="status"></span></p>'
     )
     yield '<div class="scroll" tabindex="0" role="region" aria-label="Table of images">'
-    yield '<table id="images"><thead><tr>'
+    yield '<table id="images" class="sortable"><thead><tr>'
     for key, head in HEADS:
         order = "ascending" if key == "rank" else "none"
         kind = ' class="words"' if key in WORDS else ""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import numpy as np
 from PIL import Image
+
+from ssl_ood.report.web import data_address
 
 SIDE = 160  # pixels of a picture at most
 EXACT = 64  # pixels of a side up to which a picture is kept exactly
@@ -18,10 +17,10 @@ def picture(pixels: np.ndarray) -> str:
     """(S, S, 3) uint8 as a data address: PNG up to 64 pixels, else JPEG of 160 pixels at most."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if image.width <= EXACT:
-        return _address(image, "png", optimize=True)
+        return data_address(image, "png", optimize=True)
     if image.width > SIDE:
         image = image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return _address(image, "jpeg", quality=85)
+    return data_address(image, "jpeg", quality=85)
 
 
 def overlay(heat: np.ndarray, span: tuple[float, float], side: int = 64) -> str:
@@ -31,10 +30,4 @@ def overlay(heat: np.ndarray, span: tuple[float, float], side: int = 64) -> str:
     opacity = Image.fromarray(share).resize((side, side), Image.Resampling.BILINEAR)
     alpha = (np.asarray(opacity) * MOST_OPAQUE * 255).round().astype(np.uint8)
     colour = np.broadcast_to(np.array(HOT, np.uint8), (side, side, 3))
-    return _address(Image.fromarray(np.dstack([colour, alpha]), "RGBA"), "png", optimize=True)
-
-
-def _address(image: Image.Image, form: str, **options: object) -> str:
-    stream = io.BytesIO()
-    image.save(stream, form, **options)
-    return f"data:image/{form};base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return data_address(Image.fromarray(np.dstack([colour, alpha]), "RGBA"), "png", optimize=True)

@@ -91,6 +91,7 @@ def plot_image_grid(
     "figure",
     "color_histograms",
     title="Colour distributions",
+    section="negatives",
     notes="Pixel values of the in-distribution sets, one panel per channel (figure 2.11).",
     needs={"images"},
     settings=Settings,

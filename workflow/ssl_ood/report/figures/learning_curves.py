@@ -72,6 +72,7 @@ CURVES = (
     "figure",
     "learning_curves",
     title="Learning curves",
+    section="learning_curves",
     notes="Loss, entropies, and 10-NN accuracy and sensitivity of a subset against epochs: one "
     "line per strategy, of several seeds the mean and, as a band where lines are few, the standard "
     "deviation.",

@@ -94,6 +94,7 @@ def seeds_words(frame: pd.DataFrame) -> str:
     "figure",
     "sensitivity",
     title="AUROC against quality",
+    finding=True,
     notes="AUROC near and far, one point per strategy (figure 6.3).",
     needs={"measurements"},
     settings=NearAndFar,

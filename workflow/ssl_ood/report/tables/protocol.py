@@ -21,6 +21,7 @@ WIDE = {2: "2.5cm", 3: "3.5cm", 4: "2cm", 5: "4.5cm", 7: "3cm", 8: "2cm", 9: "4.
     "table",
     "protocol",
     title="Choices",
+    section="protocol",
     notes="What the thesis does not say: the authors' code, our default and why, choice by choice.",
     needs=(),
     settings=Settings,

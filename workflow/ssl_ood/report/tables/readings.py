@@ -44,6 +44,7 @@ class ReadingsOptions(Scored):
     "table",
     "readings",
     title="Other readings",
+    section="protocol",
     notes="What each choice of the protocol is worth: AUROC, k-NN accuracy and sensitivity of each "
     "other reading, and its difference to the base with a paired interval.",
     needs={"measurements", "scores", "beside"},

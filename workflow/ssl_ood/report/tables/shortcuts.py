@@ -29,6 +29,7 @@ READ = (
     "table",
     "shortcuts",
     title="Shortcuts",
+    section="shortcuts",
     notes="AUROC of what needs no learning: cues of the images and of their files, one row per "
     "cue, one column per OOD set.",
     needs={"shortcuts"},
