@@ -68,6 +68,21 @@ def growth() -> str:
     return _table(("part", "size", "seconds", "MiB", "slope", "what"), body)
 
 
+def gpu() -> str:
+    """What benchmarks/gpu.py measured, with device and commit; a sentence where it was not run."""
+    from gpu import read
+
+    rows = read()
+    if not rows:
+        return "Not run on a GPU yet.\n"
+    body = [
+        (row["part"], "{value} ({low} to {high})".format(**row), row["unit"], row["note"])
+        for row in rows
+    ]
+    marks = dict.fromkeys("{device}, torch {torch}, {commit}, {date}".format(**r) for r in rows)
+    return _table(("part", "value", "unit", "what"), body) + f"\n{'; '.join(marks)}.\n"
+
+
 def _spread(row: dict[str, str], side: str) -> str:
     from compare.timing import number
 
@@ -84,6 +99,7 @@ TABLES = {
     "opponents": lambda: compared("opponent", True),
     "usual": lambda: compared("usual", False),
     "growth": growth,
+    "gpu": gpu,
 }
 
 if __name__ == "__main__":

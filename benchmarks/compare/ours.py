@@ -73,12 +73,13 @@ class Ours:
         batch = self.batch()
         with mock.patch.object(method_dino, "make_views", ready):
             for _ in range(self.preset.steps):
-                self._step(batch)
+                self.step(batch)
 
     def train(self) -> None:
         """Both together, as in a training."""
         for _ in range(self.preset.steps):
-            self._step(self.batch())
+            self.step(self.batch())
 
-    def _step(self, batch: Batch) -> None:
+    def step(self, batch: Batch) -> None:
+        """One step with its views."""
         trainer.train_step(self.run, self.schedule, batch, self.preset.micro)

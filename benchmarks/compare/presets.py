@@ -24,6 +24,16 @@ SMALL = {
     "head": {"hidden": 512, "bottleneck": 128, "out": 1024},
 }
 
+# Milliseconds a step: what tries the benchmarks themselves.
+TINY = {
+    "training": {"batch_size": 4},
+    "views": {"positive": [2, 2], "negative": [1, 2], "global_size": 16, "local_size": 8},
+    "backbone": {
+        "embed_dim": 16, "depth": 2, "num_heads": 2, "patch_size": 4, "drop_path_rate": 0.0,
+    },
+    "head": {"hidden": 24, "bottleneck": 8, "out": 12},
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -62,7 +72,7 @@ class Preset:
 
 
 def load(name: str, changes: dict | None = None) -> Preset:
-    """The preset `cpu` or `thesis`; `changes` to its sections are for tests."""
+    """The preset `cpu`, `tiny` or `thesis`; `changes` to its sections are for tests."""
     declare_everything()
     settings = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     study = settings["studies"]["natural"]
@@ -74,8 +84,14 @@ def load(name: str, changes: dict | None = None) -> Preset:
         **copy.deepcopy(settings["methods"][study["method"]]),
         "evaluation": settings["evaluation"],
     }  # fmt: skip
-    for section, values in {**(SMALL if name == "cpu" else {}), **(changes or {})}.items():
-        config[section] = {**config[section], **values}
+    for layer in ({} if name == "thesis" else SMALL, TINY if name == "tiny" else {}, changes or {}):
+        for section, values in layer.items():
+            config[section] = {**config[section], **values}
+    if name == "tiny":
+        return Preset(
+            name, config, images=32, micro=4, usual_micro=4, steps=1, train=60, test=40,
+            dimensions=6, scores=100, resamples=20, matrix=32,
+        )  # fmt: skip
     if name == "cpu":
         return Preset(
             name, config, images=2048, micro=CPU_ROWS,

@@ -10,15 +10,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-# A network, views and features that take milliseconds.
-TINY = {
-    "training": {"batch_size": 4},
-    "views": {"positive": [2, 2], "negative": [1, 2], "global_size": 16, "local_size": 8},
-    "backbone": {"embed_dim": 16, "depth": 2, "num_heads": 2, "patch_size": 4,
-                 "drop_path_rate": 0.0},
-    "head": {"hidden": 24, "bottleneck": 8, "out": 12},
-}  # fmt: skip
-
 
 @pytest.fixture(autouse=True)
 def _one_thread():
@@ -27,11 +18,7 @@ def _one_thread():
 
 @pytest.fixture
 def preset():
-    """The small preset, smaller still."""
-    from dataclasses import replace
-
+    """The smallest preset."""
     from compare import presets
 
-    found = presets.load("cpu", TINY)
-    return replace(found, images=32, micro=4, usual_micro=4, steps=1, train=60, test=40,
-                   dimensions=6, scores=100, resamples=20, matrix=32)  # fmt: skip
+    return presets.load("tiny")

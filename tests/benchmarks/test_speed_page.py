@@ -16,6 +16,7 @@ def test_the_page_has_what_was_measured():
     assert {found[2] for found in speed_page.BLOCK.finditer(text)} == {
         "opponents",
         "growth",
+        "gpu",
         "usual",
     }
 

@@ -9,8 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from cluster import no_accounting
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -31,14 +34,23 @@ class Clone:
 
     folder: Path
 
-    def start(self, targets: tuple[str, ...], *arguments: str, study: tuple[str, ...] = STUDY):
-        """Starts a Snakemake; what it says is in `log`."""
+    def start(
+        self,
+        targets: tuple[str, ...],
+        *arguments: str,
+        study: tuple[str, ...] = STUDY,
+        site: Mapping[str, str] = {},
+    ) -> subprocess.Popen:
+        """Starts a Snakemake; what it says is in `log`. site: variables of the environment."""
         command = [
             sys.executable, str(HERE / "impatient_snakemake.py"), *targets, *arguments,
             "--configfile", *study, "--config", f"downloads_dir={ROOT / 'downloads'}",
         ]  # fmt: skip
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "SSL_OOD_STATUS": "squeue"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
         environment["SSL_OOD_DEVICE"] = "cpu"  # the cluster's GPUs are pretended
+        if no_accounting():
+            environment["SSL_OOD_STATUS"] = "squeue"
+        environment |= site
         with open(self.folder / "log", "ab") as log:
             return subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,

@@ -5,11 +5,12 @@
     python tests/slurm/cluster.py run -- sinfo     # starts, runs a command, stops
     python tests/slurm/cluster.py start            # ... and stop
 
-munge, slurmctld and slurmd run without systemd; GPUs are pretended (SLURM counts them and tells a
+All daemons run without systemd; GPUs are pretended (SLURM counts them and tells a
 job which are its own, no driver is asked). A job's own `srun` finds the cluster only through
 /etc/slurm, so two links are made there and removed at the end; a configuration that is already
-there is never touched. There is no accounting database: `jobs.log` in the scratch folder has a line
-for every job that ended, `started.log` one for every start, with its GPUs.
+there is never touched. The cluster has two nodes, one slurmd each, and where they are installed an
+accounting database (slurmdbd and MariaDB). `jobs.log` in the scratch folder has a line for every
+job that ended, `started.log` one for every start, with its GPUs.
 """
 
 from __future__ import annotations
@@ -29,60 +30,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import accounting
+from slurm_files import GPU_FILES, NODES, write_files
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "sinfo")
 PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client")
 CONFIG_FOLDER = Path("/etc/slurm")
 POLICY = Path("/usr/sbin/policy-rc.d")
 LINKS = ("slurm.conf", "gres.conf")
-DAEMONS = ("slurmd", "slurmctld", "munged")  # in the order in which they are stopped
-CPUS, MEMORY_MB = 8, 16000  # what SLURM believes: tests wait more than they compute
-GPU_FILES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")
-
-SLURM_CONF = """\
-ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={controller_port}
-SlurmdPort={node_port}
-AuthType=auth/munge
-AuthInfo=cred_expire=5,socket={folder}/munge.socket
-SlurmUser=root
-SlurmdUser=root
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core_Memory
-JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
-Prolog={folder}/prolog
-JobCompType=jobcomp/filetxt
-JobCompLoc={folder}/jobs.log
-MinJobAge=300
-KillWait=10
-ReturnToService=0
-GresTypes=gpu
-MpiDefault=none
-SchedulerParameters=sched_interval=1,batch_sched_delay=0
-SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
-PartitionName=DEFAULT Nodes=ALL MaxTime=INFINITE State=UP
-PartitionName=main Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=20
-PartitionName=urgent PriorityTier=2 PreemptMode=OFF
-"""
-
-# Runs before every job: the completion log alone does not tell the GPUs.
-PROLOG = """\
-#!/bin/sh
-exec >> {folder}/started.log
-echo "$SLURM_JOB_ID|$SLURM_JOB_RESTART_COUNT|$SLURM_JOB_GPUS|$SLURM_JOB_COMMENT"
-"""
+# In the order in which they are stopped.
+DAEMONS = (*(f"slurmd.{node}" for node in NODES), "slurmctld", "slurmdbd", "mariadbd", "munged")
 
 
 class ClusterError(RuntimeError):
@@ -97,6 +54,7 @@ class Job:
     comment: str  # rule and wildcards, as the plugin writes them
     gpus: int
     restarts: int  # times that SLURM itself queued it again
+    nodes: tuple[str, ...]  # one for every start
     state: str  # the last one
 
 
@@ -119,8 +77,23 @@ def obstacle() -> str | None:
     return None
 
 
+def no_accounting() -> str | None:
+    """Why the cluster has no accounting database on this machine, or None."""
+    missing = [name for name in accounting.PROGRAMS if _program(name) is None]
+    if not missing:
+        return None
+    return (
+        f"the cluster keeps no accounts ({', '.join(missing)} missing): "
+        "`python tests/slurm/cluster.py install`, or apt-get install "
+        + " ".join(accounting.PACKAGES)
+    )
+
+
 def install() -> None:
-    """Installs Debian's packages; no service is started by it. Raises ClusterError."""
+    """Installs Debian's packages; no service is started by it. Raises ClusterError.
+
+    Where the accounting database alone cannot be installed, the cluster goes without.
+    """
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise ClusterError("Installing SLURM needs root and apt-get.")
     made_policy = not POLICY.exists()
@@ -128,11 +101,13 @@ def install() -> None:
         POLICY.write_text("#!/bin/sh\nexit 101\n")
         POLICY.chmod(0o755)
     quiet = {"env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, "check": True}
-    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *PACKAGES]
+    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends"]
+    whole = [*install, *PACKAGES, *accounting.PACKAGES]
     try:
-        if subprocess.run(command, env=quiet["env"]).returncode:
+        if subprocess.run(whole, env=quiet["env"]).returncode:
             subprocess.run(["apt-get", "update", "-q"], **quiet)  # the lists may be old or absent
-            subprocess.run(command, **quiet)
+            if subprocess.run(whole, env=quiet["env"]).returncode:
+                subprocess.run([*install, *PACKAGES], **quiet)
     except subprocess.CalledProcessError as error:
         raise ClusterError(f"apt-get failed with status {error.returncode}.") from None
     finally:
@@ -146,9 +121,10 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.host = socket.gethostname().split(".")[0]
+        self.accounted = no_accounting() is None
 
     def start(self, gpus: int = len(GPU_FILES)) -> None:
-        """Starts the three daemons and waits until the node takes jobs. Raises ClusterError."""
+        """Starts the daemons and waits until the nodes take jobs. Raises ClusterError."""
         if problem := obstacle():
             raise ClusterError(problem)
         for name in LINKS:
@@ -188,23 +164,29 @@ class Cluster:
     def jobs(self) -> list[Job]:
         """The jobs that ended so far, by number."""
         ended = dict(re.findall(r"^JobId=(\d+) .* JobState=(\S+)", self._log("jobs.log"), re.M))
-        jobs = {}
+        jobs: dict[str, Job] = {}
         for line in self._log("started.log").splitlines():
-            number, restarts, gpus, comment = line.split("|", 3)
+            number, restarts, gpus, node, comment = line.split("|", 4)
             if number in ended:
                 count = len(gpus.split(",")) if gpus else 0
-                jobs[number] = Job(number, comment, count, int(restarts), ended[number])
+                nodes = (*(jobs[number].nodes if number in jobs else ()), node)
+                jobs[number] = Job(number, comment, count, int(restarts), nodes, ended[number])
         return list(jobs.values())
 
-    def set_node(self, state: str) -> None:
-        """Sets the node `down` (its jobs are killed or requeued) or lets it `resume`."""
-        command = ["scontrol", "update", f"NodeName={self.host}", f"State={state}"]
+    def set_node(self, node: str, state: str) -> None:
+        """Sets a node `down` (its jobs are killed or requeued) or lets it `resume`."""
+        command = ["scontrol", "update", f"NodeName={node}", f"State={state}"]
         subprocess.run([*command, "Reason=test"], check=True)
 
-    def preempt(self) -> None:
-        """Runs a short job that needs all GPUs and is more urgent than everything else."""
-        command = ["sbatch", "-p", "urgent", f"--gpus={len(GPU_FILES)}", "--mem=10", "-o/dev/null"]
-        subprocess.run([*command, "--wrap", "sleep 2"], check=True, stdout=subprocess.DEVNULL)
+    def node_of(self, job: str) -> str:
+        """The node that a job runs on, or ran on last."""
+        return self._out("squeue", "-h", "-j", job, "-t", "all", "-o", "%N").strip()
+
+    def preempt(self, node: str) -> None:
+        """Runs a short job that needs all GPUs of a node and is more urgent than what runs."""
+        command = ["sbatch", "-p", "urgent", "-w", node, f"--gpus-per-node={len(GPU_FILES)}"]
+        command += ["--mem=10", "-o/dev/null", "--wrap", "sleep 2"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
     def minutes_granted(self, job: str) -> float:
         """The time limit of a job that is there."""
@@ -221,23 +203,15 @@ class Cluster:
 
     def _write_files(self, gpus: int) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        for name in ("state", "spool"):
-            (self.folder / name).mkdir(parents=True)
-        (self.folder / "mark").write_text("ssl_ood test cluster\n")
-        key = self.folder / "munge.key"
-        key.write_bytes(os.urandom(1024))
-        key.chmod(0o400)
-        controller_port, node_port = _free_ports(2)
-        text = SLURM_CONF.format(
-            folder=self.folder, host=self.host, gpus=gpus, cpus=CPUS, memory=MEMORY_MB,
-            controller_port=controller_port, node_port=node_port,
+        self.folder.mkdir(parents=True)
+        self.folder.chmod(0o700)
+        controller_port, accounting_port, *node_ports = _free_ports(2 + len(NODES))
+        if self.accounted:
+            accounting.write_files(self.folder, accounting_port)
+        write_files(
+            self.folder, self.host, gpus, controller_port, node_ports,
+            accounting_port if self.accounted else None,
         )  # fmt: skip
-        (self.folder / "slurm.conf").write_text(text)
-        lines = [f"Name=gpu File={path}\n" for path in GPU_FILES[:gpus]]
-        (self.folder / "gres.conf").write_text("".join(lines))
-        prolog = self.folder / "prolog"
-        prolog.write_text(PROLOG.format(folder=self.folder))
-        prolog.chmod(0o755)
 
     def _link(self) -> None:
         if not CONFIG_FOLDER.exists():
@@ -259,23 +233,45 @@ class Cluster:
                 ("seed_file", "munged.seed"),
             )
         ]  # fmt: skip
+        self._daemon("munged", "--force", *munge)
+        if self.accounted:
+            self._start_accounting()
         # Absolute paths: a daemon changes its folder before it reads its configuration.
-        for command in (
-            ["munged", "--force", *munge],
-            ["slurmctld", "-c", "-f", str(conf)],
-            ["slurmd", "-f", str(conf)],
-        ):
-            command[0] = _program(command[0])
-            # The daemons keep the pipe open: their words go to a file.
-            with open(folder / "start.log", "ab") as log:
-                done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-            if done.returncode:
-                words = (folder / "start.log").read_text()[-500:]
-                raise ClusterError(f"{command[0]} did not start: {words}")
+        self._daemon("slurmctld", "-c", "-f", str(conf))
+        for node in NODES:
+            self._daemon("slurmd", "-N", node, "-f", str(conf))
+
+    def _start_accounting(self) -> None:
+        folder, mariadbd = self.folder, _program("mariadbd")
+        accounting.make_database(folder, mariadbd)
+        with open(folder / "start.log", "ab") as log:
+            subprocess.Popen(
+                accounting.mariadb_command(folder, mariadbd), stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        if not _wait((folder / "mariadb.socket").exists, 30):
+            raise ClusterError(f"MariaDB did not come up in 30 s: see {folder}/start.log.")
+        self._daemon("slurmdbd", env=accounting.environment(folder))
+        if not _wait(lambda: "started" in self._log("slurmdbd.log"), 30):
+            raise ClusterError(f"slurmdbd did not come up in 30 s: see {folder}/slurmdbd.log.")
+
+    def _daemon(self, name: str, *arguments: str, env: dict[str, str] | None = None) -> None:
+        # The daemons keep the pipe open: their words go to a file.
+        with open(self.folder / "start.log", "ab") as log:
+            done = subprocess.run(
+                [_program(name), *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=env,
+            )  # fmt: skip
+        if done.returncode:
+            words = (self.folder / "start.log").read_text()[-500:]
+            raise ClusterError(f"{name} did not start: {words}")
 
     def _wait_until_idle(self) -> None:
-        if not _wait(lambda: self._out("sinfo", "-h", "-o", "%T").strip() == "idle", 30):
-            raise ClusterError(f"The node did not come up in 30 s: see {self.folder}/slurmd.log.")
+        def idle() -> bool:
+            return set(self._out("sinfo", "-h", "-N", "-o", "%T").split()) == {"idle"}
+
+        if not _wait(idle, 30):
+            raise ClusterError(f"The nodes did not come up in 30 s: see the logs in {self.folder}.")
 
     def _out(self, *command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True).stdout
@@ -308,9 +304,12 @@ def _pid(path: Path) -> int:
 
 
 def _alive(pid: int) -> bool:
+    """Whether the process runs; one that has ended but that nobody has waited for does not."""
     try:
-        return pid > 0 and os.kill(pid, 0) is None
-    except ProcessLookupError:
+        return (
+            pid > 0 and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )
+    except OSError:
         return False
 
 

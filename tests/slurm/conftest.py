@@ -12,8 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from clone import LOCAL, TABLES, Clone, make_clone
-from cluster import Cluster, obstacle
+from clone import LOCAL, SLURM, TABLES, Clone, make_clone
+from cluster import Cluster, Job, no_accounting, obstacle
 from cluster import cluster as running_cluster
 from tiny_run import TinyRun, write_data
 
@@ -77,6 +77,23 @@ def local(tmp_path_factory) -> Clone:
     clone = make_clone(tmp_path_factory.mktemp("local") / "clone")
     clone.finish(TABLES, *LOCAL)
     return clone
+
+
+@pytest.fixture(scope="session")
+def through_slurm(cluster, tmp_path_factory) -> tuple[Clone, list[Job]]:
+    """A clone in which the tables were made on the cluster, from nothing, and its jobs."""
+    before = {job.id for job in cluster.jobs()}
+    clone = make_clone(tmp_path_factory.mktemp("slurm") / "clone")
+    clone.finish(TABLES, *SLURM)
+    return clone, [job for job in cluster.jobs() if job.id not in before]
+
+
+@pytest.fixture(scope="session")
+def accounted(cluster) -> Cluster:
+    """The cluster, with its accounting database. What needs it is not run without, and says so."""
+    if problem := no_accounting():
+        pytest.skip(f"NOT RUN: {problem}")
+    return cluster
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -145,18 +144,26 @@ def alone(cluster, local, played, tmp_path):
 
 def test_a_node_that_goes_down_under_a_job(alone, undisturbed, survived):
     def node_down(training, cluster, snakemake):
-        cluster.set_node("down")
-        time.sleep(1)
-        cluster.set_node("resume")
+        """It stays down until the training resumes: on the other node."""
+        step, node = training.newest_step(), cluster.node_of(training.holder()[1])
+        cluster.set_node(node, "down")
+        try:
+            training.wait_for_step(step + 20, snakemake)
+        finally:
+            cluster.set_node(node, "resume")
 
     training, job = alone(node_down)
     assert training.weights.read_bytes() == undisturbed
     assert job.restarts == 1
+    assert len({*job.nodes}) == len(job.nodes) == 2
     survived("node down", 1, repeated(training))
 
 
 def test_a_preempted_job_is_queued_again_and_resumes(alone, undisturbed, survived):
-    training, job = alone(lambda training, cluster, snakemake: cluster.preempt())
+    def preempted(training, cluster, snakemake):
+        cluster.preempt(cluster.node_of(training.holder()[1]))
+
+    training, job = alone(preempted)
     assert training.weights.read_bytes() == undisturbed
     assert job.restarts == 1
     assert "saved when it was told to stop" in training.log

@@ -9,21 +9,12 @@ import subprocess
 import sys
 
 import pytest
-from clone import LOCAL, PATIENCE, SLURM, STUDY, TABLES, make_clone
+from clone import LOCAL, PATIENCE, SLURM, STUDY, TABLES
 from tiny_run import fill
 
 pytestmark = pytest.mark.slurm
 
 ON_GPU = {"train", "evaluate"}
-
-
-@pytest.fixture(scope="module")
-def through_slurm(cluster, local, tmp_path_factory):
-    """(clone, jobs of the cluster) of all tables, from nothing."""
-    before = {job.id for job in cluster.jobs()}
-    clone = make_clone(tmp_path_factory.mktemp("slurm") / "clone")
-    clone.finish(TABLES, *SLURM)
-    return clone, [job for job in cluster.jobs() if job.id not in before]
 
 
 @pytest.mark.parametrize("table", TABLES)

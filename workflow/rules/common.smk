@@ -32,6 +32,7 @@ from ssl_ood.datasets.names import CROP, FITS
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.paths import as_variable
 from ssl_ood.common.registry import entries, lookup
+from ssl_ood.common.slurm import JOBS, JOBS_FOLDER
 from ssl_ood.common.vocabulary import BASE, VERSIONS
 from ssl_ood.declarations import declare_everything
 from ssl_ood.study.own import own_images_in
@@ -86,6 +87,7 @@ os.environ.update(
     SSL_OOD_COMPILE=str(EXECUTION["compile"]).lower(),
     SSL_OOD_WAIT_MINUTES=str(EXECUTION["max_minutes"]),
     SSL_OOD_CONFIG=json.dumps(CONFIG),  # for plan and costs
+    **{JOBS: f"{R}/{JOBS_FOLDER}"},
     **{gaps.FROZEN: GAPS.frozen()},
 )
 os.environ.setdefault("SSL_OOD_DEVICE", "cuda" if EXECUTION["devices"] else "cpu")

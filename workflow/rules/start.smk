@@ -7,6 +7,7 @@ from ssl_ood.common.warm.server import start as start_warm
 from ssl_ood.datasets.places import missing_restricted
 from ssl_ood.study.bundled import older_code
 from ssl_ood.study.left_behind import describe_left
+from ssl_ood.study.partition import Request, partitions, refuse_impossible
 
 
 def refuse_a_place_that_cannot_be_written():
@@ -38,6 +39,50 @@ def refuse_missing_archives(jobs):
     message = missing_restricted(wanted, folders, Path(CONFIG["downloads_dir"]))
     if message:
         raise WorkflowError(message)
+
+
+def refuse_what_no_partition_grants(jobs):
+    """Ends the workflow before its first job where SLURM could never start one, with one sentence.
+
+    No later try of a job asks for more time than its partition grants.
+    """
+    if workflow.executor_plugin.name != "slurm":
+        return
+    submitted = [job for job in jobs if not job.is_local]
+    try:
+        longest = refuse_impossible(map(request_of, submitted), partitions())
+    except UserError as error:
+        raise WorkflowError(str(error))
+    EXECUTION["max_minutes"] = int(min(EXECUTION["max_minutes"], longest))
+
+
+def read_cancelled_as_cancelled():
+    """Lets the SLURM plugin see that a job was cancelled: sacct writes `CANCELLED by 1000`, and the
+    plugin knows the first word only (2.8), so that Snakemake would wait for the job for ever."""
+    if workflow.executor_plugin.name != "slurm":
+        return
+    import snakemake_executor_plugin_slurm as plugin
+
+    ask = plugin.query_job_status
+
+    async def ask_for_first_words(*arguments):
+        states, seconds = await ask(*arguments)
+        return states and {job: state.partition(" ")[0] for job, state in states.items()}, seconds
+
+    plugin.query_job_status = ask_for_first_words
+
+
+def request_of(job):
+    """What a job asks SLURM for."""
+    asked = job.resources
+    return Request(
+        job=" of ".join([job.rule.name, *job.wildcards_dict.values()]),
+        partition=str(asked.get("slurm_partition") or ""),
+        minutes=int(asked.get("runtime") or 0),
+        memory_mb=int(asked.get("mem_mb") or 0),
+        cpus=int(asked.get("cpus_per_task") or job.threads),
+        gpus=int(asked.get("gpu") or 0),
+    )
 
 
 def tell_of_gaps(jobs):

@@ -1,11 +1,14 @@
-"""What a training has to do with the SLURM job that it may run in."""
+"""What a stage has to do with the SLURM job that it may run in."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 ANSWER_SECONDS = 20
 
@@ -13,6 +16,25 @@ ANSWER_SECONDS = 20
 def job_id() -> str | None:
     """The SLURM job that this process runs in, or None."""
     return os.environ.get("SLURM_JOB_ID")
+
+
+JOBS = "SSL_OOD_SLURM_JOBS"  # variable: folder that the numbers of jobs are written to
+JOBS_FOLDER = "benchmarks/slurm"  # of the results
+
+
+def write_down_job(run: str) -> None:
+    """Adds this job to those of the run, for the costs; nothing outside SLURM and the workflow.
+
+    A disk that is full costs the line, not the job.
+    """
+    job, folder = job_id(), os.environ.get(JOBS)
+    if not job or not folder:
+        return
+    line = json.dumps({"cluster": os.environ.get("SLURM_CLUSTER_NAME"), "job": job})
+    with contextlib.suppress(OSError):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with open(Path(folder, f"{run}.jsonl"), "a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
 
 def requeue_if_preempted() -> bool:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ssl_ood.common import devices
+from ssl_ood.common.slurm import write_down_job
 
 
 def add_parsers(stages) -> None:
@@ -42,6 +43,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from ssl_ood.evaluation.evaluate import Places, evaluate_run, read_task
 
     task = read_task(read_json(options.config))
+    write_down_job(task.run.run)
     places = Places(options.data, options.features, options.scores, options.output)
     evaluate_run(task, options.weights, places, devices.chosen(options))
 

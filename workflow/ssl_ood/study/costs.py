@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ssl_ood.datasets.places import missing_restricted, present
 from ssl_ood.study.gaps import describe_gaps, find_gaps
 from ssl_ood.study.networks import check_networks, size_of
 from ssl_ood.study.runs import Experiments, Run, Target, needed_sets, shown_runs, with_initial
+from ssl_ood.study.slurm_costs import Job, Used, slurm_columns, used_by_jobs
 from ssl_ood.study.speeds import measured
 
 FLOAT, DOUBLE = 4, 8  # bytes
@@ -241,7 +242,8 @@ def cost_of(experiments: Experiments, run: Run) -> dict[str, Any] | None:
 def costs(experiments: Experiments) -> list[dict[str, Any]]:
     """One row per table or figure that has runs, and the sum in which each run counts once.
 
-    An optional one has a row once a run that it alone needs has been trained.
+    An optional one has a row once a run that it alone needs has been trained. Where SLURM's
+    accounting knows jobs of these runs, the rows also have `slurm_costs.COLUMNS`.
     """
     usual = trained_for(experiments.usual)
 
@@ -250,15 +252,18 @@ def costs(experiments: Experiments) -> list[dict[str, Any]]:
         return not target.optional or any(cost_of(experiments, run) for run in alone)
 
     targets = [target for target in experiments.targets.values() if counts(target)]
+    used = used_by_jobs(Path(experiments.config.results_dir), trained_for(targets))
     rows = [
-        _cost_row(experiments, target.name, trained_for([target]))
+        _cost_row(experiments, target.name, trained_for([target]), used)
         for target in targets
         if trained_for([target])
     ]
-    return [*rows, _cost_row(experiments, "together", trained_for(targets))]
+    return [*rows, _cost_row(experiments, "together", trained_for(targets), used)]
 
 
-def _cost_row(experiments: Experiments, name: str, runs: list[Run]) -> dict[str, Any]:
+def _cost_row(
+    experiments: Experiments, name: str, runs: list[Run], used: Mapping[str, Mapping[Job, Used]]
+) -> dict[str, Any]:
     told = [t for t in (cost_of(experiments, run) for run in runs) if t]
     peaks = [t["device_peak_bytes"] for t in told if t["device_peak_bytes"]]
     seconds = sum(map(_spent, told))
@@ -276,6 +281,7 @@ def _cost_row(experiments: Experiments, name: str, runs: list[Run]) -> dict[str,
         "repeated_steps": sum(t.get("repeated_steps", 0) for t in told),
         "host_peak_gb": max((t["host_peak_bytes"] for t in told), default=0) / 1e9,
         "device_peak_gb": max(peaks, default=0) / 1e9 if peaks else None,
+        **slurm_columns(used, runs),
         "devices": "; ".join(sorted({t["device"] for t in told})),
     }
 

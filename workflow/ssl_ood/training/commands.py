@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from ssl_ood.common import devices
+from ssl_ood.common.slurm import write_down_job
 
 SHUTDOWN_SECONDS = 110  # that torchrun waits for its processes after SIGTERM; a job gets 120
 
@@ -84,8 +85,11 @@ def _train(options: argparse.Namespace) -> None:
     from ssl_ood.training.probe import ProbePlan
     from ssl_ood.training.trainer import train
 
+    settings = read_run(read_json(options.config))
+    if os.environ.get("RANK", "0") == "0":
+        write_down_job(settings.run)
     train(
-        read_run(read_json(options.config)),
+        settings,
         options.data,
         options.output,
         options.checkpoints,
