@@ -17,6 +17,7 @@ from support.small_results import RUN
 
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.files import write_json
+from ssl_ood.report.page import write
 from ssl_ood.report.page.graph import drawn
 from ssl_ood.report.page.pictures import embedded
 from ssl_ood.report.page.write import write_report
@@ -110,6 +111,20 @@ def test_a_table_that_is_not_of_its_measurements_makes_no_page(page_of, tmp_path
     assert not (tmp_path / "report.html").exists()
 
 
+def test_a_page_that_would_be_too_large_leaves_out_settings_then_is_refused(
+    page_of, tmp_path, monkeypatch
+):
+    study, whole = page_of
+    assert "<pre>" in Page(whole).source
+    monkeypatch.setattr(write, "FEWEST_BYTES", 10**9)
+    path = write_report(study.experiments(), tmp_path / "report.html")
+    assert "<pre>" not in Page(path).source
+    monkeypatch.setattr(write, "MOST_BYTES", 50_000)
+    with pytest.raises(UserError, match="too large to send: make it with a config of fewer"):
+        write_report(study.experiments(), tmp_path / "other.html")
+    assert not (tmp_path / "other.html").exists()
+
+
 def test_a_results_folder_without_tables_makes_no_page(small, tmp_path):
     with pytest.raises(UserError, match="has no table and no figure: make them"):
         write_report(small.experiments(), tmp_path / "report.html")
@@ -122,7 +137,7 @@ def test_pictures_shrink_until_they_fit(tmp_path):
     paths = [tmp_path / f"{i}.png" for i in range(3)]
     for path in paths:
         Image.fromarray(rng.integers(0, 256, (600, 800, 3), np.uint8)).save(path)
-    large = embedded(paths)
+    large = embedded(paths, 10**8)
     assert {(w, h) for _, w, h in large.values()} == {(800, 600)}
     small = embedded(paths, budget=600_000)
     assert sum(len(address) for address, _, _ in small.values()) <= 600_000

@@ -188,6 +188,11 @@ def files_of(kind):
     return [file_of(target) for target in EXPERIMENTS.usual if target.kind == kind]
 
 
+def layouts():
+    """The tables as the report reads them: their layout, beside their csv file."""
+    return [str(Path(path).with_suffix(".json")) for path in files_of("table")]
+
+
 def targets_of(chapter):
     """The tables and figures of the studies of a chapter, but for the optional ones."""
     studies = EXPERIMENTS.config.studies

@@ -1,11 +1,6 @@
 # The report: one page of everything that `all` makes (`snakemake report`).
 
 
-def layouts():
-    """The tables as the report reads them: their layout, beside their csv file."""
-    return [str(Path(path).with_suffix(".json")) for path in files_of("table")]
-
-
 rule report:
     input:
         f"{R}/report.html",

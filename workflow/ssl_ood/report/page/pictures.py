@@ -9,13 +9,14 @@ from PIL import Image
 
 from ssl_ood.report.web import data_address
 
-BUDGET = 7_500_000  # characters of all pictures: the page stays below 10 MB
 WIDTHS = (2000, 1600, 1200, 900, 700, 500, 350)  # tried in this order until all fit
 ENOUGH = 120_000  # characters from which a lossy picture is tried
 
 
-def embedded(paths: Sequence[Path], budget: int = BUDGET) -> dict[Path, tuple[str, int, int]]:
+def embedded(paths: Sequence[Path], budget: int) -> dict[Path, tuple[str, int, int]]:
     """Every picture as (address, width, height), all at the largest width at which they fit.
+
+    budget: characters of all addresses; where nothing fits, the smallest pictures are longer.
 
     Pixels stay exact where the picture is small; else WebP of high quality where that is smaller.
     """

@@ -42,7 +42,10 @@ FOLDER = Path(__file__).parent
 TITLE = "Label-free out-of-distribution detection, reproduced"
 TITLE_OWN = "Images unlike the others: networks trained without labels"
 GRAPH = "job_graph.json"  # written by the workflow before its first job
-MOST_BYTES = 10_000_000
+MOST_BYTES = 10_000_000  # of the page
+MOST_PICTURES = 7_500_000  # of them those of its pictures
+FEWEST_BYTES = 3_000_000  # left for pictures, or the settings of the runs are left out
+ROUNDING = 20_000  # for the sizes of the pictures, which stand beside them
 
 
 def write_report(experiments: Experiments, output: Path) -> Path:
@@ -50,15 +53,24 @@ def write_report(experiments: Experiments, output: Path) -> Path:
 
     Raises UserError where nothing was made, and where a number does not follow from its files.
     """
-    context = _context(experiments)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    text = environment.get_template("page.html").render(context)
-    if len(text.encode()) > MOST_BYTES:
+    page = environment.get_template("page.html")
+    context = _context(experiments)
+    paths, results = context["paths"], Path(experiments.config.results_dir)
+    blank = {"pictures": dict.fromkeys(paths, ("", 1, 1))}
+    left = MOST_BYTES - len(page.render(context | blank).encode())
+    if left < FEWEST_BYTES:  # hundreds of runs: their settings lie beside
+        context["with_settings"] = False
+        left = MOST_BYTES - len(page.render(context | blank).encode())
+    pictures = embedded([results / path for path in paths], min(left - ROUNDING, MOST_PICTURES))
+    context["pictures"] = {path: pictures[results / path] for path in paths}
+    text = page.render(context)
+    if len(text.encode()) >= MOST_BYTES:
         raise UserError(
             f"The page would be of {len(text.encode()) / 1e6:.1f} MB, which is too large to send: "
-            "make it of fewer tables and figures."
+            "make it with a config of fewer tables and figures (`ssl_ood report --configfile`)."
         )
     write_text(output, text + "\n")
     return output
@@ -90,7 +102,6 @@ def _context(experiments: Experiments) -> dict[str, Any]:
     graph = _graph(results)
     of_thesis = any(experiments.config.studies[t.settings.study].chapter for t in made)
     paths = [f.path for f in figures.values()] + [one["path"] for one in negatives]
-    address = embedded([results / path for path in paths])
     contents = [("measured", "Measured"), ("missing", "Missing"), ("cost", "Cost")]
     contents += [(section, title) for section, title, *_ in sections]
     contents += [("costs", "Costs")] * (costs is not None)
@@ -121,7 +132,8 @@ def _context(experiments: Experiments) -> dict[str, Any]:
         "coverage_summary": summary(read_coverage()),
         "sections": sections,
         "negatives": negatives,
-        "pictures": {path: address[results / path] for path in paths},
+        "paths": paths,
+        "with_settings": True,
         "graph": graph,
         "element": _element,
         "plain": lambda table: Markup(table_element(table)),
