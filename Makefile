@@ -69,8 +69,9 @@ test: $(STAMP) ## all tests (TESTS=tests/study/test_watch.py for some)
 test-slurm: $(STAMP) ## faults played on real processes and on a live SLURM (docs/slurm.md)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -m 'slurm or faults' tests/slurm
 
-prove: $(STAMP) ## thousands of damaged files (docs/measured/robustness.csv); the container's steps, as root
+prove: $(STAMP) ## thousands of damaged files (docs/measured/robustness.csv); wheels; the container's steps, as root
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/prove.py
+	@envs/wheels.sh
 	@container/prove.sh
 
 lint: $(STAMP) ## ruff, snakefmt and snakemake's own linter; changes nothing

@@ -52,7 +52,7 @@ def test_a_time_above_the_partition_is_one_sentence_before_the_first_job(cluster
         (f"train:mem_mb={MEMORY_MB + 1}", f"{MEMORY_MB + 1} MB of memory, and the partition main"),
         (f"evaluate:cpus_per_task={CPUS + 1}", f"{CPUS + 1} CPUs, and the partition main grants"),
         ("train:gpu=5", "5 GPUs, and the partition main grants 4 at most"),
-        ("train:slurm_partition=gpus", "no partition gpus: there are main, urgent, short"),
+        ("train:slurm_partition=gpus", "no partition gpus: there are main, short, urgent"),
     ],
 )
 def test_more_than_a_node_has_is_one_sentence(cluster, local, tmp_path, resource, sentence):

@@ -65,7 +65,7 @@ def test_of_several_partitions_one_has_to_grant_it():
 
 
 def test_a_partition_that_is_not_there_is_refused_by_name():
-    with pytest.raises(UserError, match="no partition gpu: there are main, short, long; name one"):
+    with pytest.raises(UserError, match="no partition gpu: there are long, main, short; name one"):
         refuse_impossible([replace(FITS, partition="gpu")], KNOWN)
 
 

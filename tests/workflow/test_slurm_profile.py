@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -100,3 +101,12 @@ def test_the_time_limit_follows_the_speed_that_was_measured_here(tmp_path):
         for speed in (600, 1200 * 14 / 23)
         for work in (1, 32 / 23)
     )
+
+
+def test_the_plugin_asks_for_states_where_the_workflow_reads_them():
+    """`read_cancelled_as_cancelled` stands between the two; the test of scancel needs it."""
+    import snakemake_executor_plugin_slurm as plugin
+
+    assert inspect.iscoroutinefunction(plugin.query_job_status)
+    assert [*inspect.signature(plugin.query_job_status).parameters] == ["command", "logger"]
+    assert "await query_job_status(" in inspect.getsource(plugin.Executor.check_active_jobs)

@@ -1,4 +1,5 @@
 # What the workflow refuses, reports and starts before its first job.
+import inspect
 from collections import Counter
 
 from ssl_ood.common.errors import unknown
@@ -63,7 +64,9 @@ def read_cancelled_as_cancelled():
         return
     import snakemake_executor_plugin_slurm as plugin
 
-    ask = plugin.query_job_status
+    ask = getattr(plugin, "query_job_status", None)
+    if not inspect.iscoroutinefunction(ask):
+        return  # another version of the plugin, which asks in another way
 
     async def ask_for_first_words(*arguments):
         states, seconds = await ask(*arguments)

@@ -118,7 +118,7 @@ def _chosen(request: Request, known: list[Limits]) -> list[Limits]:
         return [limits for limits in known if limits.default]
     chosen = [limits for limits in known if limits.partition in names]
     if known and not chosen:
-        there = ", ".join(limits.partition for limits in known)
+        there = ", ".join(sorted(limits.partition for limits in known))
         raise UserError(
             f"SLURM knows no partition {request.partition}: there are {there}; name one of them by "
             "SBATCH_PARTITION."
