@@ -25,6 +25,8 @@ DECLARING = (
     "ssl_ood.methods.csi.settings",
     "ssl_ood.methods.glow.settings",
     "ssl_ood.methods.uae.settings",
+    "ssl_ood.methods.ccd.settings",
+    "ssl_ood.methods.igd.settings",
     "ssl_ood.methods.simsiam.settings",
     "ssl_ood.methods.byol.settings",
     "ssl_ood.methods.npid.settings",
