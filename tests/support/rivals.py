@@ -80,6 +80,16 @@ OF_METHODS = {
         "views": CONTRASTED | {"patch": 8, "cutout": 6},
         "head": {"hidden": 16, "out": 8, "position": 16},
     },
+    "mtl": {
+        "training": SGD
+        | {
+            "temperature": 0.5,
+            "contrastive_weight": 0.5,
+            "transformations": {"rotation": 1.0, "permutation": 2.0, "blur": 0.25},
+        },
+        "views": CONTRASTED,
+        "head": {"hidden": 16, "out": 8},
+    },
     "igd": {
         "training": {k: v for k, v in SGD.items() if k != "sgd_momentum"}
         | {

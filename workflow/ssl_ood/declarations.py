@@ -27,6 +27,7 @@ DECLARING = (
     "ssl_ood.methods.uae.settings",
     "ssl_ood.methods.ccd.settings",
     "ssl_ood.methods.igd.settings",
+    "ssl_ood.methods.mtl.settings",
     "ssl_ood.methods.simsiam.settings",
     "ssl_ood.methods.byol.settings",
     "ssl_ood.methods.npid.settings",
