@@ -27,6 +27,7 @@ CATALOGUE = Path(__file__).resolve().parents[2] / "resources" / "datasets.yaml"
 FILES = {
     "moco_v2_imagenet": "moco_v2_800ep_pretrain.pth.tar",
     "resnet50_imagenet": "resnet50-0676ba61.pth",
+    "resnet18_imagenet": "resnet18-f37072fd.pth",
 }
 
 
@@ -70,6 +71,9 @@ def test_the_entries_are_what_their_authors_publish(weights):
     assert classifier.archives[0].sha256 == "0676ba61"
     published = torchvision.models.ResNet50_Weights.IMAGENET1K_V1
     assert classifier.archives[0].urls == (published.url,)
+    small = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    assert weights["resnet18_imagenet"].archives[0].urls == (small.url,)
+    assert weights["resnet18_imagenet"].archives[0].sha256 == "f37072fd"
     assert not set(weights) & set(load_catalogue(CATALOGUE))
     for entry in weights.values():
         data = json.loads(json.dumps(entry.to_dict()))

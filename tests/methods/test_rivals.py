@@ -241,6 +241,9 @@ def test_more_devices_than_one_are_refused_before_planning(method):
         ("geometric", "training", {"dropout": 1.5}),
         ("rotation", "training", {"nesterof": True}),
         ("uae", "training", {"betas": [0.5, 1.5]}),
+        ("ccd", "views", {"patch": 4}),
+        ("igd", "training", {"ssim_scales": []}),
+        ("mtl", "training", {"contrastive_weight": -1.0}),
     ],
 )
 def test_a_wrong_setting_is_refused(method, section, values):

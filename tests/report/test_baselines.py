@@ -106,6 +106,53 @@ def test_a_row_of_another_method_is_measured_with_what_is_reported_below(
     assert (row.method, row.score, row.measured) == ("uae", "uncertain_error", 0.81)
 
 
+def test_a_classifier_of_another_set_stands_in_the_row_of_its_kind(medical, reported, tmp_path):
+    """Table 5.2: a classifier with labels, whose normal and abnormal films are a set of its own."""
+    values = {"rsna_opacity": 0.935, "rsna_not_normal": 0.82, "pooled": 0.86}
+    ours = medical.trained("rsna_contrastive", "rsna", aurocs={"mahalanobis": values})
+    theirs = medical.trained(
+        "label_efficiency", "rsna_labelled", variant="imagenet_classifier+labels_all",
+        aurocs={"logit": 0.955},
+    )  # fmt: skip
+    own, rival = ([r for r in medical.runs if (r["run"] == ours) == mine] for mine in (True, False))
+    spec = medical.spec("table_rsna_contrastive", reported="table_5_2") | {"runs": own}
+    stands_for = {
+        "in_distribution": {"rsna": "rsna_labelled"},
+        "ood": {"pooled": "rsna_labelled_abnormal"},
+    }
+    spec["baselines"] = {
+        name: {
+            "score": None,
+            "evaluation": spec["evaluation"] | {"scores": ["logit"]},
+            "runs": [run | {"method": "finetune"} for run in rival],
+            "stands_for": stands_for,
+        }
+        for name in ("Automated Abnormality Classification", "Mine")
+    }
+    make_table(spec, Files(medical.write(), reported=reported), tmp_path / "t")
+    table, markdown = pd.read_csv(tmp_path / "t.csv"), (tmp_path / "t.md").read_text()
+    lines = markdown.splitlines()
+    named = [line.strip("|").split("|")[0].strip(" *") for line in lines if line.startswith("| ")]
+    labels, none = (
+        named.index("With labels"),
+        named.index("Without labels, trained on normal images"),
+    )
+    for name in ("Automated Abnormality Classification", "Mine"):
+        rows = table.set_index(["system", "dataset"]).loc[name]
+        assert rows.loc["pooled"].measured == 0.955 and rows.loc["pooled"].runs == theirs
+        assert np.isnan(rows.loc["rsna_opacity"].measured)
+        assert labels < named.index(name) < none
+        assert (
+            f"{name} is measured on RSNA (labelled) in place of RSNA, Abnormal in place of All."
+            in markdown
+        )
+    row = table.set_index(["system", "dataset"]).loc[
+        ("Automated Abnormality Classification", "pooled")
+    ]
+    assert row.reported == 0.949 and row.difference == pytest.approx(0.006)
+    assert "ConVIRT" in markdown and "quoted only: it is trained with the reports" in markdown
+
+
 @pytest.fixture
 def flows(study, reported, tmp_path):
     """Two seeds of a flow and of its background model, with the bits of every image."""

@@ -72,8 +72,8 @@ def test_the_page_is_that_of_the_rows(items):
 def test_what_does_not_run_says_why(items, tmp_path):
     assert all(item.why for item in items if item.status in ("quoted", "not_built"))
     text = COVERAGE.read_text(encoding="utf-8")
-    line = next(x for x in text.splitlines() if x.startswith("MTL,"))
+    line = next(x for x in text.splitlines() if x.startswith("ConVIRT,"))
     faulty = tmp_path / "coverage.csv"
-    faulty.write_text(text.replace(line, "MTL,system,6,1153,quoted,,"), encoding="utf-8")
+    faulty.write_text(text.replace(line, "ConVIRT,system,5,851,quoted,,"), encoding="utf-8")
     with pytest.raises(UserError, match=r"row \d+ is wrong at why"):
         read_coverage(faulty)

@@ -210,6 +210,8 @@ def test_what_nothing_can_start_from_is_a_sentence(thesis, load, initial, senten
 def test_a_run_starts_from_its_own_backbone_only(thesis, load):
     other = copy.deepcopy(thesis)
     other["methods"]["finetune"]["backbone"]["name"] = "resnet18"
+    # Of which a classifier starts from weights, and is found before.
+    del other["tables"]["table_rsna_contrastive"]["baselines"]
     assert error_of(load, other) == (
         "config: label_efficiency-rsna_labelled-none-imagenet_con+labels_100-seed0 starts from the "
         "run rsna_pretraining-rsna_labelled-none-base-seed0, which has the backbone resnet50, not "
@@ -253,6 +255,40 @@ def test_a_study_may_be_scored_in_its_own_way(thesis, load):
     assert baselines["CSI"]["evaluation"] == top | {"scores": ["csi", "cosine_max"]}
     for run in found.targets["table_ood_auroc"].baselines["CSI"]:
         assert found.evaluation_config(run)["evaluation"] == baselines["CSI"]["evaluation"]
+
+
+def test_a_method_of_other_splits_is_shown_by_the_names_of_the_table(thesis, load):
+    """Table 5.2 has five splits; the classifier with all labels has one, and a set of its own."""
+    for seeds in ([0], [7, 3]):
+        found = load(thesis | {"seeds": seeds})
+        told = found.spec("table_rsna_contrastive")["baselines"]
+        classifier = told["Automated Abnormality Classification"]
+        assert classifier["stands_for"] == {
+            "in_distribution": {"rsna": "rsna_labelled"},
+            "ood": {"pooled": "rsna_labelled_abnormal"},
+        }
+        run = "label_efficiency-rsna_labelled-none-imagenet_classifier+labels_all-seed{}"
+        assert [r["run"] for r in classifier["runs"]] == [run.format(seed) for seed in seeds]
+        assert "stands_for" not in told["UAE"] and len(told["UAE"]["runs"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("in_distribution", {"rsna": "rsna_labeled"}, "did you mean 'rsna_labelled'"),
+        ("in_distribution", {"lag": "rsna_labelled"}, "in-distribution dataset"),
+        ("ood", {"pooled": "rsna_opacity"}, "OOD set"),
+        ("ood", {"all": "rsna_labelled_abnormal"}, "OOD set"),
+        ("seeds", "splits", "'table' or 'config'"),
+    ],
+)
+def test_a_stand_in_that_is_not_there_is_refused(thesis, load, key, value, sentence):
+    baselines = thesis["tables"]["table_rsna_contrastive"]["baselines"]
+    baselines["Automated Abnormality Classification"][key] = value
+    with pytest.raises(UserError) as error:
+        load(thesis)
+    place = "tables.table_rsna_contrastive.baselines.Automated Abnormality Classification"
+    assert f"{place}.{key}" in str(error.value) and sentence in str(error.value)
 
 
 def test_the_runs_of_a_spec_are_spelled_out(thesis, load):

@@ -74,6 +74,38 @@ OF_METHODS = {
         "views": CROPS | {"shift": 0.0, "hole": 6, "place": "random"},
         "head": {"width": 4},
     },
+    "ccd": {
+        "training": SGD
+        | {"temperature": 0.2, "permutation_weight": 1.0, "position_weight": 1.0, "lr_base": 0.2},
+        "views": CONTRASTED | {"patch": 8, "cutout": 6},
+        "head": {"hidden": 16, "out": 8, "position": 16},
+    },
+    "mtl": {
+        "training": SGD
+        | {
+            "temperature": 0.5,
+            "contrastive_weight": 0.5,
+            "transformations": {"rotation": 1.0, "permutation": 2.0, "blur": 0.25},
+        },
+        "views": CONTRASTED,
+        "head": {"hidden": 16, "out": 8},
+    },
+    "igd": {
+        "training": {k: v for k, v in SGD.items() if k != "sgd_momentum"}
+        | {
+            "betas": [0.0, 0.9],
+            "lr_base": 0.03,
+            "ssim_weight": 0.85,
+            "ssim_window": 3,
+            "ssim_scales": [0.4, 0.6],
+            "interpolation_weight": 0.1,
+            "critic_mix": 0.2,
+            "descriptor_epochs": 2,
+        },
+        "views": CROPS | {"shift": 0.0},
+        "backbone": RESNET | {"frozen": False},
+        "head": {"latents": 8, "width": 4},
+    },
     "uae": {
         "training": {k: v for k, v in SGD.items() if k != "sgd_momentum"}
         | {"betas": [0.5, 0.999], "lr_base": 0.3},

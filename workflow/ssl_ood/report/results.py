@@ -299,9 +299,39 @@ def load_results(
     for name, other in others.items():
         told = {**spec, **other, "baselines": {}}
         chosen = Scored(score=other["score"])
-        baselines[name] = Results(told, chosen, _of_runs(told, frame), quoted, history=history)
+        told, of_runs = in_the_table_s_names(told, _of_runs(told, frame))
+        baselines[name] = Results(told, chosen, of_runs, quoted, history=history)
     folder = reported_dir or Path()
     return Results(spec, options, own, quoted, folder, files, images, found, baselines, history)
+
+
+def in_the_table_s_names(
+    spec: dict[str, Any], frame: pd.DataFrame
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The spec and measurements of a baseline, its datasets by the names that the table has.
+
+    spec["stands_for"] names, of an in-distribution dataset or an OOD set of the table, the one that
+    was measured in its place. The ids of the runs stay as they are.
+    """
+    stands_for = spec.get("stands_for", {})
+    homes, sets = (
+        {theirs: ours for ours, theirs in stands_for.get(kind, {}).items()}
+        for kind in ("in_distribution", "ood")
+    )
+    if not homes and not sets:
+        return spec, frame
+    runs = [
+        run
+        | {"in_distribution": homes.get(run["in_distribution"], run["in_distribution"])}
+        | {"ood": [sets.get(name, name) for name in run["ood"]]}
+        for run in spec["runs"]
+    ]
+    frame = frame[~frame["dataset"].isin(list(sets.values()))]  # what another set stands for
+    renamed = {
+        column: frame[column].map(lambda name, names=names: names.get(name, name))
+        for column, names in (("in_distribution", homes), ("dataset", sets))
+    }
+    return {**spec, "runs": runs}, frame.assign(**renamed).reset_index(drop=True)
 
 
 def _of_runs(spec: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from ssl_ood.common.csv_files import rows_of
 from ssl_ood.common.errors import UserError, nearest
 from ssl_ood.common.registry import Entry, lookup
 from ssl_ood.common.settings import read_settings
-from ssl_ood.common.vocabulary import JOIN, NO_NEGATIVES, UNTRAINED
+from ssl_ood.common.vocabulary import JOIN, NO_NEGATIVES, POOLED, UNTRAINED
 from ssl_ood.study.check import check_layer, evaluation_of, known
 from ssl_ood.study.expand import form_of, homes_of
-from ssl_ood.study.settings import Config, Target
+from ssl_ood.study.settings import Baseline, Config, Target
 
 SHOW_RUNS = {"measurements", "scores"}  # what a form needs that shows what models do
 
@@ -157,11 +157,32 @@ def _check_baselines(config: Config, name: str, form: Entry, place: str) -> None
                 f"config: {here}.score: study {other.study} does not compute {other.score} (it has "
                 f"{', '.join(scores)}): add it to the evaluation.scores of the study."
             )
-        if not set(homes) & study.in_distribution.keys():
+        own = config.studies[target.study].in_distribution
+        _check_stand_ins(config, other, {home: own[home].ood for home in homes}, here)
+        if not {other.in_distribution.get(h, h) for h in homes} & study.in_distribution.keys():
             raise UserError(
                 f"config: {here}.study: {other.study} has none of the in-distribution datasets of "
                 f"{place} ({', '.join(homes)}): add one, or take {baseline} out."
             )
+
+
+def _check_stand_ins(
+    config: Config, other: Baseline, shown_sets: Mapping[str, Iterable[str]], here: str
+) -> None:
+    """Datasets of another study that stand for those of the table.
+
+    shown_sets: the table's OOD sets, by its in-distribution datasets.
+    """
+    homes, ours = list(shown_sets), [ood for sets in shown_sets.values() for ood in sets]
+    entries = config.studies[other.study].in_distribution
+    for home, dataset in other.in_distribution.items():
+        known(home, homes, "in-distribution dataset", f"{here}.in_distribution")
+        known(dataset, entries, "in-distribution dataset", f"{here}.in_distribution.{home}")
+    tested = {name for dataset in other.in_distribution.values() for name in entries[dataset].ood}
+    tested |= {name for home in homes if home in entries for name in entries[home].ood}
+    for shown, name in other.ood.items():
+        known(shown, [*ours, POOLED], "OOD set", f"{here}.ood")
+        known(name, tested, "OOD set", f"{here}.ood.{shown}")
 
 
 def _check_options(

@@ -120,16 +120,18 @@ def homes_of(config: Config, name: str) -> list[str]:
 def baseline_keys(config: Config, name: str) -> dict[str, list[Key]]:
     """The runs of other studies that a table or figure shows beside its own, by their name."""
     target = config.targets[name]
-    seeds = config.seeds if target.seeds is None else target.seeds
-    return {
-        method: [
+    found = {}
+    for method, other in target.baselines.items():
+        own = [other.in_distribution.get(home, home) for home in homes_of(config, name)]
+        there = config.studies[other.study].in_distribution
+        named = target.seeds is not None and other.seeds == "table"
+        seeds = target.seeds if named else config.seeds
+        found[method] = [
             Key(other.study, dataset, other.strategy, other.variant, seed)
-            for dataset in homes_of(config, name)
-            if dataset in config.studies[other.study].in_distribution
-            for seed in seeds
+            for dataset, seed in product(own, seeds)
+            if dataset in there
         ]
-        for method, other in target.baselines.items()
-    }
+    return found
 
 
 class _Maker:

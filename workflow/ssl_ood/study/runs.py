@@ -264,15 +264,19 @@ class Experiments:
 
     def _baselines(self, target: Target) -> dict[str, Any]:
         """What the stage is told of the methods of other studies; nothing where there are none."""
-        others = {
-            name: {
-                "score": target.settings.baselines[name].score,
+        others = {}
+        for name, runs in target.baselines.items():
+            if not runs:
+                continue
+            settings = target.settings.baselines[name]
+            stands_for = {"in_distribution": settings.in_distribution, "ood": settings.ood}
+            others[name] = {
+                "score": settings.score,
                 "evaluation": runs[0].evaluation_config,
                 "runs": [run.summary() for run in runs],
+                # Named only where there is one: the other tables are made from what they were.
+                **({"stands_for": stands_for} if any(stands_for.values()) else {}),
             }
-            for name, runs in target.baselines.items()
-            if runs
-        }
         return {"baselines": others} if others else {}
 
     def _repeats(self, target: Target) -> str:

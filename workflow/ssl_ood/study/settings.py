@@ -150,6 +150,21 @@ class Baseline(Settings):
     strategy: str = Field(NO_NEGATIVES, description="their negative strategy")
     variant: str = Field(BASE, description="their variant")
     score: str | None = Field(None, description="the score shown; without it the study's first")
+    seeds: Literal["table", "config"] = Field(
+        "table",
+        description="whose seeds its runs have; config where the table's are splits that its study "
+        "does not have",
+    )
+    in_distribution: dict[str, str] = Field(
+        {},
+        description="dataset of its study that stands for one of the table's, where that study has "
+        "it by another name",
+    )
+    ood: dict[str, str] = Field(
+        {},
+        description="of its study's OOD sets the one that stands for one of the table's, or for "
+        "pooled, all of them; those not named have their own",
+    )
 
 
 class Target(Settings):

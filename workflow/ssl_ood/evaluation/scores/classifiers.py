@@ -80,6 +80,22 @@ def rotation_likelihood(test: Tensor, train: Tensor) -> Tensor:
 
 @register(
     "score",
+    "transformations",
+    title="transformations",
+    notes="minus the mean log-likelihood of the right kinds, over transformations",
+    needs={"transformations"},
+    embedding="transformations",
+)
+def transformations(test: Tensor, train: Tensor) -> Tensor:
+    """-1/T sum_t mean_k log p_t(k | x given kind k of t), (N,) float64 >= 0: an ensemble of heads.
+
+    test: (N, T), see `methods.mtl`. Training images play no part.
+    """
+    return -test.double().mean(1)
+
+
+@register(
+    "score",
     "geometric",
     title="Geometric",
     notes="-KL(uniform || classes) + mean_r KL(right rotation || rotations), in bits",

@@ -1,4 +1,4 @@
-"""Scores of autoencoders: how badly an image is reconstructed (tables 5.2 and 7.1)."""
+"""Scores of autoencoders: how badly an image is reconstructed (tables 5.2, 7.1, 7.2)."""
 
 from __future__ import annotations
 
@@ -40,3 +40,20 @@ def squared_error(test: Tensor, train: Tensor) -> Tensor:
     test: (N, 2), see `methods.uae`. Training images play no part.
     """
     return test[:, 1].double()
+
+
+@register(
+    "score",
+    "igd",
+    title="IGD",
+    notes="mean of the reconstruction error and of the latents' Gaussian descriptor",
+    needs={"igd"},
+    embedding="igd",
+)
+def igd(test: Tensor, train: Tensor) -> Tensor:
+    """1/2 (w (1 - MS-SSIM) + (1 - w) L1) + 1/2 (1 - exp(-|z - c|^2 / sigma)), (N,) float64 >= 0.
+
+    test: (N, 2), the two of them, see `methods.igd`. Chen et al. (2022). The centre and width of
+    the training images' latents are those of the training.
+    """
+    return test.double().mean(1)

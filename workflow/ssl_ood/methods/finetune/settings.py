@@ -60,5 +60,6 @@ declare(
     settings=FinetuneSettings,
     source="paper",
     max_devices=1,
+    labels=True,
     offers=frozenset({"features", "images", "logits"}),
 )

@@ -38,5 +38,6 @@ declare(
     settings=GeometricSettings,
     source="code",
     max_devices=1,
+    labels=True,
     offers=frozenset({"features", "images", "logits", "rotations"}),
 )

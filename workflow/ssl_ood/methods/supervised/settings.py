@@ -37,5 +37,6 @@ declare(
     settings=SupervisedSettings,
     source="memory",
     max_devices=1,
+    labels=True,
     offers=frozenset({"features", "images", "logits"}),
 )

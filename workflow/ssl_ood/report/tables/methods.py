@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from ssl_ood.common.registry import register
+from ssl_ood.common.registry import lookup, register
 from ssl_ood.common.settings import Distinct
 from ssl_ood.common.vocabulary import NO_NEGATIVES, POOLED
 from ssl_ood.report.cells import REPORTED_BELOW
@@ -53,6 +53,7 @@ def methods_table(results: Results) -> Table:
             *score_notes(results.scores),
             *["All: the union of the OOD sets."] * any(c.of["dataset"] == POOLED for c in columns),
             *_strategy_note(results, homes),
+            *_stand_in_notes(results),
         ],
         best="column",
         below=REPORTED_BELOW,
@@ -74,7 +75,9 @@ def _columns(results: Results) -> list[Column]:
 def _rows_of_others(results: Results) -> list[Row]:
     """Other methods with labels, which are beside the comparison, and those without."""
     others = other_methods(results)
-    others |= dict.fromkeys(results.baselines.keys() - others, "")
+    for name, other in results.baselines.items():
+        method = lookup("method", other.spec["runs"][0]["method"])
+        others[name] = others.get(name) or LABELS * bool(method.more.get("labels"))
     rows = []
     for section in (WITH_LABELS, WITHOUT_LABELS):
         labels = section == WITH_LABELS
@@ -125,3 +128,20 @@ def _strategy_note(results: Results, homes: Sequence[str]) -> list[str]:
         if strategy != NO_NEGATIVES
     ]
     return [f"Negatives of ours: {'; '.join(parts)}."] if parts else []
+
+
+def _stand_in_notes(results: Results) -> list[str]:
+    """Which images a method of another study was measured on, where they are not the table's."""
+    notes = []
+    for name, other in results.baselines.items():
+        stands_for = other.spec.get("stands_for", {})
+        homes, sets = (stands_for.get(kind, {}) for kind in ("in_distribution", "ood"))
+        parts = [
+            f"{results.title('datasets', theirs)} in place of {results.title('datasets', ours)}"
+            for ours, theirs in [
+                *((home, homes[home]) for home in homes if home in results.in_distributions()),
+                *sets.items(),
+            ]
+        ]
+        notes += [f"{name} is measured on {', '.join(parts)}."] * bool(parts)
+    return notes
