@@ -24,7 +24,14 @@ from ssl_ood.training.trainer import make_training
 CPU = torch.device("cpu")
 RUNS = {"dino": CONFIG, "moco": MOCO, "finetune": FINETUNE}
 RUNS |= {method: rival(method).to_dict() for method in OF_METHODS}
-EMBEDDINGS = {"rotations", "csi", "reconstruction"}  # of `Model.embed`
+EMBEDDINGS = {
+    "rotations",
+    "csi",
+    "reconstruction",
+    "autoencoding",
+    "recoding",
+    "attention",
+}  # of `Model.embed`
 
 
 @pytest.mark.parametrize("method", RUNS)

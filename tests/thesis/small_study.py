@@ -81,6 +81,8 @@ OVERLAY = {
         "table_likelihood_colour": None,
         "table_pretext": None,
         "table_claims_pretext": None,
+        "table_rsna_adversarial": None,
+        "table_medical_adversarial": None,
         "table_protocol": {"variants": {"rot_imgn": ["base", "local_scale_dino"]}},
         "table_rsna_contrastive": {"seeds": [0, 1], "baselines": None},
         "table_rsna": {"baselines": None},
