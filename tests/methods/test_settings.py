@@ -31,6 +31,7 @@ EMBEDDINGS = {
     "autoencoding",
     "recoding",
     "attention",
+    "arrangements",
 }  # of `Model.embed`
 
 

@@ -26,8 +26,9 @@ def test_each_distinct_network_is_built_once(thesis, load, monkeypatch):
     # Chapters 6 and 7 (other views), MoCo, fine-tuning; of other readings the position embeddings,
     # the class token, the last layer fixed, the head frozen, and all as written; of the compared
     # methods five, two of them with 10 and with 100 classes, two flows, an autoencoder and
-    # three that have opponents; of pretext tasks all but rotation prediction, which is among them.
-    assert len(built) == len(found) == 4 + 5 + 7 + 2 + 1 + 3 + 10
+    # three that have opponents; one with a linear layer; of pretext tasks all but rotation
+    # prediction, which is among them.
+    assert len(built) == len(found) == 4 + 5 + 7 + 2 + 1 + 3 + 1 + 10
     assert sum(len(same) for _, same in found) == len(runs)
     # Of the thesis: ViT-S/16 at 256 pixels with its head; a ResNet-50 is 23,508,032 without its
     # classifier, as timm's documentation has it.

@@ -78,6 +78,10 @@ OF_METHODS = {
         "views": CROPS | {"shift": 0.0, "hole": 6, "place": "random"},
         "head": {"width": 4},
     },
+    "objects": {
+        "training": SGD,
+        "views": CROPS | {"shift": 0.0, "resize": 16, "tiles": 4, "band": 1},
+    },
     "uae": {
         "training": ADAM,
         "views": WHOLE,
