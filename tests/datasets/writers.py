@@ -180,6 +180,12 @@ def imagenet(
     tar(folder / "ILSVRC2012_img_train.tar", inner)
 
 
+def imagenet_val(folder: Path, images: Sequence[np.ndarray], encode: Encode = encoded) -> None:
+    """The validation images: a tar of files, whose labels are elsewhere."""
+    files = {f"ILSVRC2012_val_{i + 1:08d}.JPEG": encode(image) for i, image in enumerate(images)}
+    tar(folder / "ILSVRC2012_img_val.tar", files)
+
+
 def imagenet30(
     folder: Path, images: Sequence[np.ndarray], classes: Sequence[str], encode: Encode = encoded
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 from support.rivals import rival
 
 from ssl_ood.common.errors import UserError
@@ -41,8 +42,16 @@ def test_the_network_does_not_see_what_it_is_to_fill(data):
     assert (seen[0][inside] == 0).all() and torch.equal(seen[0][~inside], views[~inside])
     with torch.no_grad():
         filled = method.network(seen[0])
+        completed = torch.where(inside, filled, views)
+        share = [method.network.opponents(x).double().sigmoid() for x in (views, completed)]
     expected = ((views - filled)[inside] ** 2).mean().item()
-    assert loss.item() == pytest.approx(expected, rel=1e-4) and len(parts) == 0
+    assert parts.tolist() == pytest.approx([expected], rel=1e-4)
+    fooled = log_loss(np.ones(8), share[1], labels=[0, 1])
+    assert loss.item() == pytest.approx(0.9 * expected + 0.1 * fooled, rel=1e-4)
+    told, _ = method.loss_of_opponents(batch, slice(0, 8), Moment(0, 0, 1.0, 1.0))
+    expected = log_loss(np.ones(8), share[0], labels=[0, 1])
+    expected += log_loss(np.zeros(8), share[1], labels=[0, 1])
+    assert told.item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("place", ["centre", "random"])

@@ -24,7 +24,10 @@ from ssl_ood.training.trainer import make_training
 CPU = torch.device("cpu")
 RUNS = {"dino": CONFIG, "moco": MOCO, "finetune": FINETUNE}
 RUNS |= {method: rival(method).to_dict() for method in OF_METHODS}
-EMBEDDINGS = {"rotations", "csi", "reconstruction"}  # of `Model.embed`
+EMBEDDINGS = {  # of `Model.embed`
+    "rotations", "csi", "reconstruction", "igd", "transformations", "autoencoding", "recoding",
+    "attention", "arrangements",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("method", RUNS)

@@ -153,6 +153,26 @@ def test_a_classifier_of_another_set_stands_in_the_row_of_its_kind(medical, repo
     assert "ConVIRT" in markdown and "quoted only: it is trained with the reports" in markdown
 
 
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [("alpha_gan", "built from an abstract: Mine"), ("cavga", "built from memory: Mine"),
+     ("uae", None)],
+)  # fmt: skip
+def test_a_table_says_which_methods_are_no_reproduction(medical, reported, tmp_path, method, words):
+    ours = medical.trained("rsna_contrastive", "rsna", aurocs={"mahalanobis": {"pooled": 0.8}})
+    medical.trained("another", "rsna", aurocs={"absolute_error": {"pooled": 0.7}})
+    own, rival = ([r for r in medical.runs if (r["run"] == ours) == mine] for mine in (True, False))
+    spec = medical.spec("table_rsna_contrastive") | {"runs": own}
+    evaluation = spec["evaluation"] | {"scores": ["absolute_error"]}
+    runs = [run | {"method": method} for run in rival]
+    spec["baselines"] = {"Mine": {"score": None, "evaluation": evaluation, "runs": runs}}
+    make_table(spec, Files(medical.write(), reported=reported), tmp_path / "t")
+    page = (tmp_path / "t.md").read_text()
+    assert cells(page, "Mine")
+    assert ("no reproduction" in page) == (words is not None)
+    assert words is None or f"Measured, but no reproduction: {words}." in page
+
+
 @pytest.fixture
 def flows(study, reported, tmp_path):
     """Two seeds of a flow and of its background model, with the bits of every image."""

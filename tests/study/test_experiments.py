@@ -52,10 +52,13 @@ PRETEXT = [
 # What table 7.2 compares with, in a table of its own.
 COMPARED = [
     f"medical_{method}-{home}-none-base"
-    for method in ("uae", "ccd", "igd", "ccd_igd") for home in ("hyper_kvasir", "lag")
+    for method in ("uae", "ccd", "igd", "ccd_igd", "cavga") for home in ("hyper_kvasir", "lag")
 ]  # fmt: skip
 # What table 6.1 has that is written after an abstract.
 MTL = [f"natural_mtl-{home}-none-base" for home in ("cifar10", "cifar100")]
+# Of table 5.2, which has five splits whatever the seeds.
+SPLIT_RIVALS = ["alpha_gan", "one_class_gan"]
+OBJECTS = ["base", "imagenet_classifier"]  # published weights of section 2.2.6
 BUDGET = 1200  # forward passes of it over every image
 # Chapter 7: tables 7.1 to 7.3 and the figure of where negatives come from.
 BOTH = ["rot_both", "rot360_both", "perm4_both", "perm16_both", "pixperm_both"]
@@ -93,16 +96,24 @@ def test_runs_of_the_thesis_are_each_there_once(thesis, load, seeds):
         for variant in CONTRASTIVE for split in range(5)
     }  # fmt: skip
     expected |= {f"rsna_uae-rsna-none-base-seed{split}" for split in range(5)}
-    # What only the optional table needs, which is made by its name.
+    # What only optional tables need, which are made by their names.
     usual = {run.id for target in found.usual for run in with_initial(target.runs)}
     assert usual == expected
     assert len(usual) == 84 * len(seeds) + 35
     optional = {f"natural-cifar10-{name}-seed{seed}" for name in PROTOCOL for seed in seeds}
     optional |= {f"pretext_{name}-seed{seed}" for name in PRETEXT for seed in seeds}
     optional |= {f"{name}-seed{seed}" for name in [*COMPARED, *MTL] for seed in seeds}
+    optional |= {
+        f"objects_texture-imagenet_objects-none-{name}-seed{seed}"
+        for name in OBJECTS for seed in seeds
+    }  # fmt: skip
+    optional |= {
+        f"rsna_{name}-rsna-none-base-seed{split}"
+        for name in SPLIT_RIVALS for split in range(5)
+    }  # fmt: skip
     assert set(found.runs) - usual == optional
     assert all(name == run.id for name, run in found.runs.items())
-    assert (len(thesis["tables"]), len(thesis["figures"])) == (30, 12)
+    assert (len(thesis["tables"]), len(thesis["figures"])) == (32, 12)
 
 
 def test_pretext_tasks_have_one_backbone_and_one_budget(thesis, load):
@@ -285,8 +296,10 @@ def test_a_new_seed_trains_its_own_runs_only(thesis, load):
     changed, new, gone = retrained(load, thesis, thesis | {"seeds": [0, 1]})
     assert (changed, gone) == (set(), set())
     assert {name.rsplit("-", 1)[1] for name in new} == {"seed1"}
-    assert len(new) == 84 + len(PROTOCOL) + len(PRETEXT) + len(COMPARED) + len(MTL)
-    assert not [name for name in new if name.startswith(("rsna_contrastive", "rsna_uae"))]
+    assert len(new) == 84 + len([*PROTOCOL, *PRETEXT, *COMPARED, *MTL, *OBJECTS])
+    assert not [
+        name for name in new if name.startswith(("rsna_contrastive", "rsna_uae", "rsna_al"))
+    ]
 
 
 def test_a_new_strategy_trains_its_own_run_only(thesis, load):
@@ -334,7 +347,8 @@ def test_packed_sets_are_the_least_possible(thesis, load):
     medical = [f"{name}-256px" for name in medical]
     flows = ["cifar10/train-32px", "cifar10/test-32px", "svhn/test-32px"]
     flows += ["fashion_mnist/train-28px", "fashion_mnist/test-28px", "mnist/test-28px"]
-    assert set(found.packed_sets()) == {*natural, *large, *medical, *flows}
+    objects = [f"imagenet_objects/{split}-256px" for split in ("train", "val")]
+    assert set(found.packed_sets()) == {*natural, *large, *medical, *flows, *objects}
 
 
 def test_studies_of_one_size_that_fit_images_otherwise_share_no_packed_set(thesis, load):

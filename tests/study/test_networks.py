@@ -25,9 +25,10 @@ def test_each_distinct_network_is_built_once(thesis, load, monkeypatch):
     found = networks.check_networks(runs)
     # Chapters 6 and 7 (other views), MoCo, fine-tuning; of other readings the position embeddings,
     # the class token, the last layer fixed, the head frozen, and all as written; of the compared
-    # methods five, two of them with 10 and with 100 classes, two flows and an autoencoder;
-    # of pretext tasks all but rotation prediction, which is among them; CCD, IGD and MTL.
-    assert len(built) == len(found) == 4 + 5 + 7 + 2 + 1 + 10 + 3
+    # methods five, two of them with 10 and with 100 classes, two flows, an autoencoder and
+    # three that have opponents; CCD, IGD and MTL; one with a linear layer; of pretext tasks all
+    # but rotation prediction, which is among them.
+    assert len(built) == len(found) == 4 + 5 + 7 + 2 + 1 + 3 + 3 + 1 + 10
     assert sum(len(same) for _, same in found) == len(runs)
     # Of the thesis: ViT-S/16 at 256 pixels with its head; a ResNet-50 is 23,508,032 without its
     # classifier, as timm's documentation has it.
@@ -65,7 +66,7 @@ def test_check_says_what_it_has_built(capsys, monkeypatch):
     files = ["config.yaml", "profiles/demo/study.yaml"]
     assert main(["check", "--configfile", *files]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("77 runs for 29 tables and 11 figures: no mistake found.")
+    assert said.startswith("83 runs for 30 tables and 11 figures: no mistake found.")
     assert "dino vit_small_patch16_224 (natural)" in said
     assert torch.__version__ in said
 

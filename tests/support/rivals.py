@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from support.other_methods import COMMON, RESNET, SGD, VIEWS, run_of
 
+ADAM = {k: v for k, v in SGD.items() if k != "sgd_momentum"} | {
+    "betas": [0.5, 0.999], "lr_base": 0.3,
+}  # fmt: skip
+WHOLE = VIEWS | {"shift": 0.0, "rotation": 0, "flip_p": 0.0, "jitter": [0.0, 0.0, 0.0, 0.0]}
 PRE_ACTIVATED = {
     "name": "resnetv2_18", "channels": [8, 8, 8, 8], "layers": [1, 1, 1, 1], "stem_chs": 4,
     "stem": "cifar",
@@ -70,7 +74,7 @@ OF_METHODS = {
         "head": {"hidden": 16, "out": 8, "prototypes": 6},
     },
     "inpainting": {
-        "training": SGD | {"lr_base": 0.1},
+        "training": SGD | {"lr_base": 0.1, "adversarial_weight": 0.1, "opponent_rate": 0.2},
         "views": CROPS | {"shift": 0.0, "hole": 6, "place": "random"},
         "head": {"width": 4},
     },
@@ -106,11 +110,32 @@ OF_METHODS = {
         "backbone": RESNET | {"frozen": False},
         "head": {"latents": 8, "width": 4},
     },
+    "objects": {
+        "training": SGD,
+        "views": CROPS | {"shift": 0.0, "resize": 16, "tiles": 4, "band": 1},
+    },
     "uae": {
-        "training": {k: v for k, v in SGD.items() if k != "sgd_momentum"}
-        | {"betas": [0.5, 0.999], "lr_base": 0.3},
-        "views": CROPS | {"rotation": 0, "flip_p": 0.0, "shift": 0.0},
+        "training": ADAM,
+        "views": WHOLE,
         "backbone": {"name": "uae", "width": 8, "hidden": 32, "latents": 6},
+    },
+    "alpha_gan": {
+        "training": ADAM | {"opponent_rate": 0.5, "reconstruction_weight": 10.0},
+        "views": WHOLE | {"channels": 1},
+        "backbone": {"name": "alpha_gan", "width": 8, "latents": 6},
+        "head": {"hidden": 12},
+    },
+    "one_class_gan": {
+        "training": ADAM
+        | {"opponent_rate": 0.5, "reconstruction_weight": 50.0, "code_weight": 2.0},
+        "views": WHOLE | {"channels": 3},
+        "backbone": {"name": "one_class_gan", "width": 8, "latents": 6},
+    },
+    "cavga": {
+        "training": ADAM
+        | {"opponent_rate": 0.5, "adversarial_weight": 0.5, "attention_weight": 0.1},
+        "views": WHOLE | {"size": 32},
+        "head": {"latents": 5, "width": 4},
     },
 }
 

@@ -23,6 +23,7 @@ NUMBERS = {
     "hyper_kvasir_unlabelled": {99417: 28},
     "lag": {3143: 30, 2343: 21, 800: 9, 1711: 14},
     "imagenet_100k": {100000: 40},
+    "imagenet_objects": {50000: 36, 10000: 12},
 }  # fmt: skip
 BACKBONE = "resnet18"  # of the small weights
 SIDE = 64  # pixels of the films and pictures

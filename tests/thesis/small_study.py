@@ -83,6 +83,8 @@ OVERLAY = {
         "table_claims_pretext": None,
         "table_medical_compared": None,
         "table_ood_mtl": None,
+        "table_rsna_compared": None,
+        "table_objects_texture": None,
         "table_protocol": {"variants": {"rot_imgn": ["base", "local_scale_dino"]}},
         "table_rsna_contrastive": {"seeds": [0, 1], "baselines": None},
         "table_rsna": {"baselines": None},

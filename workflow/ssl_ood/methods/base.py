@@ -8,7 +8,7 @@ it (`declare("method", NAME, "package.module:Class", settings=..., ...)`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,7 +29,7 @@ from ssl_ood.views.render import draw, render, resize_plain
 from ssl_ood.views.spec import ViewSpec
 from ssl_ood.views.transfer import to_device
 
-__all__ = ["Batch", "Method", "Model", "Moment", "load_model", "method_of", "read_run"]
+__all__ = ["Batch", "Method", "Model", "Moment", "Turn", "load_model", "method_of", "read_run"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,20 @@ class Moment:
     epoch: int
     temperature: float  # of the teacher
     momentum: float  # of the teacher's moving average
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One of the updates of a step: what it trains, and by which loss.
+
+    network: whose parameters get the gradients, all of them the optimiser's; loss: see
+    `Method.loss`; place: of what it tells in (loss, *PARTS), which is its loss and then its parts.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    loss: Callable[[Batch, slice, Moment], tuple[Tensor, Tensor]]
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,10 @@ class Model:
 
 
 class Method:
-    """One method of training; `trained` is the network whose parameters get the gradients."""
+    """One method of training; `trained` is the network whose parameters get the gradients.
+
+    A step has one update, of all of `trained` by `optimizer` and `loss`, unless `turns` says more.
+    """
 
     PARTS: ClassVar[tuple[str, ...]] = ()  # what `loss` tells beside the loss, logged every epoch
     MODEL: ClassVar[type[Model]] = Model  # what `load` makes of a trained network
@@ -187,8 +204,15 @@ class Method:
         """Images of a forward pass, where a process works on `rows` and has memory for `micro`."""
         return min(rows, micro)
 
+    def turns(self) -> Sequence[Turn]:
+        """The updates of a step in their order; the loss of the first is the one that is logged.
+
+        An optimiser's group with a `rate` has that share of the schedule's learning rate.
+        """
+        return [Turn(self.trained, self.optimizer, self.loss)]
+
     def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
-        """Before the first forward pass of a step; `mine` are this process's rows."""
+        """Before the first forward pass of a turn; `mine` are this process's rows."""
 
     def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
         """(mean loss of the rows, detached (len(PARTS),) means of what is logged)."""
@@ -199,10 +223,10 @@ class Method:
         return []
 
     def before_update(self, moment: Moment) -> None:
-        """With all gradients there, before the optimiser uses them."""
+        """With all gradients of a turn there, before the optimiser uses them."""
 
     def end_step(self, moment: Moment) -> None:
-        """After the optimiser's update."""
+        """After the last update."""
 
     # ---- an epoch
 
@@ -245,7 +269,7 @@ class Method:
     # ---- what is kept
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint needs beside `result` and the optimiser."""
+        """What a checkpoint needs beside `result` and the optimisers."""
         return {}
 
     def result(self) -> dict[str, Any]:

@@ -13,6 +13,8 @@ PHOTOGRAPHS = (
     "negatives are, so that telling photographs from {in_distribution} is enough to flag them."
 )
 
+UNREAD = {"abstract": "built from an abstract", "memory": "built from memory"}  # by source
+
 
 def model_title(results: Results, strategy: str, variant: str) -> str:
     """Title of a strategy, or of the variant where that is not the base."""
@@ -49,6 +51,16 @@ def score_notes(scores: Iterable[str]) -> list[str]:
     entries = [lookup("score", score) for score in scores]
     texts = [f"{entry.title}: {entry.notes}" for entry in entries if entry.notes]
     return [f"Scores of the AUROC: {'; '.join(texts)}."] if texts else []
+
+
+def origins_note(results: Results) -> list[str]:
+    """Which of the methods that are measured beside ours were built without reading their paper."""
+    built: dict[str, list[str]] = {}
+    for name, other in results.baselines.items():
+        source = lookup("method", other.spec["runs"][0]["method"]).source
+        built.setdefault(source, []).append(name)
+    parts = [f"{words}: {', '.join(built[s])}" for s, words in UNREAD.items() if s in built]
+    return [f"Measured, but no reproduction: {'; '.join(parts)}."] if parts else []
 
 
 def listed(titles: Iterable[str]) -> str:

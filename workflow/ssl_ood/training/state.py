@@ -38,7 +38,7 @@ class Training:
         return {
             **self.result(),
             **self.method.state(),
-            "optimizer": self.method.optimizer.state_dict(),
+            "optimizers": [turn.optimizer.state_dict() for turn in self.method.turns()],
             "sums": self.sums,
             "recent": self.recent,
         }
@@ -61,8 +61,11 @@ class Training:
     def restore(self, state: dict) -> None:
         """Continues from what `state` gave, or stands again at the end from what `result` gave."""
         self.method.restore(state)
-        if "optimizer" in state:
-            self.method.optimizer.load_state_dict(state["optimizer"])
+        if "optimizer" in state:  # of an older checkpoint
+            state = {**state, "optimizers": [state["optimizer"]]}
+        if "optimizers" in state:
+            for turn, kept in zip(self.method.turns(), state["optimizers"], strict=True):
+                turn.optimizer.load_state_dict(kept)
             self.sums.copy_(state["sums"])
             self.recent.copy_(state.get("recent", torch.zeros_like(self.recent)))
         for number in ("step", "seconds", "repeated"):

@@ -18,7 +18,7 @@ from ssl_ood.common.distributed import average, process_group, world
 from ssl_ood.common.errors import UserError
 from ssl_ood.common.hashing import sha256_of
 from ssl_ood.common.streams import torch_seed
-from ssl_ood.methods.base import Batch, Moment, method_of
+from ssl_ood.methods.base import Batch, Moment, Turn, method_of
 from ssl_ood.methods.precision import products
 from ssl_ood.methods.settings import RunSettings
 from ssl_ood.methods.trained import prove_initial
@@ -47,48 +47,57 @@ def make_training(
 
 
 def train_step(run: Training, schedule: Schedule, batch: Batch, micro: int | MicroBatches) -> None:
-    """One optimiser step on a batch, in micro-batches of at most `micro` images per process.
+    """One step on a batch, in micro-batches of at most `micro` images per process: an update in
+    every turn of the method.
 
     Without a synchronisation with the host: what the step gives is read when it is asked for.
     """
     method, step = run.method, run.step
     moment = schedule.moment(step)
-    for group in method.optimizer.param_groups:
-        group["lr"] = float(schedule.lr[step])
-        if group.get("decay"):
-            group["weight_decay"] = float(schedule.weight_decay[step])
-    if isinstance(micro, int):
-        _gradients(run, batch, moment, micro)
-    else:
-        gathered = [run.sums, *method.shared_in_epoch(), run.recent, *method.shared_in_window()]
-        before = [tensor.clone() for tensor in gathered] if micro.auto else []
-
-        def undo() -> None:
-            for tensor, value in zip(gathered, before, strict=True):
-                tensor.copy_(value)
-
-        mine = len(batch) // world()[1]
-        micro.smallest = method.rows_at_a_time(mine, 1)
-        micro.settle(lambda size: _gradients(run, batch, moment, size), undo)
-    parameters = list(method.trained.parameters())
-    shared = [p.grad for p in parameters if p.grad is not None] + method.shared()
-    average([*shared, run.votes])
-    clip_gradients(parameters, run.settings.training.clip_grad)
-    method.before_update(moment)
-    method.optimizer.step()
+    for turn in method.turns():
+        for group in turn.optimizer.param_groups:
+            group["lr"] = float(schedule.lr[step]) * group.get("rate", 1.0)
+            if group.get("decay"):
+                group["weight_decay"] = float(schedule.weight_decay[step])
+        _gradients(run, turn, batch, moment, micro)
+        parameters = list(turn.network.parameters())
+        shared = [p.grad for p in parameters if p.grad is not None] + method.shared()
+        average([*shared, run.votes])
+        clip_gradients(parameters, run.settings.training.clip_grad)
+        method.before_update(moment)
+        turn.optimizer.step()
     method.end_step(moment)
     run.step += 1
 
 
-def _gradients(run: Training, batch: Batch, moment: Moment, micro: int) -> None:
-    """Forward and backward passes of a step, in the precision that the config names."""
-    with products(run.settings.training.precision):
-        _passes(run, batch, moment, micro)
+def _gradients(
+    run: Training, turn: Turn, batch: Batch, moment: Moment, micro: int | MicroBatches
+) -> None:
+    """Forward and backward passes of a turn, in the precision that the config names; again in
+    smaller micro-batches where memory runs out and `micro` may choose them."""
 
+    def passes(size: int) -> None:
+        with products(run.settings.training.precision):
+            _passes(run, turn, batch, moment, size)
 
-def _passes(run: Training, batch: Batch, moment: Moment, micro: int) -> None:
+    if isinstance(micro, int):
+        passes(micro)
+        return
     method = run.method
-    method.optimizer.zero_grad(set_to_none=True)
+    gathered = [run.sums, *method.shared_in_epoch(), run.recent, *method.shared_in_window()]
+    before = [tensor.clone() for tensor in gathered] if micro.auto else []
+
+    def undo() -> None:
+        for tensor, value in zip(gathered, before, strict=True):
+            tensor.copy_(value)
+
+    micro.smallest = method.rows_at_a_time(len(batch) // world()[1], 1)
+    micro.settle(passes, undo)
+
+
+def _passes(run: Training, turn: Turn, batch: Batch, moment: Moment, micro: int) -> None:
+    method = run.method
+    turn.optimizer.zero_grad(set_to_none=True)
     rank, processes = world()
     # For the dropout that a backbone may have; the methods draw all else from streams of their own.
     torch.manual_seed(torch_seed(run.settings.seed, "dropout", moment.step, rank))
@@ -99,13 +108,14 @@ def _passes(run: Training, batch: Batch, moment: Moment, micro: int) -> None:
     for low in range(start, stop, at_a_time):
         rows = slice(low, min(low + at_a_time, stop))
         share = (rows.stop - rows.start) / mine
-        loss, parts = method.loss(batch, rows, moment)
+        loss, parts = turn.loss(batch, rows, moment)
         (loss * share).backward()
         with torch.no_grad():
-            one = torch.ones_like(loss)[None]
-            told = share * torch.cat([loss.detach()[None], parts, one])
-            run.sums += told
-            run.recent += told
+            told = share * torch.cat([loss.detach()[None], parts])
+            for sums in (run.sums, run.recent):
+                sums[turn.place : turn.place + len(told)] += told
+                if turn.place == 0:
+                    sums[-1] += share  # of a step
 
 
 def finish_epoch(run: Training, schedule: Schedule) -> dict:

@@ -57,3 +57,51 @@ def igd(test: Tensor, train: Tensor) -> Tensor:
     the training images' latents are those of the training.
     """
     return test.double().mean(1)
+
+
+@register(
+    "score",
+    "absolute_error",
+    title="absolute error",
+    notes="mean absolute error of the reconstruction",
+    needs={"autoencoding"},
+    embedding="autoencoding",
+)
+def absolute_error(test: Tensor, train: Tensor) -> Tensor:
+    """mean_p |x_p - x'_p| over the pixels p, (N,) float64 >= 0.
+
+    test: (N, 1), see `methods.turns.Autoencoded`. Training images play no part.
+    """
+    return test[:, 0].double()
+
+
+@register(
+    "score",
+    "code_error",
+    title="code error",
+    notes="mean squared difference between the codes of an image and of its reconstruction",
+    needs={"recoding"},
+    embedding="recoding",
+)
+def code_error(test: Tensor, train: Tensor) -> Tensor:
+    """mean_k (z_k - z'_k)^2, (N,) float64 >= 0.
+
+    test: (N, 1), see `methods.one_class_gan`. Training images play no part.
+    """
+    return test[:, 0].double()
+
+
+@register(
+    "score",
+    "lacking_attention",
+    title="lacking attention",
+    notes="1 minus the mean attention that the latents pay to the image",
+    needs={"attention"},
+    embedding="attention",
+)
+def lacking_attention(test: Tensor, train: Tensor) -> Tensor:
+    """1 - mean_p A_p over the places p of the attention map A, (N,) float64 in 0..1.
+
+    test: (N, 1), see `methods.cavga`. Training images play no part.
+    """
+    return test[:, 0].double()

@@ -8,10 +8,21 @@ from typing import Literal
 from pydantic import Field
 
 from ssl_ood.common.registry import declare
-from ssl_ood.common.settings import Count, Settings
+from ssl_ood.common.settings import Count, Positive, Settings, Share
+from ssl_ood.methods.adversarial import AdversarialSettings
 from ssl_ood.methods.settings import Crops, Fault
 from ssl_ood.methods.sgd import SgdTraining
-from ssl_ood.methods.whole_batch import WholeBatchSettings
+
+
+class InpaintingTraining(SgdTraining):
+    """SGD with momentum, for the network and for its opponent."""
+
+    adversarial_weight: Share = Field(
+        description="share of what the opponent says in the loss; the rest is equation 4.1"
+    )
+    opponent_rate: Positive = Field(
+        description="learning rate of the opponent, as a share of the network's"
+    )
 
 
 class HoleViews(Crops):
@@ -26,16 +37,21 @@ class HoleViews(Crops):
 class DecoderHead(Settings):
     """Transposed convolutions from the last maps of the backbone to pixels."""
 
-    width: Count = Field(description="channels before the last layer; doubled with every halving")
+    width: Count = Field(
+        description="channels before the last layer, doubled with every halving; and after the "
+        "first one of the opponent"
+    )
 
 
-class InpaintingSettings(WholeBatchSettings):
+class InpaintingSettings(AdversarialSettings):
     """The sections of `methods.inpainting`."""
 
-    PASSES = 3.6  # forward and backward, of the backbone and of a decoder of a fifth of its cost
+    # Forward and backward, of the backbone and of a decoder of a fifth of its cost; the opponent is
+    # passed twice in the first turn and six times in the second, each a thirtieth.
+    PASSES = 3.85
     WORK = 0.03
 
-    training: SgdTraining = Field(description="how long, in which batches, at which rates")
+    training: InpaintingTraining = Field(description="how long, in which batches, at which rates")
     views: HoleViews = Field(description="what has a hole")
     head: DecoderHead = Field(description="from features to pixels")
 
@@ -55,8 +71,10 @@ declare(
     "ssl_ood.methods.inpainting.method:Inpainting",
     title="Inpainting",
     notes="""A square is cut out of an image and an autoencoder fills it: the squared error in the
-    hole, equation 4.1. The features are the pooled ones of the encoder.""",
+    hole, equation 4.1, and an opponent that tells filled images from whole ones. The features are
+    the pooled ones of the encoder.""",
     settings=InpaintingSettings,
+    version=2,  # with an opponent
     source="memory",
     max_devices=1,
     offers=frozenset({"features", "images"}),

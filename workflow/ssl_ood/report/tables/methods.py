@@ -15,7 +15,7 @@ from ssl_ood.report.layout import Table
 from ssl_ood.report.options import Beside
 from ssl_ood.report.records import OURS, other_methods
 from ssl_ood.report.results import Results
-from ssl_ood.report.table_parts import score_notes, score_title, titles_of_homes
+from ssl_ood.report.table_parts import origins_note, score_notes, score_title, titles_of_homes
 
 LABELS = "labels"  # in the note of a reported method that uses labels
 WITH_LABELS, WITHOUT_LABELS = "With labels", "Without labels, trained on normal images"
@@ -54,6 +54,7 @@ def methods_table(results: Results) -> Table:
             *["All: the union of the OOD sets."] * any(c.of["dataset"] == POOLED for c in columns),
             *_strategy_note(results, homes),
             *_stand_in_notes(results),
+            *origins_note(results),
         ],
         best="column",
         below=REPORTED_BELOW,
