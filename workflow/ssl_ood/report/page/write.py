@@ -101,6 +101,9 @@ def _context(experiments: Experiments) -> dict[str, Any]:
     costs = costs_table(results)
     graph = _graph(results)
     of_thesis = any(experiments.config.studies[t.settings.study].chapter for t in made)
+    # Of own images alone, the thesis's tables are not what is missing.
+    unmade = [t for t in targets if t not in made]
+    unmade = [t for t in unmade if of_thesis or t.settings.study in experiments.own]
     paths = [f.path for f in figures.values()] + [one["path"] for one in negatives]
     contents = [("measured", "Measured"), ("missing", "Missing"), ("cost", "Cost")]
     contents += [(section, title) for section, title, *_ in sections]
@@ -124,7 +127,7 @@ def _context(experiments: Experiments) -> dict[str, Any]:
         "counts": counts,
         "lead": lead,
         "measured": landing.measured_on(experiments, made, trained),
-        "missing": landing.missing(experiments, made, [t for t in targets if t not in made]),
+        "missing": landing.missing(experiments, made, unmade),
         "cost": landing.cost(costs),
         "costs": costs,
         "of_thesis": of_thesis,
