@@ -173,7 +173,7 @@ PARTS = {
 
 
 def _steps(bench: Bench, ours: Ours, name: str) -> Iterator[Value]:
-    """Images a second of steps on ready views, and the share of the measured peak."""
+    """Images per second of steps on ready views, and the share of the measured peak."""
     preset = bench.preset
     speed = bench.per_second(ours.steps, preset.batch * preset.steps)
     yield Value(name, speed, "images/s", _views(preset))

@@ -9,6 +9,7 @@ from support.other_methods import COMMON, SGD, VIEWS
 from support.training import read_log
 from torch import nn
 
+from ssl_ood.common import registry
 from ssl_ood.common.registry import register
 from ssl_ood.methods.base import Method, Turn
 from ssl_ood.methods.settings import Crops, MethodSettings, read_run
@@ -33,10 +34,17 @@ class DuelSettings(MethodSettings):
         return self.views.spec
 
 
-@register("method", "duel", title="Duel", notes="Two numbers.", settings=DuelSettings,
-          source="memory", max_devices=1, offers=frozenset({"features"}))  # fmt: skip
 def duel() -> type:
     return Duel
+
+
+@pytest.fixture(autouse=True, scope="module")
+def declared():
+    """The method is there for the tests of this file alone."""
+    register("method", "duel", title="Duel", notes="Two numbers.", settings=DuelSettings,
+             source="memory", max_devices=1, offers=frozenset({"features"}))(duel)  # fmt: skip
+    yield
+    del registry._ENTRIES["method"]["duel"]
 
 
 class Duel(Method):

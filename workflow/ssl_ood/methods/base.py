@@ -211,8 +211,8 @@ class Method:
         """
         return [Turn(self.trained, self.optimizer, self.loss)]
 
-    def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
-        """Before the first forward pass of a turn; `mine` are this process's rows."""
+    def begin_step(self, batch: Batch, own_rows: slice, moment: Moment) -> None:
+        """Before the first forward pass of a turn; `own_rows` are this process's rows."""
 
     def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
         """(mean loss of the rows, detached (len(PARTS),) means of what is logged)."""

@@ -35,14 +35,14 @@ def replace_drop_paths(backbone: nn.Module) -> list[DropPath]:
     """Puts a DropPath in place of each of timm's; all of them, in the order of their layers."""
     from timm.layers import DropPath as Timms
 
-    found = []
+    replaced = []
     for parent in backbone.modules():
         for name, child in parent.named_children():
             if isinstance(child, Timms):
                 ours = DropPath(child.drop_prob)
                 setattr(parent, name, ours)
-                found.append(ours)
-    return found
+                replaced.append(ours)
+    return replaced
 
 
 def draw_factors(

@@ -90,10 +90,10 @@ class StaysAtChance:
 
     def judge(self, lines: Lines, span: Span) -> Finding | None:
         left = [1 - line[self.key] / self.level for line in lines]
-        said = self._said(left, span)
-        if said is None:
+        sentence = self._said(left, span)
+        if sentence is None:
             return None
-        words, so = said
+        words, so = sentence
         last = lines[-1]
         text = (
             f"{words} ({self.key.replace('_', ' ')} {last[self.key]:.4f} of at most "

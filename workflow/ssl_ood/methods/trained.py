@@ -23,28 +23,30 @@ def prove_weights(weights: Path, run: str) -> dict[str, Any]:
     Reads the weights in full. Raises UserError where they, or train.json, are damaged, missing or
     of another run.
     """
-    told = _read_summary(weights)
-    if told["run"] != run:
-        raise _other_run(weights, told["run"], run)
+    summary = _read_summary(weights)
+    if summary["run"] != run:
+        raise _other_run(weights, summary["run"], run)
     try:
-        found = sha256_of(weights)
+        digest = sha256_of(weights)
     except OSError as error:
         raise UserError(f"The weights {weights} cannot be read ({error.strerror}).") from None
-    if found != told["weights_sha256"]:
+    if digest != summary["weights_sha256"]:
         owner = run_of(weights)
         if owner not in (None, run):
             raise _other_run(weights, owner, run)
         raise UserError(
-            f"The weights {weights} are damaged: their checksum is {found[:12]}, the training of "
-            f"{run} wrote {told['weights_sha256'][:12]}. {AGAIN}"
+            f"The weights {weights} are damaged: their checksum is {digest[:12]}, the training of "
+            f"{run} wrote {summary['weights_sha256'][:12]}. {AGAIN}"
         )
-    return told
+    return summary
 
 
 def prove_settings(weights: Path, settings: RunSettings) -> None:
     """Raises UserError where weights were trained with other settings than a run of that name."""
-    trained, wanted = _config_of(weights), settings.to_dict()
-    other = sorted(key for key in trained.keys() | wanted if trained.get(key) != wanted.get(key))
+    trained, expected = _config_of(weights), settings.to_dict()
+    other = sorted(
+        key for key in trained.keys() | expected if trained.get(key) != expected.get(key)
+    )
     if trained and other:
         raise UserError(
             f"{weights} was trained as {settings.run} with another {', '.join(other)} than the "
@@ -57,9 +59,9 @@ def prove_initial(path: Path, settings: RunSettings) -> None:
     for kind, name in (settings.initial or {}).items():
         if kind == "run":
             prove_weights(path, name)
-        elif (found := tensors_metadata(path).get(kind, name)) != name:
+        elif (other := tensors_metadata(path).get(kind, name)) != name:
             raise UserError(
-                f"{path} holds the weights {found}, not {name}: delete the file and run the "
+                f"{path} holds the weights {other}, not {name}: delete the file and run the "
                 "workflow again, which makes it again."
             )
 
@@ -76,15 +78,15 @@ def _config_of(weights: Path) -> Mapping[str, Any]:
     return json.loads(tensors_metadata(weights).get("config", "{}"))
 
 
-def _other_run(weights: Path, found: str, run: str) -> UserError:
-    return UserError(f"{weights} holds the weights of {found}, not those of {run}. {AGAIN}")
+def _other_run(weights: Path, other: str, run: str) -> UserError:
+    return UserError(f"{weights} holds the weights of {other}, not those of {run}. {AGAIN}")
 
 
 def _read_summary(weights: Path) -> dict[str, Any]:
     path = weights.with_name(SUMMARY)
     try:
-        told = read_json(path)
-        whole = is_whole(told) and {"run", "weights_sha256", "datasets"} <= told.keys()
+        summary = read_json(path)
+        whole = is_whole(summary) and {"run", "weights_sha256", "datasets"} <= summary.keys()
         reason = "it was altered"
     except FileNotFoundError:
         raise UserError(
@@ -94,4 +96,4 @@ def _read_summary(weights: Path) -> dict[str, Any]:
         whole, reason = False, str(error)
     if not whole:
         raise UserError(f"{path} is damaged ({reason}). {AGAIN}")
-    return told
+    return summary

@@ -143,7 +143,7 @@ def _detect(options: argparse.Namespace) -> None:
 
     named = options.folder.absolute().name.split(".")[0] or "folder"
     output = options.output or Path(f"detected-{named}")
-    wanted = Wanted(
+    request = Wanted(
         folder=options.folder,
         output=output,
         false_alarms=options.false_alarms,
@@ -154,7 +154,7 @@ def _detect(options: argparse.Namespace) -> None:
     )
     about = detect(
         options.model,
-        wanted,
+        request,
         lambda: devices.chosen(options),
         lambda detection: write_page(detection, output),
     )

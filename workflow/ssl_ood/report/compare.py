@@ -79,11 +79,11 @@ def _tolerance(text: str) -> float:
 
 def _compare(options: argparse.Namespace) -> int:
     frames = [read(path) for path in (options.a, options.b)]
-    found = differences(*frames, options.tolerance)
+    differing = differences(*frames, options.tolerance)
     if options.output:
-        write_text(options.output, found.to_csv(index=False, lineterminator="\n"))
-    print(describe(found, compared=len(frames[0].keys() | frames[1].keys())))
-    return int(len(found) > 0)
+        write_text(options.output, differing.to_csv(index=False, lineterminator="\n"))
+    print(describe(differing, compared=len(frames[0].keys() | frames[1].keys())))
+    return int(len(differing) > 0)
 
 
 def read(path: Path) -> dict[str, pd.DataFrame]:
@@ -202,14 +202,14 @@ def _keyed(frame: pd.DataFrame, keys: list[str]) -> dict[str, dict]:
     return rows
 
 
-def describe(found: pd.DataFrame, compared: int) -> str:
+def describe(differing: pd.DataFrame, compared: int) -> str:
     """The largest differences as a short table, and how many there are in which files."""
-    if found.empty:
+    if differing.empty:
         return f"equal: {compared} files of measurements and tables."
-    places = found.groupby("place", sort=False).size()
-    order = found["difference"].abs().sort_values(ascending=False, kind="stable").index
-    largest = found.loc[order]  # what is no number comes last
-    lines = [f"{len(found)} differences in {len(places)} of {compared} files:"]
+    places = differing.groupby("place", sort=False).size()
+    order = differing["difference"].abs().sort_values(ascending=False, kind="stable").index
+    largest = differing.loc[order]  # what is no number comes last
+    lines = [f"{len(differing)} differences in {len(places)} of {compared} files:"]
     lines += [f"  {place}: {count}" for place, count in places.head(SHOWN).items()]
     if len(places) > SHOWN:
         lines.append(f"  and {len(places) - SHOWN} files more")
@@ -218,8 +218,8 @@ def describe(found: pd.DataFrame, compared: int) -> str:
         name = " ".join(part for part in (entry.place, entry.row, entry.column) if part)
         by = f" ({entry.difference:+.6g})" if entry.difference == entry.difference else ""
         lines.append(f"  {name}: {_short(entry.a)} -> {_short(entry.b)}{by}")
-    if len(found) > SHOWN:
-        lines.append(f"  and {len(found) - SHOWN} more; --output FILE writes all of them")
+    if len(differing) > SHOWN:
+        lines.append(f"  and {len(differing) - SHOWN} more; --output FILE writes all of them")
     return "\n".join(lines)
 
 

@@ -49,7 +49,7 @@ def compare(
     if cells is None or column not in cells:
         return None
     shown, against = cells[column]
-    found = _by_seed(results, in_distribution, strategy, shown)
+    by_seed = _by_seed(results, in_distribution, strategy, shown)
     record = measure(
         results,
         in_distribution,
@@ -57,14 +57,14 @@ def compare(
         dataset=" ".join(_names(shown.of)),
         variant=shown.variant,
         metric=shown.of.metric,
-        summary=summarise(list(found.values()), results.confidence),
+        summary=summarise(list(by_seed.values()), results.confidence),
     )
-    if not found:
+    if not by_seed:
         record["status"] = _status(results, in_distribution, strategy, shown)
     change = None
     if against is not None:
         base = _by_seed(results, in_distribution, strategy, against)
-        change = difference(results, found, base, (shown.of, against.of), 100.0)
+        change = difference(results, by_seed, base, (shown.of, against.of), 100.0)
     over = change and (results.repeats if change.over == SEEDS else "images, paired")
     return (
         {"choice": " ".join(choices)}
@@ -82,14 +82,18 @@ def compare(
 
 def _by_seed(results: Results, home: str, strategy: str, shown: Shown) -> dict[int, Measurement]:
     """What is measured by seed; of several OOD sets the mean, where all of them are."""
-    what = {"variant": shown.variant, "metric": shown.of.metric}
-    found = [results.by_seed(home, strategy, ood=name, **what) for name in _names(shown.of)]
-    if len(found) == 1:
-        return found[0]
-    seeds = sorted(set.intersection(*map(set, found)))
-    means = {seed: sum(one[seed].value for one in found) / len(found) for seed in seeds}
+    selection = {"variant": shown.variant, "metric": shown.of.metric}
+    measurements = [
+        results.by_seed(home, strategy, ood=name, **selection) for name in _names(shown.of)
+    ]
+    if len(measurements) == 1:
+        return measurements[0]
+    seeds = sorted(set.intersection(*map(set, measurements)))
+    means = {
+        seed: sum(one[seed].value for one in measurements) / len(measurements) for seed in seeds
+    }
     return {
-        seed: Measurement(found[0][seed].run, seed, mean, math.nan, math.nan)
+        seed: Measurement(measurements[0][seed].run, seed, mean, math.nan, math.nan)
         for seed, mean in means.items()
     }
 
@@ -100,8 +104,8 @@ def _names(of: Of) -> list[str]:
 
 def _status(results: Results, home: str, strategy: str, shown: Shown) -> str:
     """Why nothing is measured: of several sets, of the first without a number."""
-    what = {"variant": shown.variant, "metric": shown.of.metric}
-    statuses = [results.status(home, strategy, ood=name, **what) for name in _names(shown.of)]
+    selection = {"variant": shown.variant, "metric": shown.of.metric}
+    statuses = [results.status(home, strategy, ood=name, **selection) for name in _names(shown.of)]
     return next((status for status in statuses if status != MEASURED), NOT_RUN)
 
 

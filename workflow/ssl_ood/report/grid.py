@@ -108,13 +108,13 @@ class Grid:
         import pandas as pd
 
         places = product(enumerate(self.rows), enumerate(self.columns), self.each)
-        found = [
+        frames = [
             {"row": i, "column": j} | record
             for (i, row), (j, column), more in places
             if row.of is not None
             and (record := self._record({**row.of, **column.of, **more}, more))
         ]
-        return pd.DataFrame(found, columns=None if found else ASKED)
+        return pd.DataFrame(frames, columns=None if frames else ASKED)
 
     def _record(self, of: dict[str, Any], more: Mapping[str, Any]) -> Record | None:
         if kind := of.pop(SHORTCUT, ""):

@@ -35,8 +35,8 @@ def read_history(files: Sequence[Path], spec: dict[str, Any]) -> pd.DataFrame:
 
 def device_hours(files: Sequence[Path], spec: dict[str, Any]) -> dict[str, float]:
     """What the training of each run took, by its name: hours times devices. Raises as above."""
-    told = {run["run"]: _read(path)[1] for run, path in _trained(files, spec)}
-    return {run: t["seconds"] * t.get("devices", 1) / 3600 for run, t in told.items()}
+    seconds_of = {run["run"]: _read(path)[1] for run, path in _trained(files, spec)}
+    return {run: t["seconds"] * t.get("devices", 1) / 3600 for run, t in seconds_of.items()}
 
 
 def _trained(files: Sequence[Path], spec: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path]]:

@@ -58,7 +58,10 @@ def difference(
     seeds = sorted(one.keys() & other.keys())
     limits: tuple[float, float] = NO_INTERVAL
     if len(seeds) == 1:
-        sides = [(side[seeds[0]].run, what) for side, what in zip((one, other), of, strict=True)]
+        sides = [
+            (side[seeds[0]].run, selection)
+            for side, selection in zip((one, other), of, strict=True)
+        ]
         interval = paired_difference(results, *sides)
         limits = (interval.low, interval.high) if interval else NO_INTERVAL
     pairs = []
@@ -87,7 +90,9 @@ def paired_difference(
     if len(metrics) > 1 or not metrics <= {*OF_IMAGES}:
         return None
     if metrics == {"sensitivity"}:
-        sides = [(_table(files[run]), _column(results, what)) for run, what in (one, other)]
+        sides = [
+            (_table(files[run]), _column(results, selection)) for run, selection in (one, other)
+        ]
         return auroc_difference(*(_held_out(*side) for side in sides), results.confidence)
     return _of_aurocs(results, one, other)
 
@@ -123,7 +128,7 @@ def difference_of_gains(results: Results, runs: list[str], ood: str) -> Interval
 
 def _of_votes(results: Results, one: tuple[str, Of], other: tuple[str, Of]) -> Interval | None:
     tables = [_table(results.scores_of[run]) for run, _ in (one, other)]
-    columns = [VOTED[what.metric] for _, what in (one, other)]
+    columns = [VOTED[selection.metric] for _, selection in (one, other)]
     voted = [_of(table, column, "test") for table, column in zip(tables, columns, strict=True)]
     if min(votes.min() for votes in voted) < 0:
         return None
@@ -131,7 +136,7 @@ def _of_votes(results: Results, one: tuple[str, Of], other: tuple[str, Of]) -> I
 
 
 def _of_aurocs(results: Results, one: tuple[str, Of], other: tuple[str, Of]) -> Interval | None:
-    names = [_sets(results, run, what.ood) for run, what in (one, other)]
+    names = [_sets(results, run, selection.ood) for run, selection in (one, other)]
     scores = [
         _against(results, *side, sets) for side, sets in zip((one, other), names, strict=True)
     ]
@@ -158,14 +163,14 @@ def _sets(results: Results, run: str, ood: str | tuple[str, ...]) -> list[str]:
     return [name for name in own if name not in photographs]
 
 
-def _against(results: Results, run: str, what: Of, sets: Sequence[str]) -> ModelScores | None:
+def _against(results: Results, run: str, selection: Of, sets: Sequence[str]) -> ModelScores | None:
     """The scores of the test images and of OOD sets; None where one of these is not there."""
-    table, column = _table(results.scores_of[run]), _column(results, what)
+    table, column = _table(results.scores_of[run]), _column(results, selection)
     outs = [_of(table, column, "ood", name) for name in sets]
     if not all(len(out) for out in outs):
         return None
     return ModelScores(
-        _of(table, column, "test"), [np.concatenate(outs)] if what.ood == POOLED else outs
+        _of(table, column, "test"), [np.concatenate(outs)] if selection.ood == POOLED else outs
     )
 
 
@@ -175,8 +180,8 @@ def _held_out(table: dict[str, np.ndarray], column: str) -> ModelScores:
     return ModelScores(_of(table, column, "sensitivity_held_out"), [again])
 
 
-def _column(results: Results, what: Of) -> str:
-    score = what.score or results.score
+def _column(results: Results, selection: Of) -> str:
+    score = selection.score or results.score
     return column_name(score, results.tau_of(score))
 
 

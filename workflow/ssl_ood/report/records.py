@@ -41,15 +41,17 @@ def measure(
         if system in results.baselines:
             shown = results.baselines[system]
             run = shown.spec["runs"][0]
-            what = {"variant": run["variant"], "metric": metric, "ood": dataset}
-            summary = summary or shown.summary(in_distribution, run["strategy"], **what)
-            status = MEASURED if summary else shown.status(in_distribution, run["strategy"], **what)
+            selection = {"variant": run["variant"], "metric": metric, "ood": dataset}
+            summary = summary or shown.summary(in_distribution, run["strategy"], **selection)
+            status = (
+                MEASURED if summary else shown.status(in_distribution, run["strategy"], **selection)
+            )
             method = run["method"]
     else:
         score, other = score or results.score if metric in SCORED else "", ""
-        what = {"variant": variant, "metric": metric, "ood": dataset, "score": score}
-        summary = summary or results.summary(in_distribution, strategy, **what)
-        status = MEASURED if summary else results.status(in_distribution, strategy, **what)
+        selection = {"variant": variant, "metric": metric, "ood": dataset, "score": score}
+        summary = summary or results.summary(in_distribution, strategy, **selection)
+        status = MEASURED if summary else results.status(in_distribution, strategy, **selection)
     if summary:
         summary = summary.scaled(SCALES.get(unit, 1.0))  # counts and nats are as they were measured
     key = ReportedKey("", in_distribution, dataset, strategy, variant, other, metric, score)

@@ -177,15 +177,17 @@ class Results:
             key = key._replace(tau=self.tau_of(key.score) if key.tau is None else key.tau)
         return self._rows.get(key, [])
 
-    def by_seed(self, in_distribution: str, strategy: str, **what: Any) -> dict[int, Measurement]:
+    def by_seed(
+        self, in_distribution: str, strategy: str, **selection: Any
+    ) -> dict[int, Measurement]:
         """Measurements by seed; the score and temperature shown are filled in where needed."""
-        rows = self._rows_of(Key(in_distribution, strategy, **what))
+        rows = self._rows_of(Key(in_distribution, strategy, **selection))
         measured = [measurement for measurement, status in rows if status == MEASURED]
         return {m.seed: m for m in sorted(measured, key=lambda m: m.seed)}
 
-    def status(self, in_distribution: str, strategy: str, **what: Any) -> str:
+    def status(self, in_distribution: str, strategy: str, **selection: Any) -> str:
         """Why there is a number or none: measured, no_data, not_applicable, not_run, ..."""
-        key = Key(in_distribution, strategy, **what)
+        key = Key(in_distribution, strategy, **selection)
         statuses = [status for _, status in self._rows_of(key)]
         if statuses:
             return MEASURED if MEASURED in statuses else statuses[-1]
@@ -201,26 +203,26 @@ class Results:
                 return run["method"]
         return ""
 
-    def summary(self, in_distribution: str, strategy: str, **what: Any) -> Summary | None:
+    def summary(self, in_distribution: str, strategy: str, **selection: Any) -> Summary | None:
         """Mean over seeds of what `by_seed` gives; None where nothing was measured."""
-        found = self.by_seed(in_distribution, strategy, **what)
-        return summarise(list(found.values()), self.confidence)
+        measurements = self.by_seed(in_distribution, strategy, **selection)
+        return summarise(list(measurements.values()), self.confidence)
 
     def ood_sets(self, in_distribution: str) -> list[str]:
         """The OOD sets of an in-distribution dataset, in the order of the config."""
-        told = [*self.spec["runs"], *self.spec.get("shortcuts", ())]
-        told = [entry for entry in told if entry["in_distribution"] == in_distribution]
-        return list(dict.fromkeys(name for entry in told for name in entry["ood"]))
+        parts = [*self.spec["runs"], *self.spec.get("shortcuts", ())]
+        parts = [entry for entry in parts if entry["in_distribution"] == in_distribution]
+        return list(dict.fromkeys(name for entry in parts for name in entry["ood"]))
 
     def compared(self, in_distribution: str) -> set[str]:
         """What the spec asks shortcuts of: OOD sets, and their groups."""
-        told = [
+        titles = [
             name
             for entry in self.spec.get("shortcuts", ())
             if entry["in_distribution"] == in_distribution
             for name in entry["ood"]
         ]
-        return {*told, AVERAGE, AVERAGE_HONEST, POOLED} if told else set()
+        return {*titles, AVERAGE, AVERAGE_HONEST, POOLED} if titles else set()
 
     def beside_sets(self, in_distribution: str) -> list[str]:
         """The OOD sets that count in no average, some with a size of their own: lsun@256."""
@@ -244,12 +246,12 @@ class Results:
         named = self.spec["options"].get("strategies", [])
         if isinstance(named, dict):  # a list for each dataset
             named = named.get(in_distribution, [])
-        found = [
+        shown = [
             run["strategy"]
             for run in self.spec["runs"]
             if run["in_distribution"] == in_distribution and run["variant"] == BASE
         ]
-        return list(dict.fromkeys([s for s in named if s in found] + found))
+        return list(dict.fromkeys([s for s in named if s in shown] + shown))
 
     def variants(self, in_distribution: str, strategy: str) -> list[str]:
         """The variants of the runs of a strategy, in the order of the config."""
@@ -289,20 +291,24 @@ def load_results(
     own = {k: v for k, v in spec["options"].items() if k in settings.key_names()}
     options = read_settings(settings, own, spec["name"])
     others = spec.get("baselines", {})
-    runs = [run["run"] for told in (spec, *others.values()) for run in told["runs"]]
+    runs = [
+        run["run"] for baseline_spec in (spec, *others.values()) for run in baseline_spec["runs"]
+    ]
     seen: dict[str, Any] = {}
     frame = read_measurements(measurements, list(dict.fromkeys(runs)), seen)
-    own, found = _of_runs(spec, frame), _shortcuts(spec, shortcuts, seen)
+    own, shortcut_rows = _of_runs(spec, frame), _shortcuts(spec, shortcuts, seen)
     quoted = read_reported(reported_dir if spec["show_reported"] else None)
     files = {path.stem: path for path in scores}
     baselines = {}
     for name, other in others.items():
-        told = {**spec, **other, "baselines": {}}
+        baseline_spec = {**spec, **other, "baselines": {}}
         chosen = Scored(score=other["score"])
-        told, of_runs = in_the_table_s_names(told, _of_runs(told, frame))
-        baselines[name] = Results(told, chosen, of_runs, quoted, history=history)
+        baseline_spec, of_runs = in_the_table_s_names(baseline_spec, _of_runs(baseline_spec, frame))
+        baselines[name] = Results(baseline_spec, chosen, of_runs, quoted, history=history)
     folder = reported_dir or Path()
-    return Results(spec, options, own, quoted, folder, files, images, found, baselines, history)
+    return Results(
+        spec, options, own, quoted, folder, files, images, shortcut_rows, baselines, history
+    )
 
 
 def in_the_table_s_names(

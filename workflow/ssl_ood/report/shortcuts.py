@@ -107,8 +107,8 @@ def rows_of_pair(results: Results, home: str, dataset: str) -> pd.DataFrame:
 
 def status_of(results: Results, home: str) -> str:
     """Why a dataset has no shortcuts at all."""
-    told = [s for s in results.spec.get("shortcuts", ()) if s["in_distribution"] == home]
-    return next((s["status"] for s in told if "status" in s), NOT_RUN)
+    specs = [s for s in results.spec.get("shortcuts", ()) if s["in_distribution"] == home]
+    return next((s["status"] for s in specs if "status" in s), NOT_RUN)
 
 
 def best_shortcut(

@@ -73,13 +73,13 @@ def speeds(experiments: Experiments) -> dict[tuple[str, str], float]:
     On the device that the config asks for: a training on the processor says nothing of a GPU.
     """
     on_gpu = experiments.config.execution.devices > 0
-    found: dict[tuple[str, str], list[float]] = {}
+    by_dataset: dict[tuple[str, str], list[float]] = {}
     for run in experiments.runs.values():
-        told = cost_of(experiments, run)
-        if told and told["images_per_second"] and (told["device_peak_bytes"] is not None) == on_gpu:
-            speed = run.settings.work * told["images_per_second"] / told.get("devices", 1)
-            found.setdefault((run.study, run.in_distribution), []).append(speed)
-    ended = {key: statistics.median(values) for key, values in found.items()}
+        cost = cost_of(experiments, run)
+        if cost and cost["images_per_second"] and (cost["device_peak_bytes"] is not None) == on_gpu:
+            speed = run.settings.work * cost["images_per_second"] / cost.get("devices", 1)
+            by_dataset.setdefault((run.study, run.in_distribution), []).append(speed)
+    ended = {key: statistics.median(values) for key, values in by_dataset.items()}
     return measured(experiments) | ended
 
 
@@ -235,8 +235,8 @@ def _dataset_lines(experiments: Experiments, runs: list[Run]) -> str:
 def cost_of(experiments: Experiments, run: Run) -> dict[str, Any] | None:
     """What the training of the run told at its end, or None."""
     path = Path(experiments.config.results_dir) / "runs" / run.id / "train.json"
-    told = _json(path)
-    return told if isinstance(told, dict) and is_whole(told) else None
+    cost = _json(path)
+    return cost if isinstance(cost, dict) and is_whole(cost) else None
 
 
 def costs(experiments: Experiments) -> list[dict[str, Any]]:
@@ -286,10 +286,10 @@ def _cost_row(
     }
 
 
-def _spent(told: dict[str, Any]) -> float:
+def _spent(cost: dict[str, Any]) -> float:
     """Seconds of a training, with those of the steps that killed attempts had done in vain."""
-    steps = told.get("steps")
-    return told["seconds"] * (1 + told.get("repeated_steps", 0) / steps if steps else 1)
+    steps = cost.get("steps")
+    return cost["seconds"] * (1 + cost.get("repeated_steps", 0) / steps if steps else 1)
 
 
 def evaluation_seconds(experiments: Experiments) -> float:

@@ -108,10 +108,10 @@ class Attempt:
             return
         line = self.run.history[-1]
         speed, left = self._rates()
-        told = "".join(f"{words}  " for words in describe_probe(self._latest_probe()))
+        probed = "".join(f"{words}  " for words in describe_probe(self._latest_probe()))
         say(
             f"epoch {line['epoch']}/{self.schedule.epochs}  {self.run.method.describe(line)}  "
-            f"{told}{speed:.0f} images/s  {left / 60:.1f} min left"
+            f"{probed}{speed:.0f} images/s  {left / 60:.1f} min left"
         )
 
     def tell_findings(self, findings: list[Finding]) -> None:
@@ -176,9 +176,11 @@ class Attempt:
     def _last_words(self) -> tuple[int, int]:
         """(step, repeated steps) that the attempt before told last; it may be some steps older."""
         try:
-            told = json.loads(self.progress.read_text(encoding="utf-8")) if self.progress else {}
-            if told.get("identity") == checkpoints.fingerprint(self.identity):
-                return int(told["step"]), int(told["repeated"])
+            progress = (
+                json.loads(self.progress.read_text(encoding="utf-8")) if self.progress else {}
+            )
+            if progress.get("identity") == checkpoints.fingerprint(self.identity):
+                return int(progress["step"]), int(progress["repeated"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass
         return 0, 0

@@ -112,8 +112,8 @@ def _speed(options: argparse.Namespace) -> None:
     from ssl_ood.training.speed import images_per_second
 
     device = devices.chosen(options)
-    told = json.load(sys.stdin) if options.configs == ["-"] else map(read_json, options.configs)
-    for config in told:
+    configs = json.load(sys.stdin) if options.configs == ["-"] else map(read_json, options.configs)
+    for config in configs:
         settings = read_run(config)
         told_of = {
             "run": settings.run,

@@ -25,8 +25,8 @@ class MicroBatches:
     def __init__(self, asked: int | str | None, batch: int, device: torch.device) -> None:
         self.device, self.auto = device, asked == AUTO
         if asked == AUTO:
-            mine = batch // world()[1]
-            asked = mine if device.type == "cuda" else CPU_ROWS
+            own_rows = batch // world()[1]
+            asked = own_rows if device.type == "cuda" else CPU_ROWS
         self.size = min(asked or batch, batch)
         self.smallest = 1  # images that a method takes together, whatever is asked
         self.done = 0  # steps

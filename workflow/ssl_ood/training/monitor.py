@@ -41,17 +41,17 @@ class Monitor:
         The last good checkpoint stays.
         """
         check_finite(lines[-1], self.name)
-        found = judge(self.signs, lines, self.span)
-        for finding in found:
+        findings = judge(self.signs, lines, self.span)
+        for finding in findings:
             if finding.certain and self.may_stop:
                 raise UserError(f"{self.name}: {finding.text}")
-        return found
+        return findings
 
 
 def judge(signs: Sequence[Sign], lines: Sequence[Mapping], span: Span) -> list[Finding]:
     """The findings of all signs on the lines."""
-    found = (sign.judge(lines, span) for sign in signs)
-    return [finding for finding in found if finding is not None]
+    judged = (sign.judge(lines, span) for sign in signs)
+    return [finding for finding in judged if finding is not None]
 
 
 def read_signs(run: Training, schedule: Schedule) -> dict[str, Any]:

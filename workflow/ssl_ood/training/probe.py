@@ -143,8 +143,8 @@ class Probe:
             self.run.method.autocast(),
             not_compiled(model.network),
         ):
-            found = [model.features(model.views(i.to(device))).float() for i in part.images()]
-        return torch.cat(found)
+            features = [model.features(model.views(i.to(device))).float() for i in part.images()]
+        return torch.cat(features)
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,11 @@ class Sources:
     @property
     def checksums(self) -> dict[str, str]:
         """Of all that the weights depend on: the images of every set, and the labels if used."""
-        found = {name: packed.checksums["images"] for name, packed in self.packed.items()}
+        checksums = {name: packed.checksums["images"] for name, packed in self.packed.items()}
         if self.labels is not None:
             own = next(iter(self.packed))
-            found[f"{own} labels"] = self.packed[own].checksums["labels"]
-        return found
+            checksums[f"{own} labels"] = self.packed[own].checksums["labels"]
+        return checksums
 
     def prove(self, *, if_touched: bool = False) -> None:
         """Raises UserError where a packed set is no longer what it was.
@@ -66,8 +66,8 @@ class Sources:
     def _places(self, step: int, steps_per_epoch: int, size: int) -> np.ndarray:
         """The images of a step, (size,) numbers among those that are used."""
         epoch, position = divmod(step, steps_per_epoch)
-        wanted = min(steps_per_epoch * size, len(self))  # the last batch may be a smaller one
-        order = epoch_order(self.seed, "positives", epoch, wanted, len(self))
+        count = min(steps_per_epoch * size, len(self))  # the last batch may be a smaller one
+        order = epoch_order(self.seed, "positives", epoch, count, len(self))
         return order[position * size : (position + 1) * size]
 
 

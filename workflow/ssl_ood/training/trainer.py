@@ -101,19 +101,19 @@ def _passes(run: Training, turn: Turn, batch: Batch, moment: Moment, micro: int)
     rank, processes = world()
     # For the dropout that a backbone may have; the methods draw all else from streams of their own.
     torch.manual_seed(torch_seed(run.settings.seed, "dropout", moment.step, rank))
-    mine = len(batch) // processes
-    start, stop = rank * mine, (rank + 1) * mine
-    at_a_time = method.rows_at_a_time(mine, micro)
+    own_rows = len(batch) // processes
+    start, stop = rank * own_rows, (rank + 1) * own_rows
+    at_a_time = method.rows_at_a_time(own_rows, micro)
     method.begin_step(batch, slice(start, stop), moment)
     for low in range(start, stop, at_a_time):
         rows = slice(low, min(low + at_a_time, stop))
-        share = (rows.stop - rows.start) / mine
+        share = (rows.stop - rows.start) / own_rows
         loss, parts = turn.loss(batch, rows, moment)
         (loss * share).backward()
         with torch.no_grad():
-            told = share * torch.cat([loss.detach()[None], parts])
+            parts_and_one = share * torch.cat([loss.detach()[None], parts])
             for sums in (run.sums, run.recent):
-                sums[turn.place : turn.place + len(told)] += told
+                sums[turn.place : turn.place + len(parts_and_one)] += parts_and_one
                 if turn.place == 0:
                     sums[-1] += share  # of a step
 

@@ -120,9 +120,9 @@ class Dino(Method):
         # Not what the memory allows: the size of a group changes what is learned.
         return self.settings.options.together
 
-    def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
+    def begin_step(self, batch: Batch, own_rows: slice, moment: Moment) -> None:
         self.logit_mean.zero_()
-        self._count = mine.stop - mine.start
+        self._count = own_rows.stop - own_rows.start
 
     def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
         """Total loss (equation 5) of some rows; the parts are L_pos, L_neg and the entropy."""
@@ -274,9 +274,9 @@ def _by_kind(outputs: list[Tensor], sizes: list[list[Tensor]]) -> list[Tensor]:
     by_kind: list[list[Tensor]] = [[] for _ in sizes[0]]
     for output, views in zip(outputs, sizes, strict=True):
         parts = output.split([v.shape[0] * v.shape[1] for v in views])
-        for found, part, seen in zip(by_kind, parts, views, strict=True):
-            found.append(part.view(*seen.shape[:2], output.shape[-1]))
-    return [torch.cat(found) for found in by_kind]
+        for kind_parts, part, seen in zip(by_kind, parts, views, strict=True):
+            kind_parts.append(part.view(*seen.shape[:2], output.shape[-1]))
+    return [torch.cat(kind_parts) for kind_parts in by_kind]
 
 
 def _source_weights(settings: RunSettings, device: torch.device) -> Tensor | None:

@@ -86,11 +86,11 @@ class Glow(OneNetwork):
     def build(cls, settings: GlowSettings) -> nn.Module:
         return GlowNetwork(settings)
 
-    def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
+    def begin_step(self, batch: Batch, own_rows: slice, moment: Moment) -> None:
         """The first batch sets the scales and shifts of every ActNorm."""
         if moment.step == 0:
             with torch.no_grad():
-                self.network.bits(self._images(batch, mine, 0), standardise=True)
+                self.network.bits(self._images(batch, own_rows, 0), standardise=True)
 
     def loss(self, batch: Batch, rows: slice, moment: Moment) -> tuple[Tensor, Tensor]:
         """The mean of the bits per dimension, in float32 throughout."""

@@ -37,8 +37,8 @@ class Jigsaw(OneNetwork):
         with self.autocast():
             features = self.network.of_tiles(tiles).flatten(1)
             logits = self.network.head(features).float()
-        told = (logits.detach().argmax(1) == orders).float().mean()
-        return F.cross_entropy(logits, orders), told[None]
+        accuracy = (logits.detach().argmax(1) == orders).float().mean()
+        return F.cross_entropy(logits, orders), accuracy[None]
 
     def puzzle(self, views: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """(N, 3, S, S) -> normalised tiles (N, 9, 3, s, s), number k of which is the one whose

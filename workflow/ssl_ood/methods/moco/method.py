@@ -87,13 +87,13 @@ class Moco(Method):
         # Not what the memory allows: the size of a group changes what is learned.
         return self.settings.options.together
 
-    def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
+    def begin_step(self, batch: Batch, own_rows: slice, moment: Moment) -> None:
         """The keys of the whole batch, in a drawn order, an equal part in every process."""
         seed, count = self.settings.seed, len(batch)
         shuffled = stream(seed, "shuffle", moment.step).permutation(count)
-        size = self.rows_at_a_time(mine.stop - mine.start, count)
+        size = self.rows_at_a_time(own_rows.stop - own_rows.start, count)
         keys = []
-        for low in range(mine.start, mine.stop, size):
+        for low in range(own_rows.start, own_rows.stop, size):
             rows = shuffled[low : low + size]
             keys.append(self._encode(self.key, "key", batch, rows, moment.step))
         everyone = gather(torch.cat(keys))

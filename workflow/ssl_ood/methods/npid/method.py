@@ -59,7 +59,7 @@ class Npid(OneNetwork):
     def build(cls, settings: NpidSettings) -> nn.Module:
         return NpidNetwork(settings)
 
-    def begin_step(self, batch: Batch, mine: slice, moment: Moment) -> None:
+    def begin_step(self, batch: Batch, own_rows: slice, moment: Moment) -> None:
         if self.memory is None:
             drawn = torch.Generator().manual_seed(torch_seed(self.settings.seed, "memory"))
             vectors = torch.randn(batch.of, self.settings.head.out, generator=drawn)

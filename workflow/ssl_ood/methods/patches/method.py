@@ -59,8 +59,8 @@ class Patches(OneNetwork):
             together = pairs(self.network.of_tiles(tiles)).flatten(0, 1)
             logits = self.network.head(together).float().unflatten(0, (len(tiles), -1))
         right = torch.arange(len(NEIGHBOURS), device=logits.device)
-        told = (logits.detach().argmax(2) == right).float().mean()
-        return position_loss(logits), told[None]
+        accuracy = (logits.detach().argmax(2) == right).float().mean()
+        return position_loss(logits), accuracy[None]
 
     def patches_of(self, views: Tensor, step: int) -> Tensor:
         """(N, 3, S, S) -> nine patches (N, 9, 3, s, s) by rows; where they lie is drawn."""

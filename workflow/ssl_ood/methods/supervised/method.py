@@ -41,11 +41,11 @@ def class_ranks(labels: np.ndarray, settings: RunSettings) -> np.ndarray:
             f"{own} has images without a label, so that method {settings.method} cannot be "
             "trained on it: take a dataset with labels."
         )
-    found, ranks = np.unique(labels, return_inverse=True)
-    if len(found) != settings.head.classes:
+    classes, ranks = np.unique(labels, return_inverse=True)
+    if len(classes) != settings.head.classes:
         raise UserError(
-            f"{own} has {len(found)} classes, head.classes says {settings.head.classes}: set "
-            f"head.classes to {len(found)} in the override of the dataset."
+            f"{own} has {len(classes)} classes, head.classes says {settings.head.classes}: set "
+            f"head.classes to {len(classes)} in the override of the dataset."
         )
     return ranks.astype(np.int64)
 

@@ -61,10 +61,10 @@ class Case:
         return self._option("far")
 
     def _option(self, name: str) -> str:
-        found = getattr(self.results.options, name)
-        if found is None:
+        value = getattr(self.results.options, name)
+        if value is None:
             raise UserError(f"{self.results.spec['name']}: its claims need {name}: add an OOD set.")
-        return found
+        return value
 
     @property
     def average(self) -> str:
@@ -73,10 +73,10 @@ class Case:
 
     def role(self, name: str) -> str:
         """The in-distribution dataset that stands for one of the thesis's; see `ROLES`."""
-        found = getattr(self.results.options.roles, name)
-        if found is None:
+        dataset = getattr(self.results.options.roles, name)
+        if dataset is None:
             raise NotMeasurable(f"no dataset has the role of {ROLES[name]}")
-        return found
+        return dataset
 
     def fill(self, words: str) -> str:
         """`words` with {near}, {far}, {home}, {average}, roles and strategies by their titles."""
@@ -101,39 +101,41 @@ class Case:
         """The title of a dataset."""
         return self.results.title("datasets", name)
 
-    def by_seed(self, strategy: str, *, home: str = "", **what: Any) -> dict[int, Measurement]:
+    def by_seed(self, strategy: str, *, home: str = "", **selection: Any) -> dict[int, Measurement]:
         """Measurements by seed; NotMeasurable where there are none."""
-        found = self.results.by_seed(home or self.home, strategy, **what)
-        if not found:
+        measurements = self.results.by_seed(home or self.home, strategy, **selection)
+        if not measurements:
             where = f" on {self.dataset(home)}" if home else ""
             raise NotMeasurable(f"no run of {self.title(strategy)}{where} has been measured")
-        return found
+        return measurements
 
-    def mean(self, strategy: str, **what: Any) -> float:
-        found = self.by_seed(strategy, **what)
-        return sum(m.value for m in found.values()) / len(found)
+    def mean(self, strategy: str, **selection: Any) -> float:
+        measurements = self.by_seed(strategy, **selection)
+        return sum(m.value for m in measurements.values()) / len(measurements)
 
-    def best(self, strategies: Iterable[str], **what: Any) -> str:
+    def best(self, strategies: Iterable[str], **selection: Any) -> str:
         """The strategy of the largest mean."""
-        return max(strategies, key=lambda strategy: self.mean(strategy, **what))
+        return max(strategies, key=lambda strategy: self.mean(strategy, **selection))
 
-    def difference(self, one: str, other: str, **what: Any) -> Summary:
+    def difference(self, one: str, other: str, **selection: Any) -> Summary:
         """Summary of `one` minus `other` within each seed: in points, or as the metric is counted.
 
         Of a single seed the interval is over the images that both have scored, where there is one.
         """
-        a, b = self.by_seed(one, **what), self.by_seed(other, **what)
+        a, b = self.by_seed(one, **selection), self.by_seed(other, **selection)
         if not a.keys() & b.keys():
             raise NotMeasurable(f"{self.title(one)} and {self.title(other)} have no seed in common")
-        return self.between(a, b, **what)
+        return self.between(a, b, **selection)
 
-    def between(self, a: dict[int, Measurement], b: dict[int, Measurement], **what: Any) -> Summary:
+    def between(
+        self, a: dict[int, Measurement], b: dict[int, Measurement], **selection: Any
+    ) -> Summary:
         """See `difference`: of two models' measurements by seed, which have a seed in common.
 
         scores: the two scores, where they are not the same.
         """
-        metric, ood = what.get("metric", "auroc"), what.get("ood", "")
-        one, other = what.get("scores") or [what.get("score", "")] * 2
+        metric, ood = selection.get("metric", "auroc"), selection.get("ood", "")
+        one, other = selection.get("scores") or [selection.get("score", "")] * 2
         of = Of(metric, ood, one), Of(metric, ood, other)
         return difference(self.results, a, b, of, 1.0 if metric in COUNTED else 100.0)
 
@@ -145,11 +147,11 @@ class Case:
         a, b = (self.by_seed(strategy, ood=ood) for ood in (one, other))
         return difference(self.results, a, b, (Of(ood=one), Of(ood=other)), 100.0)
 
-    def margin(self, strategy: str, other: float, **what: Any) -> Summary:
+    def margin(self, strategy: str, other: float, **selection: Any) -> Summary:
         """Summary in points of a strategy minus `other`, a value in percent."""
         points = [
             Measurement(m.run, m.seed, *(100 * x - other for x in (m.value, m.low, m.high)))
-            for m in self.by_seed(strategy, **what).values()
+            for m in self.by_seed(strategy, **selection).values()
         ]
         return summarise(points, self.results.confidence)
 
@@ -209,9 +211,9 @@ def claim(name: str, words: str) -> Callable[[Check], Check]:
     return register
 
 
-def seeds_ahead(case: Case, one: str, other: str, **what: Any) -> str:
+def seeds_ahead(case: Case, one: str, other: str, **selection: Any) -> str:
     """`ahead in 3 of 3 seeds`; nothing for a single seed."""
-    a, b = case.by_seed(one, **what), case.by_seed(other, **what)
+    a, b = case.by_seed(one, **selection), case.by_seed(other, **selection)
     both = sorted(set(a) & set(b))
     if len(both) < 2:
         return ""

@@ -74,9 +74,9 @@ def _for_every_strategy(case: Case, leads: dict[str, Summary], words: str) -> Fi
     verdicts = {strategy: ahead(lead) for strategy, lead in leads.items()}
     count = sum(lead.mean > 0 for lead in leads.values())
     reasons = []
-    for verdict, told in ((FAILS, "not for"), (UNDECIDED, "open for")):
-        names = [case.title(s) for s, found in verdicts.items() if found == verdict]
-        reasons += [f"{told} {', '.join(names)}"] if names else []
+    for verdict, prefix in ((FAILS, "not for"), (UNDECIDED, "open for")):
+        names = [case.title(s) for s, judged in verdicts.items() if judged == verdict]
+        reasons += [f"{prefix} {', '.join(names)}"] if names else []
     least = min(leads.values(), key=lambda lead: lead.mean)
     text = f"{count} of {len(leads)} strategies, {words.format(signed(least.mean))}"
     return Finding(every(verdicts.values()), text, because(*reasons), least)
@@ -86,14 +86,14 @@ def _for_every_strategy(case: Case, leads: dict[str, Summary], words: str) -> Fi
 def colours_alike(case: Case) -> Finding:
     images = case.images(case.home, case.near, case.far)
     try:
-        found = likeness(*images, confidence=case.results.confidence)
+        alike = likeness(*images, confidence=case.results.confidence)
     except UserError as error:
         raise NotMeasurable(str(error).rstrip(".").lower()) from None
-    share, low, high = found.share
+    share, low, high = alike.share
     limits = Summary(share, float("nan"), low, high, "images", 1, ())
     text = (
-        f"distance {number(100 * found.near)} %; of {case.dataset(case.far)} "
-        f"{number(100 * found.far)} %, of two halves of one set {number(100 * found.halves)} %; "
+        f"distance {number(100 * alike.near)} %; of {case.dataset(case.far)} "
+        f"{number(100 * alike.far)} %, of two halves of one set {number(100 * alike.halves)} %; "
         f"{number(share)} [{number(low)}, {number(high)}] of the way from the halves to the far set"
     )
     reason = f"total variation of pixel values; to hold, at most {ALIKE_SHARE:g} of the way"

@@ -33,10 +33,10 @@ def few_noise_images_suffice(case: Case) -> Finding:
     if not every or not some:
         raise NotMeasurable("no run with some, or none with all, of the other images as noise")
     count, fewest = some[0]
-    what = {"metric": "knn_accuracy"}
-    found = [case.by_seed(NO_NEGATIVES, variant=v, **what) for v in (every[0], fewest)]
-    lead = case.between(*found, **what)
+    selection = {"metric": "knn_accuracy"}
+    pair = [case.by_seed(NO_NEGATIVES, variant=v, **selection) for v in (every[0], fewest)]
+    lead = case.between(*pair, **selection)
     verdict, reason = at_most(lead, ON_PAR), f"to hold, at most {ON_PAR:g} point ahead"
     unsure = open_because(lead, ON_PAR) if verdict == UNDECIDED else ""
-    told = f"M = {count:,}: {100 * case.mean(NO_NEGATIVES, variant=fewest, **what):.2f} %"
-    return Finding(verdict, "", because(told, reason, unsure), lead)
+    detail = f"M = {count:,}: {100 * case.mean(NO_NEGATIVES, variant=fewest, **selection):.2f} %"
+    return Finding(verdict, "", because(detail, reason, unsure), lead)

@@ -156,15 +156,15 @@ def _gain_of_few(case: Case, start: str) -> Summary:
     if len(labels) < 2:
         raise NotMeasurable("networks were fine-tuned with one number of labels")
     variants = [points[name, n] for n in (labels[0], labels[-1]) for name in (start, "random")]
-    found = [case.by_seed(NO_NEGATIVES, variant=variant, ood=ood) for variant in variants]
-    seeds = sorted(set.intersection(*(set(one) for one in found)))
+    pair = [case.by_seed(NO_NEGATIVES, variant=variant, ood=ood) for variant in variants]
+    seeds = sorted(set.intersection(*(set(one) for one in pair)))
     if not seeds:
         raise NotMeasurable("these networks have no seed in common")
     gains = []
     for seed in seeds:
-        few, few_random, most, most_random = (one[seed] for one in found)
+        few, few_random, most, most_random = (one[seed] for one in pair)
         gain = (few.value - few_random.value) - (most.value - most_random.value)
-        runs, limits = [one[seed].run for one in found], (math.nan, math.nan)
+        runs, limits = [one[seed].run for one in pair], (math.nan, math.nan)
         if len(seeds) == 1 and (interval := difference_of_gains(case.results, runs, ood)):
             limits = (interval.low, interval.high)
         gains.append(Measurement(";".join(runs), seed, *(100 * v for v in (gain, *limits))))
@@ -181,11 +181,11 @@ def _title(case: Case, variant: str) -> str:
 
 def _lead(case: Case, one: str, other: str, ood: str = "") -> Summary:
     """Points of AUROC that a variant is ahead of another, against the first OOD set."""
-    what = {"ood": ood or case.results.ood_sets(case.home)[0]}
-    found = [case.by_seed(NO_NEGATIVES, variant=variant, **what) for variant in (one, other)]
-    if not found[0].keys() & found[1].keys():
+    selection = {"ood": ood or case.results.ood_sets(case.home)[0]}
+    pair = [case.by_seed(NO_NEGATIVES, variant=variant, **selection) for variant in (one, other)]
+    if not pair[0].keys() & pair[1].keys():
         raise NotMeasurable(f"{_title(case, one)} and {_title(case, other)} share no split")
-    return case.between(*found, **what)
+    return case.between(*pair, **selection)
 
 
 def _together(leads: dict[str, Summary], title, text: str) -> Finding:

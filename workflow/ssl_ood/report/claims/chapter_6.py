@@ -34,8 +34,8 @@ OTHER_DATA = "the thesis's number is for its own data"
 
 @claim("knn_accuracy_none", "The 10-NN accuracy of {none} is the thesis's on CIFAR10")
 def knn_accuracy_none(case: Case) -> Finding:
-    found = list(case.by_seed(NO_NEGATIVES, metric="knn_accuracy").values())
-    summary = summarise(found, case.results.confidence).scaled(100)
+    accuracies = list(case.by_seed(NO_NEGATIVES, metric="knn_accuracy").values())
+    summary = summarise(accuracies, case.results.confidence).scaled(100)
     if case.reported is None:
         raise NotMeasurable(OTHER_DATA, summary)
     verdict, reason = agrees(summary, case.reported)
@@ -52,9 +52,9 @@ def knn_accuracy_csi(case: Case) -> Finding:
 
 def _gain(one: str, other: str) -> Check:
     def check(case: Case) -> Finding:
-        what = {"ood": case.average}
-        summary = case.difference(one, other, **what)
-        return judged(summary, case.reported, seeds_ahead(case, one, other, **what))
+        selection = {"ood": case.average}
+        summary = case.difference(one, other, **selection)
+        return judged(summary, case.reported, seeds_ahead(case, one, other, **selection))
 
     return check
 
@@ -80,8 +80,8 @@ def _best_of_sets(second: bool) -> Check:
             leads.append(case.margin(ours, best, home=home, ood=ood))
         if case.reported is None:
             raise NotMeasurable(OTHER_DATA)
-        found = [ahead(lead) for lead in leads]
-        sure, possible = found.count(HOLDS), len(found) - found.count(FAILS)
+        verdicts = [ahead(lead) for lead in leads]
+        sure, possible = verdicts.count(HOLDS), len(verdicts) - verdicts.count(FAILS)
         verdict = HOLDS if sure >= case.reported else UNDECIDED
         own = [_own_best(case, home, ood) for ood in sets]
         reason = f"{BETTER}; the thesis's own table gives {own.count('ahead')}"

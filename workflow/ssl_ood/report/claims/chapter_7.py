@@ -63,10 +63,10 @@ def compared(case: Case, home: str, one: str, other: str, *more: str) -> Finding
     """Whether a strategy is ahead of another on a dataset."""
     leads = leads_of(case, home, one, other)
     first = next(iter(leads))
-    told = [*more, seeds_ahead(case, one, other, home=home, ood=first)]
+    details = [*more, seeds_ahead(case, one, other, home=home, ood=first)]
     if len(leads) > 1:
-        told.append(f"judged by {case.dataset(first)} ({beside(case, leads)})")
-    return judged(leads[first], None, "; ".join(filter(None, told)))
+        details.append(f"judged by {case.dataset(first)} ({beside(case, leads)})")
+    return judged(leads[first], None, "; ".join(filter(None, details)))
 
 
 # ---- every dataset
@@ -79,12 +79,12 @@ def holds(points: float, leads: bool) -> bool:
 
 def everywhere(case: Case, leads: dict[str, Leads], is_ahead: bool, more: str = "") -> Finding:
     """Whether leads hold on every dataset; the summary is that of where they do least."""
-    judged_by = {home: next(iter(found.values())) for home, found in leads.items()}
+    judged_by = {home: next(iter(lead.values())) for home, lead in leads.items()}
     texts = []
-    for home, found in leads.items():
-        others = beside(case, found)
-        told = f"{case.dataset(home)} {signed(judged_by[home].mean)}"
-        texts.append(told + (f" ({others})" if others else ""))
+    for home, lead in leads.items():
+        others = beside(case, lead)
+        detail = f"{case.dataset(home)} {signed(judged_by[home].mean)}"
+        texts.append(detail + (f" ({others})" if others else ""))
     verdicts = {h: ahead(s) if is_ahead else at_most(s, ON_PAR) for h, s in judged_by.items()}
     against = [case.dataset(home) for home, verdict in verdicts.items() if verdict == FAILS]
     unsure = {h: judged_by[h] for h, verdict in verdicts.items() if verdict == UNDECIDED}
@@ -111,8 +111,8 @@ def against_its_table(
         if (key.artefact, key.score) == ("table_7_3", case.results.score)
     }
     names = []
-    for home, found in leads.items():
-        a, b = (printed.get((home, next(iter(found)), strategy)) for strategy in (one, other))
+    for home, lead in leads.items():
+        a, b = (printed.get((home, next(iter(lead)), strategy)) for strategy in (one, other))
         if a is not None and b is not None and not holds(a - b, is_ahead):
             names.append(case.dataset(home))
     return f"table 7.3 itself does not show it on {', '.join(names)}" if names else ""
@@ -289,9 +289,9 @@ def medical_scores_rank_differently(case: Case) -> Finding:
     leads = {}
     for home in case.results.in_distributions():
         strategy = case.best(case.results.strategies(home), home=home, ood=ood_sets(case, home)[0])
-        what = {"home": home, "ood": ood_sets(case, home)[0]}
-        found = [case.by_seed(strategy, score=s, **what) for s in SCORES]
-        leads[home] = case.between(*found, ood=what["ood"], scores=SCORES)
+        selection = {"home": home, "ood": ood_sets(case, home)[0]}
+        pair = [case.by_seed(strategy, score=s, **selection) for s in SCORES]
+        leads[home] = case.between(*pair, ood=selection["ood"], scores=SCORES)
     if len(leads) < 2:
         raise NotMeasurable("one dataset has no order of datasets")
     text = ", ".join(f"{case.dataset(h)} {signed(lead.mean)}" for h, lead in leads.items())

@@ -96,8 +96,8 @@ def _lead(case: Case, home: str, one: float, other: float) -> Summary:
     """Points of sensitivity that a temperature is ahead of another, mean over the strategies."""
     values: dict[int, dict[str, float]] = {}  # by seed and run
     for strategy in case.results.strategies(home):
-        what = {"metric": "sensitivity", "score": TAU_SCORE}
-        a, b = (case.results.by_seed(home, strategy, tau=tau, **what) for tau in (one, other))
+        selection = {"metric": "sensitivity", "score": TAU_SCORE}
+        a, b = (case.results.by_seed(home, strategy, tau=tau, **selection) for tau in (one, other))
         for seed in a.keys() & b.keys():
             values.setdefault(seed, {})[a[seed].run] = a[seed].value - b[seed].value
     if not values:
@@ -158,22 +158,22 @@ def _why_open(case: Case, verdict: str, candidates: list[list[float]]) -> str:
     "The weight λ of the negative loss is the one that the sensitivity chooses",
 )
 def optimal_lambda(case: Case) -> Finding:
-    found = {}
+    optima = {}
     for home in case.homes:
         for strategy in case.results.strategies(home):
             choices = lambda_choices(case.results, home, strategy)
             choices = [c for c in choices if c.sensitivity]
-            if sum(c.value > 0 for c in choices) > 1 and home not in found:
-                found[home] = _judge_lambda(case, home, strategy, choices)
-    if not found:
+            if sum(c.value > 0 for c in choices) > 1 and home not in optima:
+                optima[home] = _judge_lambda(case, home, strategy, choices)
+    if not optima:
         raise NotMeasurable("no strategy was trained with several λ")
-    text = ", ".join(f"{finding.text} for {case.dataset(home)}" for home, finding in found.items())
-    several = len(found) > 1
+    text = ", ".join(f"{finding.text} for {case.dataset(home)}" for home, finding in optima.items())
+    several = len(optima) > 1
     reasons = [
         (f"{case.dataset(home)}: " if several else "") + finding.reason
-        for home, finding in found.items()
+        for home, finding in optima.items()
     ]
-    verdict = every(finding.verdict for finding in found.values())
+    verdict = every(finding.verdict for finding in optima.values())
     return Finding(verdict, f"λ = {text}", because(*reasons))
 
 
@@ -194,10 +194,10 @@ def _judge_lambda(case: Case, home: str, strategy: str, choices: list[Choice]) -
 
 def _more_sensitive(case: Case, home: str, one: Choice, other: Choice) -> Summary:
     """How many points of sensitivity a choice of λ is ahead of another."""
-    found = [
+    verdicts = [
         case.by_seed(choice.strategy, home=home, variant=choice.variant, metric="sensitivity")
         for choice in (one, other)
     ]
-    if not found[0].keys() & found[1].keys():
+    if not verdicts[0].keys() & verdicts[1].keys():
         raise NotMeasurable("the values of λ have no seed in common")
-    return case.between(*found, metric="sensitivity")
+    return case.between(*verdicts, metric="sensitivity")

@@ -58,8 +58,8 @@ def correlation(case: Case, metric: str, ood: str) -> tuple[float, int, dict[int
 
 
 def _each_seed(by_seed: dict[int, float]) -> str:
-    told = ", ".join(number(rho) for rho in by_seed.values())
-    return f" (each seed: {told})" if len(by_seed) > 1 else ""
+    listed = ", ".join(number(rho) for rho in by_seed.values())
+    return f" (each seed: {listed})" if len(by_seed) > 1 else ""
 
 
 def _correlates(metric: str) -> Check:
@@ -162,11 +162,11 @@ def rotations_occupy_alike(case: Case) -> Finding:
 
 def _ratios(case: Case, strategies: Sequence[str]) -> Summary:
     """The largest number of soft-classes as a multiple of the smallest, within each seed."""
-    found = [case.by_seed(s, metric=OCCUPIED) for s in strategies]
-    seeds = sorted(set.intersection(*(set(one) for one in found)))
+    counts = [case.by_seed(s, metric=OCCUPIED) for s in strategies]
+    seeds = sorted(set.intersection(*(set(one) for one in counts)))
     if not seeds:
         raise NotMeasurable("these strategies have no seed in common")
-    values = [[one[seed].value for one in found] for seed in seeds]
+    values = [[one[seed].value for one in counts] for seed in seeds]
     ratios = [max(v) / max(min(v), 1) for v in values]
     nothing = (math.nan, math.nan)
     rows = [Measurement("", s, r, *nothing) for s, r in zip(seeds, ratios, strict=True)]

@@ -103,10 +103,10 @@ def chapters(named: str) -> range:
 
 def chapter_of(row: dict[str, str]) -> int:
     """The chapter that makes a claim: that of the first section which its row names."""
-    found = re.search(r"section (\d)", row["where"])
-    if found is None:
+    match = re.search(r"section (\d)", row["where"])
+    if match is None:
         raise UserError(f"The claim {row['id']!r} names no section: add it to its column where.")
-    return int(found[1])
+    return int(match[1])
 
 
 def describe(summary, unit: str, repeats: str = SEEDS) -> str:

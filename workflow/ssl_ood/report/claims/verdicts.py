@@ -57,8 +57,8 @@ def at_most(summary: Summary, limit: float) -> str:
 
 def every(verdicts: Iterable[str]) -> str:
     """The verdict on all of several claims at once; on none at all it is open."""
-    found = set(verdicts) or {UNDECIDED}
-    return next((v for v in (FAILS, UNDECIDED) if v in found), HOLDS)
+    distinct = set(verdicts) or {UNDECIDED}
+    return next((v for v in (FAILS, UNDECIDED) if v in distinct), HOLDS)
 
 
 def open_because(summary: Summary, limit: float = 0.0) -> str:

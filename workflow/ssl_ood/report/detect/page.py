@@ -227,13 +227,14 @@ def _run(about: dict[str, Any]) -> Iterator[str]:
 
 
 def _unreadable(detection: Detection) -> Iterator[str]:
-    told = detection.unreadable
-    if not told.count:
+    unreadable = detection.unreadable
+    if not unreadable.count:
         return
     yield '<section aria-labelledby="unreadable">'
     yield '<h2 id="unreadable">Images that cannot be read</h2>'
-    yield f"<details><summary>{told.count:,} images; unreadable.csv has all of them</summary><ul>"
-    yield from (f"<li>{escape(name)}: {escape(why)}</li>" for name, why in told.first)
+    yield f"<details><summary>{unreadable.count:,} images; unreadable.csv has all of them"
+    yield "</summary><ul>"
+    yield from (f"<li>{escape(name)}: {escape(why)}</li>" for name, why in unreadable.first)
     yield "</ul></details></section>"
 
 

@@ -126,17 +126,17 @@ def _curves(lines: pd.DataFrame) -> list[Curve]:
 
 def _summary(lines: pd.DataFrame, curve: Curve) -> pd.DataFrame:
     """One row per strategy, variant and moment: mean and standard deviation over the seeds."""
-    found = lines[lines[curve.key].notna()]
+    logged = lines[lines[curve.key].notna()]
     # Means of some steps where there are any: an epoch's hide what happens within it.
-    fine = found[found["kind"] != "epoch"]
-    coarse = found[(found["kind"] == "epoch") & ~found["run"].isin(fine["run"])]
+    fine = logged[logged["kind"] != "epoch"]
+    coarse = logged[(logged["kind"] == "epoch") & ~logged["run"].isin(fine["run"])]
     import pandas as pd
 
-    found = pd.concat([fine, coarse])
-    level = found[curve.level] if isinstance(curve.level, str) else (curve.level or math.nan)
-    found = found.assign(value=curve.factor * found[curve.key], level=level)
+    logged = pd.concat([fine, coarse])
+    level = logged[curve.level] if isinstance(curve.level, str) else (curve.level or math.nan)
+    logged = logged.assign(value=curve.factor * logged[curve.key], level=level)
     keys = ["in_distribution", "strategy", "variant", "epoch"]
-    grouped = found.groupby(keys, sort=False).agg(
+    grouped = logged.groupby(keys, sort=False).agg(
         mean=("value", "mean"), spread=("value", "std"), n=("value", "size"),
         level=("level", "max"), runs=("run", lambda runs: ";".join(sorted(runs))),
     )  # fmt: skip

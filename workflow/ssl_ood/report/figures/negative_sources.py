@@ -138,7 +138,7 @@ def _draw(
 
 
 def _places(results: Results, home: str) -> list[Place]:
-    found = []
+    places = []
     for ood in results.ood_sets(home):
         records: dict[str, Record] = {}
         for strategy in results.strategies(home):
@@ -147,8 +147,8 @@ def _places(results: Results, home: str) -> list[Place]:
             if role and record["n"]:
                 records.setdefault(role, record)
         titles = results.title("datasets", home), results.title("datasets", ood)
-        found.append(Place("\n".join(titles), records))
-    return found
+        places.append(Place("\n".join(titles), records))
+    return places
 
 
 def _role(results: Results, strategy: str) -> str | None:

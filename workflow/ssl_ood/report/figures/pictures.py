@@ -44,9 +44,9 @@ def write_negative_set(config: dict, data: Path, against: list[str], output: Pat
         if pair["source"] != config["in_distribution"]:
             leaks = {name: find_duplicates(packed, test) for name, test in tested.items()}
         problems += [
-            f"{found['identical']} of {pair['source']} in {name}"
-            for name, found in leaks.items()
-            if found["identical"]
+            f"{leak['identical']} of {pair['source']} in {name}"
+            for name, leak in leaks.items()
+            if leak["identical"]
         ]
         pairs.append(
             pair

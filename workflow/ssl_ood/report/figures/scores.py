@@ -84,10 +84,10 @@ def _scores(results: Results, path: Path, run: dict[str, Any]) -> dict[str, NDAr
     if name not in table:
         raise UserError(f"{path} has no score {name}: add it to evaluation.scores in the config.")
     values, role = table[name], table["role"]
-    found = {TEST: values[role == "test"]}
+    scores = {TEST: values[role == "test"]}
     for dataset in run["ood"]:
-        found[dataset] = values[(role == "ood") & (table["dataset"] == dataset)]
-    return found
+        scores[dataset] = values[(role == "ood") & (table["dataset"] == dataset)]
+    return scores
 
 
 def _draw(

@@ -107,10 +107,10 @@ def _compared(grid: Grid) -> list[Column]:
 
     Beside them a lone column says under its title only that it is measured.
     """
-    found = set(grid.frame["column"][grid.frame["reported"].notna()])
-    alone = {"measured": value} if found else None
+    columns = set(grid.frame["column"][grid.frame["reported"].notna()])
+    alone = {"measured": value} if columns else None
     return [
-        replace(column, pieces=BESIDE if i in found else alone)
+        replace(column, pieces=BESIDE if i in columns else alone)
         for i, column in enumerate(grid.columns)
     ]
 

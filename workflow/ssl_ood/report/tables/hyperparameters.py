@@ -147,11 +147,11 @@ def tau_choices(results: Results, home: str) -> list[Choice]:
     ]
 
 
-def mean_over_strategies(results: Results, home: str, **what: Any) -> Summary | None:
+def mean_over_strategies(results: Results, home: str, **selection: Any) -> Summary | None:
     """Mean over the trained strategies that have a value for a seed, summarised over seeds."""
     by_seed: dict[int, list[Measurement]] = {}
     for strategy in results.strategies(home):
-        values = results.by_seed(home, strategy, score=TAU_SCORE, **what)
+        values = results.by_seed(home, strategy, score=TAU_SCORE, **selection)
         for seed, measurement in values.items():
             by_seed.setdefault(seed, []).append(measurement)
     return summarise([_mean(seed, by_seed[seed]) for seed in sorted(by_seed)], results.confidence)

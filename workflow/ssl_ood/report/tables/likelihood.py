@@ -57,7 +57,7 @@ def likelihood_table(results: Results) -> Table:
             f"{results.spec['name']}: its study does not compute {SCORE}: add it to "
             "evaluation.scores of the study."
         )
-    found = _Found(results)
+    flows = _Found(results)
     pieces = BESIDE if results.reported else {"measured": value}
     columns = [
         Column("Bits per dimension", {"metric": BITS, "unit": "bits"}, "", pieces, best=False),
@@ -65,7 +65,7 @@ def likelihood_table(results: Results) -> Table:
     ]
     if results.options.background:
         columns.append(_of_ood("of the ratio", RATIO))
-    grid = Grid(results, list(_rows(results)), columns, measure=found.record)
+    grid = Grid(results, list(_rows(results)), columns, measure=flows.record)
     return grid.table(
         f"Likelihood as an anomaly score; in-distribution: {titles_of_homes(results)}.",
         ["Images"],
@@ -109,7 +109,7 @@ class _Found:
         """Bits per dimension of every set, by (in-distribution, variant, seed)."""
         from ssl_ood.evaluation.score_files import read_scores
 
-        found = {}
+        values = {}
         for run in self.results.spec["runs"]:
             if run["run"] not in self.results.scores_of:
                 continue
@@ -121,8 +121,8 @@ class _Found:
             }
             for ood in run["ood"]:
                 sets[f"{ood}_{TEST}"] = bits[(role == "ood") & (table["dataset"] == ood)]
-            found[home, run["variant"], run["seed"]] = sets
-        return found
+            values[home, run["variant"], run["seed"]] = sets
+        return values
 
     def record(
         self, results: Results, in_distribution: str, dataset: str, metric: str, unit: str = ""

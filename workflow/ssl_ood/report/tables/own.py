@@ -82,9 +82,9 @@ def _largest(summaries: dict[str, Summary | None]) -> str | None:
 
 def _runs(results: Results, home: str, strategy: str | None) -> list[str]:
     """The trained runs of a strategy, one for each seed: what `ssl_ood detect` scores with."""
-    wanted = {"in_distribution": home, "strategy": strategy, "variant": BASE}
+    selection = {"in_distribution": home, "strategy": strategy, "variant": BASE}
     runs = results.spec["runs"]
-    return [run["run"] for run in runs if all(run[key] == wanted[key] for key in wanted)]
+    return [run["run"] for run in runs if all(run[key] == selection[key] for key in selection)]
 
 
 def _chosen_measure(results: Results, *, chosen: bool, **of: Any) -> Record:
@@ -142,12 +142,12 @@ def thresholds_table(results: Results) -> Table:
     ]
 
     def of_rate(_: Results, *, rate: float, metric: str, dataset: str = TEST, **of: Any) -> Record:
-        found = [
+        rates = [
             flag.measured(metric, dataset, rate)
             for flag in flags.values()
             if (flag.home, flag.strategy) == (of["in_distribution"], of["strategy"])
         ]
-        summary = summarise([f for f in found if f is not None], results.confidence)
+        summary = summarise([f for f in rates if f is not None], results.confidence)
         record = measure(results, metric=metric, dataset=dataset, summary=summary, **of)
         return {"rate": rate} | record | {"score": results.score, "temperature": results.tau}
 

@@ -39,11 +39,11 @@ def protocol_table(results: Results) -> Table:
         words += [choice.sure, ours, ", ".join(choice.readings), choice.why]
         rows.append([Cell(word) for word in words])
     counts = Counter(choice.sure for choice in choices)
-    told = ", ".join(f"{counts[sure]} {sure}" for sure in SURE)
+    tally = ", ".join(f"{counts[sure]} {sure}" for sure in SURE)
     return Table(
         results.spec["name"],
         f"{len(choices)} choices on which the thesis is silent or unclear; what the authors' code "
-        f"did: {told}.",
+        f"did: {tally}.",
         HEADER,
         rows,
         [asdict(choice) for choice in choices],

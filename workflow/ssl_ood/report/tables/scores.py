@@ -100,11 +100,11 @@ def _record(
     change = None
     if against:
         scores = score, against
-        found = [
+        pair = [
             results.by_seed(in_distribution, strategy, variant=BASE, ood=dataset, score=s)
             for s in scores
         ]
-        change = difference(results, *found, tuple(Of(ood=dataset, score=s) for s in scores), 100.0)
+        change = difference(results, *pair, tuple(Of(ood=dataset, score=s) for s in scores), 100.0)
     over = change and (results.repeats if change.over == SEEDS else "images, paired")
     return record | {
         "against": against,
@@ -122,10 +122,10 @@ def _tally(grid: Grid, one: str, other: str) -> str:
     leads = [r for r in leads if not math.isnan(r["change"])]
     if not leads:
         return "Nothing has been compared yet."
-    found = Counter(_leader(r) for r in leads)
+    tally = Counter(_leader(r) for r in leads)
     return (
         f"Of {len(leads)} pairs of an OOD set and a strategy {score_title(one)} leads in "
-        f"{found[1]}, {score_title(other)} in {found[-1]}; open: {found[0]}."
+        f"{tally[1]}, {score_title(other)} in {tally[-1]}; open: {tally[0]}."
     )
 
 

@@ -57,13 +57,13 @@ def shortcuts_table(results: Results) -> Table:
     ]
     each = [{"from_median": False}, {"from_median": True}]
     shown = [e for e in entries("cue") if any(e.name not in nowhere[home] for home in homes)]
-    told = "; ".join(f"{entry.title}: {entry.notes}" for entry in shown)
+    notes = "; ".join(f"{entry.title}: {entry.notes}" for entry in shown)
     return Grid(results, rows, columns, each, measure=_measure, shortcuts=False).table(
         f"AUROC (%) without any learning; in-distribution: {titles_of_homes(results)}.",
         ["Cue"],
         [
             READ,
-            f"Cues: {told}.",
+            f"Cues: {notes}.",
             "Bold: best of the column, brackets aside. The largest of all, in brackets or not, "
             "stands beside the models as the best shortcut, of the images and of the files.",
             *_nowhere_notes(results, nowhere),
