@@ -184,6 +184,8 @@ def test_convolutions_have_channels_last_and_their_files_have_rows():
     assert network.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
     images = torch.rand(3, 3, 32, 32)
     torch.testing.assert_close(network(images), usual(images))
+    narrow = build_backbone(Backbone(name="resnet18", channels=[4, 8, 8, 8], layers=[1, 1, 1, 1]))
+    assert narrow.layer1[0].conv1.weight.is_contiguous()  # kernels for AVX2 would corrupt memory
     transformer = build_backbone(Backbone(name="vit_tiny_patch16_224", depth=1), 32)
     assert transformer.patch_embed.proj.weight.is_contiguous()
 

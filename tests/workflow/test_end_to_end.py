@@ -47,7 +47,7 @@ RUNS = NATURAL | CONTRASTIVE | FINETUNED | MEDICAL | FLOWS
 # tiny_study.yaml leaves out.
 LEFT_OUT = {
     "table_protocol", "table_pretext", "table_claims_pretext", "table_scores_medical",
-    "table_medical_compared", "table_ood_mtl",
+    "table_medical_compared", "table_ood_mtl", "table_rsna_compared", "table_objects_texture",
     "table_likelihood_colour", "figure_likelihood_colour",
 }  # fmt: skip
 STEPS = dict.fromkeys(NATURAL, 2 * (4000 // 250)) | {"natural-fashion_low-none-untrained-seed0": 0}

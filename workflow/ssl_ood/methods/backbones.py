@@ -41,10 +41,22 @@ def build_backbone(backbone: Backbone, image_size: int | None = None, **more: ob
         _draw_class_token(network, backbone)
     if backbone.position == "bicubic":
         resample_as_the_reference(network, backbone.name)
-    if not hasattr(network, "num_prefix_tokens"):
-        # Convolutions are faster with channels last: their outputs have the order of their weights.
+    if _takes_channels_last(network):
         network.to(memory_format=torch.channels_last)
     return network
+
+
+def _takes_channels_last(network: nn.Module) -> bool:
+    """Whether its convolutions, which are faster with channels last, all have whole vectors of them.
+
+    Their outputs then have the order of their weights. With 4 channels, oneDNN's kernels for AVX2
+    write beyond their memory in the backward pass (PyTorch 2.15; with 8 they do not), so that
+    every width has to be a multiple of 8. Vision transformers stay as timm makes them.
+    """
+    if hasattr(network, "num_prefix_tokens"):
+        return False
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    return all(m.out_channels % 8 == 0 for m in convolutions)
 
 
 def feature_width(network: nn.Module) -> int:
