@@ -50,7 +50,7 @@ def _takes_channels_last(network: nn.Module) -> bool:
     """Whether its convolutions, which are faster with channels last, all have whole vectors of them.
 
     Their outputs then have the order of their weights. With 4 channels, oneDNN's kernels for AVX2
-    write beyond their memory in the backward pass (PyTorch 2.15; with 8 they do not), so that
+    write beyond their memory in the backward pass (PyTorch 2.15), which they do not with 8, so that
     every width has to be a multiple of 8. Vision transformers stay as timm makes them.
     """
     if hasattr(network, "num_prefix_tokens"):
