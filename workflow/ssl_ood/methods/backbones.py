@@ -47,7 +47,7 @@ def build_backbone(backbone: Backbone, image_size: int | None = None, **more: ob
 
 
 def _takes_channels_last(network: nn.Module) -> bool:
-    """Whether its convolutions, which are faster with channels last, all have whole vectors of them.
+    """Whether its convolutions, faster with channels last, all have whole vectors of channels.
 
     Their outputs then have the order of their weights. With 4 channels, oneDNN's kernels for AVX2
     write beyond their memory in the backward pass (PyTorch 2.15), which they do not with 8, so that
