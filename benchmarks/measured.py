@@ -249,6 +249,8 @@ def page(folder: Path) -> str:
         "\n"
     ]
     for section in SECTIONS:
+        if not (folder / section.csv).exists():  # not measured yet
+            continue
         with open(folder / section.csv, encoding="utf-8", newline="") as file:
             parts.append(section.render(list(csv.DictReader(file))))
     return "\n".join(parts)

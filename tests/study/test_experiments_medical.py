@@ -232,9 +232,9 @@ def test_the_spec_says_what_another_seed_is(thesis, load):
     repeats = {name: found.spec(name)["repeats"] for name in found.targets}
     splits = {name for name, word in repeats.items() if word == "train/test splits"}
     assert splits == {
-        "table_rsna_contrastive", "table_batch_size", "table_augmentation",
-        "table_claims_contrastive", "figure_score_distributions", "figure_views_rsna",
-        "table_shortcuts_contrastive",
+        "table_rsna_contrastive", "table_rsna_compared", "table_batch_size",
+        "table_augmentation", "table_claims_contrastive", "figure_score_distributions",
+        "figure_views_rsna", "table_shortcuts_contrastive",
     }  # fmt: skip
     assert set(repeats.values()) == {"train/test splits", "seeds"}
 

@@ -47,6 +47,7 @@ def write_medical(folder: Path) -> None:
     writers_medical.lag(folder, _pictures(rng, 30), _pictures(rng, 14, lesion=True), jpeg)
     writers.moco_weights(folder / "moco_v2_800ep_pretrain.pth.tar")
     writers.torchvision_weights(folder / "resnet50-0676ba61.pth")
+    writers.torchvision_weights(folder / "resnet18-f37072fd.pth")
 
 
 def shrink_medical(catalogue: dict[str, Any], folder: Path) -> None:
