@@ -30,7 +30,7 @@ SECTIONS = {
 }
 DIGITS = 4
 COSTS = (
-    "What every table and figure did cost. A model that several of them share counts for each of "
+    "What every table and figure has cost. A model that several of them share counts for each of "
     "them, and once in the last row. Hours of training are wall time over all attempts; "
     "interruptions are resumes after a job was killed or told to stop, and repeated steps the work "
     "that this cost."
